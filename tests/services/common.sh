@@ -13,7 +13,7 @@ kafka_version=4.3.1
 kafka_port=${WEIR_KAFKA_PORT:-19092}
 pg_port=${WEIR_PG_PORT:-15432}
 gateway_port=${WEIR_GATEWAY_PORT:-18080}
-process_port=${WEIR_PROCESS_PORT:-18081}
+processor_port=${WEIR_PROCESSOR_PORT:-18081}
 
 say() { printf '%s\n' "$*" >&2; }
 
