@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Helpers of the subcommands. Data goes to stdout, everything else to stderr. */
+#include "cli/support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int output_format(const struct config *config, enum output_format *ret_format, struct error *error)
+{
+    static const char *const names[] = {"text", "json", "jsonl"};
+    const char *text = config_text(config, OPT_OUTPUT);
+    for (int i = 0; i < 3; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *ret_format = (enum output_format)i;
+            return 0;
+        }
+    return error_set(error, ERROR_USAGE, "bad-option",
+                     "output is \"%s\", but must be text, json or jsonl", text);
+}
+
+void print_json(json_t *value)
+{
+    json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
+    fputc('\n', stdout);
+    json_decref(value);
+}
+
+int topic_names_of(const struct assets *assets, struct topic_names *ret_names, struct error *error)
+{
+    static const char root[] = "schemas/";
+    ret_names->count = 0;
+    for (size_t i = 0; i < assets_count(assets); i++) {
+        const char *path = assets_at(assets, i)->path;
+        if (strncmp(path, root, sizeof root - 1) != 0)
+            continue;
+        const char *domain = path + sizeof root - 1;
+        const char *slash = strchr(domain, '/');
+        if (!slash)
+            continue;
+        char name[TOPIC_NAME_SIZE];
+        snprintf(name, sizeof name, "weir.%.*s", (int)(slash - domain), domain);
+        /* assets are sorted by path, so one domain's files are neighbours */
+        if (ret_names->count && strcmp(ret_names->names[ret_names->count - 1], name) == 0)
+            continue;
+        if (ret_names->count == TOPIC_NAMES_MAX)
+            return error_set(error, ERROR_USAGE, "too-many-domains",
+                             "schemas/ holds more than %d domains", TOPIC_NAMES_MAX);
+        memcpy(ret_names->names[ret_names->count++], name, sizeof name);
+    }
+    if (ret_names->count == 0)
+        return error_set(error, ERROR_USAGE, "no-domains",
+                         "there is no schemas/<domain>/<Event>/<version>.avsc");
+    return 0;
+}
+
+int topic_names_open(const struct config *config, struct topic_names *ret_names,
+                     struct error *error)
+{
+    struct assets *assets;
+    if (assets_open(config_text(config, OPT_HOME), &assets, error) != 0)
+        return -1;
+    int result = topic_names_of(assets, ret_names, error);
+    assets_free(assets);
+    return result;
+}

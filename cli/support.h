@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What several subcommands share: the catalog's topics, the output format, and tables of text. */
+#ifndef WEIR_CLI_SUPPORT_H
+#define WEIR_CLI_SUPPORT_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "lib/base/asset.h"
+#include "lib/base/config.h"
+#include "lib/base/error.h"
+
+enum output_format { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_JSONL };
+
+/* Reads --output. Errors: ERROR_USAGE. */
+int output_format(const struct config *config, enum output_format *ret_format, struct error *error);
+
+/* Prints one JSON value on a line of stdout and gives it up. */
+void print_json(json_t *value);
+
+enum { TOPIC_NAMES_MAX = 128, TOPIC_NAME_SIZE = 250 };
+
+struct topic_names {
+    size_t count;
+    char names[TOPIC_NAMES_MAX][TOPIC_NAME_SIZE];
+};
+
+/* The topic of each domain, "weir.<domain>" for each folder below schemas/, in name order. The
+ * schemas themselves are not read. Errors: ERROR_USAGE when there is none or too many. */
+int topic_names_of(const struct assets *assets, struct topic_names *ret_names, struct error *error);
+
+/* The same from the options: opens the assets that --home names. */
+int topic_names_open(const struct config *config, struct topic_names *ret_names,
+                     struct error *error);
+
+#endif
