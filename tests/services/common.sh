@@ -80,5 +80,5 @@ port_free() {
 died() {
     say "--- the end of $2"
     tail -n 20 "$2" >&2 || true
-    die "$1 did not start" "the whole log is in $2"
+    die "$1: failed" "the whole log is in $2"
 }
