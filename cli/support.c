@@ -65,3 +65,26 @@ int topic_names_open(const struct config *config, struct topic_names *ret_names,
     assets_free(assets);
     return result;
 }
+
+void listen_base(const char *listen, char *ret_base, size_t size)
+{
+    const char *colon = strrchr(listen, ':');
+    size_t host = colon ? (size_t)(colon - listen) : 0;
+    int any = host == 0 || (host == 7 && !strncmp(listen, "0.0.0.0", host)) ||
+              (host == 4 && !strncmp(listen, "[::]", host));
+    if (any)
+        snprintf(ret_base, size, "http://127.0.0.1%s", colon ? colon : "");
+    else
+        snprintf(ret_base, size, "http://%s", listen);
+}
+
+void gateway_base(const struct config *config, char *ret_base, size_t size)
+{
+    if (config_is_set(config, OPT_TARGET) || !config_is_set(config, OPT_GATEWAY_LISTEN))
+        snprintf(ret_base, size, "%s", config_text(config, OPT_TARGET));
+    else
+        listen_base(config_text(config, OPT_GATEWAY_LISTEN), ret_base, size);
+    size_t used = strlen(ret_base);
+    while (used && ret_base[used - 1] == '/')
+        ret_base[--used] = '\0';
+}

@@ -34,4 +34,12 @@ int topic_names_of(const struct assets *assets, struct topic_names *ret_names, s
 int topic_names_open(const struct config *config, struct topic_names *ret_names,
                      struct error *error);
 
+/* "http://host:port" of a listen address as this machine reaches it: an address that means all of
+ * them becomes loopback. */
+void listen_base(const char *listen, char *ret_base, size_t size);
+
+/* The gateway as the options say: --target when it is set, otherwise where --gateway-listen is. No
+ * '/' at the end. */
+void gateway_base(const struct config *config, char *ret_base, size_t size);
+
 #endif

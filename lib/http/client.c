@@ -110,7 +110,7 @@ static void give_back(struct http_client *client, struct exchange *exchange)
     client->free_list = exchange;
 }
 
-int http_client_submit(struct http_client *client, const struct http_request *request,
+int http_client_submit(struct http_client *client, const struct http_call *request,
                        struct error *error)
 {
     struct exchange *exchange = take_exchange(client);
@@ -232,7 +232,7 @@ int http_get(const char *url, int timeout_ms, int *ret_status, struct buf *ret_b
     struct one_get get = {.body = ret_body};
     if (http_client_open(1, &client, error) != 0)
         return -1;
-    struct http_request request = {
+    struct http_call request = {
         .method = "GET", .url = url, .timeout_ms = timeout_ms, .on_answer = on_get, .opaque = &get};
     if (ret_body)
         buf_reset(ret_body);

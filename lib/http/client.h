@@ -24,7 +24,7 @@ struct http_answer {
     int64_t elapsed_us;
 };
 
-struct http_request {
+struct http_call {
     const char *method; /* "GET", "POST" */
     const char *url;
     const char *headers[HTTP_CLIENT_HEADERS_MAX]; /* "Name: value", up to the first NULL */
@@ -45,7 +45,7 @@ void http_client_free(struct http_client *client);
 size_t http_client_under_way(const struct http_client *client);
 
 /* Errors: ERROR_FATAL when connections_max requests are under way, or the URL is no URL. */
-int http_client_submit(struct http_client *client, const struct http_request *request,
+int http_client_submit(struct http_client *client, const struct http_call *request,
                        struct error *error);
 
 /* Waits up to timeout_ms for something to happen and calls back for each answer. */
