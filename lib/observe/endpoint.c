@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Liveness has no dependencies: it answers as long as the server's threads do. */
+#include "lib/observe/endpoint.h"
+
+#include <string.h>
+
+enum { OBSERVE_CONNECTIONS_MAX = 64, OBSERVE_BODY_MAX = 1024, OBSERVE_TIMEOUT_MS = 10000 };
+
+#define TEXT "text/plain; charset=utf-8"
+
+static int is_get(const struct http_request *request)
+{
+    return strcmp(http_method(request), "GET") == 0 || strcmp(http_method(request), "HEAD") == 0;
+}
+
+int observe_answer(const struct observe *observe, struct http_request *request)
+{
+    const char *path = http_path(request);
+    int alive = strcmp(path, "/livez") == 0;
+    int ready = strcmp(path, "/readyz") == 0 || strcmp(path, "/healthz") == 0;
+    int scrape = strcmp(path, "/metrics") == 0;
+    if (!alive && !ready && !scrape)
+        return 0;
+    struct buf *out = http_reply(request);
+    http_reply_header(request, "Cache-Control", "no-store");
+    if (!is_get(request)) {
+        http_reply_header(request, "Allow", "GET, HEAD");
+        buf_put_text(out, "use GET\n");
+        http_respond(request, 405, TEXT);
+    } else if (alive) {
+        buf_put_text(out, "ok\n");
+        http_respond(request, 200, TEXT);
+    } else if (ready) {
+        int ok = health_ready(observe->health);
+        health_write(observe->health, http_query(request, "verbose") != NULL, out);
+        http_respond(request, ok ? 200 : 503, TEXT);
+    } else {
+        metrics_write(observe->metrics, out);
+        http_respond(request, 200, METRICS_CONTENT_TYPE);
+    }
+    return 1;
+}
+
+static void handle(struct http_request *request, void *context)
+{
+    if (observe_answer(context, request))
+        return;
+    buf_put_text(http_reply(request), "there are /livez, /readyz and /metrics\n");
+    http_respond(request, 404, TEXT);
+}
+
+int observe_serve(const struct observe *observe, const char *listen,
+                  struct http_server **ret_server, struct error *error)
+{
+    const struct http_options options = {.listen = listen,
+                                         .handler = handle,
+                                         .context = (void *)observe,
+                                         .threads = 1,
+                                         .connections_max = OBSERVE_CONNECTIONS_MAX,
+                                         .body_max = OBSERVE_BODY_MAX,
+                                         .idle_timeout_ms = OBSERVE_TIMEOUT_MS,
+                                         .body_timeout_ms = OBSERVE_TIMEOUT_MS};
+    return http_server_start(&options, ret_server, error);
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The registry owns metrics, a metric owns its series in a list that only grows at its head, so
+ * that readers walk it without the lock. Each value is one atomic integer; a histogram has one per
+ * bucket (not cumulative until it is written) and a sum. */
+#include "lib/observe/metrics.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/observe/process.h"
+
+enum { SECOND_US = 1000000 };
+
+const int64_t metrics_latency_buckets[] = {100,     250,     500,     1000,     2500,    5000,
+                                           10000,   25000,   50000,   100000,   250000,  500000,
+                                           1000000, 2500000, 5000000, 10000000, 30000000};
+const size_t metrics_latency_bucket_count =
+    sizeof metrics_latency_buckets / sizeof *metrics_latency_buckets;
+
+struct metric_series {
+    struct metric_series *next;
+    struct metric *metric;
+    char values[METRICS_LABELS_MAX][METRICS_LABEL_BYTES];
+    _Atomic int64_t value;     /* a histogram's sum */
+    _Atomic int64_t buckets[]; /* bucket_count and one for +Inf */
+};
+
+struct metric {
+    const struct metric_spec *spec;
+    char labels[METRICS_LABELS_MAX][METRICS_LABEL_BYTES];
+    size_t label_count;
+    const int64_t *bounds;
+    size_t bound_count;
+    pthread_mutex_t lock; /* of adding series */
+    _Atomic(struct metric_series *) series;
+    size_t series_count;
+};
+
+struct metrics {
+    pthread_mutex_t lock; /* of adding metrics */
+    struct metric *items[METRICS_MAX];
+    _Atomic size_t count;
+};
+
+struct metrics *metrics_new(void)
+{
+    struct metrics *metrics = xcalloc(1, sizeof *metrics);
+    pthread_mutex_init(&metrics->lock, NULL);
+    return metrics;
+}
+
+void metrics_free(struct metrics *metrics)
+{
+    if (!metrics)
+        return;
+    for (size_t i = 0; i < metrics->count; i++) {
+        struct metric *metric = metrics->items[i];
+        for (struct metric_series *series = metric->series, *next; series; series = next) {
+            next = series->next;
+            free(series);
+        }
+        pthread_mutex_destroy(&metric->lock);
+        free(metric);
+    }
+    pthread_mutex_destroy(&metrics->lock);
+    free(metrics);
+}
+
+static void split_labels(struct metric *metric)
+{
+    const char *text = metric->spec->labels ? metric->spec->labels : "";
+    while (*text && metric->label_count < METRICS_LABELS_MAX) {
+        size_t size = strcspn(text, ",");
+        snprintf(metric->labels[metric->label_count++], METRICS_LABEL_BYTES, "%.*s", (int)size,
+                 text);
+        text += size + (text[size] == ',');
+    }
+}
+
+static struct metric *metric_new(const struct metric_spec *spec)
+{
+    struct metric *metric = xcalloc(1, sizeof *metric);
+    metric->spec = spec;
+    pthread_mutex_init(&metric->lock, NULL);
+    split_labels(metric);
+    if (spec->kind == METRICS_HISTOGRAM) {
+        metric->bounds = spec->buckets ? spec->buckets : metrics_latency_buckets;
+        metric->bound_count = spec->buckets ? spec->bucket_count : metrics_latency_bucket_count;
+        if (metric->bound_count > METRICS_BUCKETS_MAX)
+            metric->bound_count = METRICS_BUCKETS_MAX;
+    }
+    return metric;
+}
+
+struct metric *metrics_register(struct metrics *metrics, const struct metric_spec *spec)
+{
+    if (!metrics)
+        return NULL;
+    struct metric *found = NULL;
+    pthread_mutex_lock(&metrics->lock);
+    size_t count = metrics->count;
+    for (size_t i = 0; i < count && !found; i++)
+        if (strcmp(metrics->items[i]->spec->name, spec->name) == 0)
+            found = metrics->items[i];
+    if (!found) {
+        if (count == METRICS_MAX)
+            abort();
+        found = metrics->items[count] = metric_new(spec);
+        atomic_store_explicit(&metrics->count, count + 1, memory_order_release);
+    }
+    pthread_mutex_unlock(&metrics->lock);
+    if (found->label_count == 0)
+        metrics_series_of(found, (const char *const[]){NULL});
+    return found;
+}
+
+static struct metric_series *find_series(struct metric *metric, const char *const *values)
+{
+    struct metric_series *series = atomic_load_explicit(&metric->series, memory_order_acquire);
+    for (; series; series = series->next) {
+        size_t same = 0;
+        while (same < metric->label_count &&
+               strncmp(series->values[same], values[same], METRICS_LABEL_BYTES - 1) == 0)
+            same++;
+        if (same == metric->label_count)
+            return series;
+    }
+    return NULL;
+}
+
+static struct metric_series *add_series(struct metric *metric, const char *const *values)
+{
+    struct metric_series *series =
+        xcalloc(1, sizeof *series + (metric->bound_count + 1) * sizeof series->buckets[0]);
+    series->metric = metric;
+    for (size_t i = 0; i < metric->label_count; i++)
+        snprintf(series->values[i], METRICS_LABEL_BYTES, "%s", values[i]);
+    series->next = metric->series;
+    metric->series_count++;
+    atomic_store_explicit(&metric->series, series, memory_order_release);
+    return series;
+}
+
+struct metric_series *metrics_series_of(struct metric *metric, const char *const *values)
+{
+    static const char *const other[METRICS_LABELS_MAX] = {"other", "other", "other", "other"};
+    const char *padded[METRICS_LABELS_MAX] = {"", "", "", ""};
+    if (!metric)
+        return NULL;
+    for (size_t i = 0; i < metric->label_count && values[i]; i++)
+        padded[i] = values[i];
+    struct metric_series *series = find_series(metric, padded);
+    if (series)
+        return series;
+    pthread_mutex_lock(&metric->lock);
+    series = find_series(metric, padded);
+    if (!series && metric->series_count < METRICS_SERIES_MAX)
+        series = add_series(metric, padded);
+    if (!series)
+        series = find_series(metric, other);
+    if (!series)
+        series = add_series(metric, other);
+    pthread_mutex_unlock(&metric->lock);
+    return series;
+}
+
+static void add(_Atomic int64_t *value, int64_t amount)
+{
+    atomic_fetch_add_explicit(value, amount, memory_order_relaxed);
+}
+
+void metrics_counter_add(struct metric_series *series, int64_t amount)
+{
+    if (series && amount > 0)
+        add(&series->value, amount);
+}
+
+void metrics_gauge_set(struct metric_series *series, int64_t value)
+{
+    if (series)
+        atomic_store_explicit(&series->value, value, memory_order_relaxed);
+}
+
+void metrics_gauge_add(struct metric_series *series, int64_t amount)
+{
+    if (series)
+        add(&series->value, amount);
+}
+
+void metrics_observe(struct metric_series *series, int64_t value)
+{
+    if (!series)
+        return;
+    const struct metric *metric = series->metric;
+    size_t bucket = 0;
+    while (bucket < metric->bound_count && value > metric->bounds[bucket])
+        bucket++;
+    add(&series->buckets[bucket], 1);
+    add(&series->value, value);
+}
+
+int64_t metrics_value(const struct metric_series *series)
+{
+    return series ? atomic_load_explicit(&series->value, memory_order_relaxed) : 0;
+}
+
+static void put_escaped(struct buf *out, const char *text, int quote)
+{
+    for (; *text; text++) {
+        if (*text == '\n')
+            buf_put_text(out, "\\n");
+        else if (*text == '\\' || (quote && *text == '"'))
+            buf_printf(out, "\\%c", *text);
+        else
+            buf_put(out, text, 1);
+    }
+}
+
+/* `bound` is the value of a bucket's label "le", or NULL. */
+static void put_name(struct buf *out, const struct metric_series *series, const char *suffix,
+                     const char *bound)
+{
+    const struct metric *metric = series->metric;
+    buf_put_text(out, metric->spec->name);
+    buf_put_text(out, suffix);
+    const char *open = "{";
+    for (size_t i = 0; i < metric->label_count; i++) {
+        buf_printf(out, "%s%s=\"", open, metric->labels[i]);
+        put_escaped(out, series->values[i], 1);
+        buf_put_text(out, "\"");
+        open = ",";
+    }
+    if (bound)
+        buf_printf(out, "%sle=\"%s\"", open, bound);
+    buf_put_text(out, metric->label_count || bound ? "} " : " ");
+}
+
+static void format_value(const struct metric *metric, int64_t value, char ret_text[32])
+{
+    if (metric->spec->unit == METRICS_MICROSECONDS)
+        snprintf(ret_text, 32, "%.15g", (double)value / SECOND_US);
+    else
+        snprintf(ret_text, 32, "%" PRId64, value);
+}
+
+static void put_histogram(struct buf *out, const struct metric_series *series)
+{
+    const struct metric *metric = series->metric;
+    char text[32];
+    int64_t count = 0;
+    for (size_t i = 0; i <= metric->bound_count; i++) {
+        count += atomic_load_explicit(&series->buckets[i], memory_order_relaxed);
+        if (i < metric->bound_count)
+            format_value(metric, metric->bounds[i], text);
+        put_name(out, series, "_bucket", i < metric->bound_count ? text : "+Inf");
+        buf_printf(out, "%" PRId64 "\n", count);
+    }
+    format_value(metric, metrics_value(series), text);
+    put_name(out, series, "_sum", NULL);
+    buf_printf(out, "%s\n", text);
+    put_name(out, series, "_count", NULL);
+    buf_printf(out, "%" PRId64 "\n", count);
+}
+
+static void put_metric(struct buf *out, struct metric *metric)
+{
+    static const char *const kinds[] = {"counter", "gauge", "histogram"};
+    struct metric_series *series = atomic_load_explicit(&metric->series, memory_order_acquire);
+    if (!series)
+        return;
+    buf_printf(out, "# HELP %s ", metric->spec->name);
+    put_escaped(out, metric->spec->help, 0);
+    buf_printf(out, "\n# TYPE %s %s\n", metric->spec->name, kinds[metric->spec->kind]);
+    for (; series; series = series->next) {
+        char text[32];
+        if (metric->spec->kind == METRICS_HISTOGRAM) {
+            put_histogram(out, series);
+            continue;
+        }
+        format_value(metric, metrics_value(series), text);
+        put_name(out, series, "", NULL);
+        buf_printf(out, "%s\n", text);
+    }
+}
+
+void metrics_write(struct metrics *metrics, struct buf *out)
+{
+    size_t count = atomic_load_explicit(&metrics->count, memory_order_acquire);
+    for (size_t i = 0; i < count; i++)
+        put_metric(out, metrics->items[i]);
+    process_write_metrics(out);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A small registry of metrics in Prometheus' text format: counters, gauges and histograms with
+ * fixed buckets. Values are integers that threads update with one atomic operation; a metric of
+ * METRICS_MICROSECONDS is updated in microseconds and shown in seconds. A metric has one series for
+ * each combination of its labels' values; a loop keeps the series it updates, because finding one
+ * takes a lock. Never use a Space or a person as a label: series live as long as the registry.
+ *
+ *     static const struct metric_spec rows_spec = {.name = "weir_rows_total", .help = "Rows.",
+ *                                                  .kind = METRICS_COUNTER, .labels = "processor"};
+ *     struct metric *rows = metrics_register(metrics, &rows_spec);
+ *     struct metric_series *series = metrics_series(rows, "ledger");
+ *     metrics_counter_add(series, 42); */
+#ifndef WEIR_OBSERVE_METRICS_H
+#define WEIR_OBSERVE_METRICS_H
+
+#include <stdint.h>
+
+#include "lib/base/buf.h"
+
+enum metrics_kind { METRICS_COUNTER, METRICS_GAUGE, METRICS_HISTOGRAM };
+enum metrics_unit { METRICS_COUNT, METRICS_MICROSECONDS };
+
+enum {
+    METRICS_MAX = 128,        /* metrics in one registry */
+    METRICS_SERIES_MAX = 512, /* series of one metric */
+    METRICS_LABELS_MAX = 4,
+    METRICS_LABEL_BYTES = 128, /* longer values are cut */
+    METRICS_BUCKETS_MAX = 24
+};
+
+/* Must outlive the registry; usually static. */
+struct metric_spec {
+    const char *name; /* prefix weir_; counters end in _total, times in _seconds */
+    const char *help;
+    enum metrics_kind kind;
+    enum metrics_unit unit;
+    const char *labels;     /* names with a comma between: "code,event"; NULL or "" for none */
+    const int64_t *buckets; /* histogram: ascending upper bounds; NULL: metrics_latency_buckets */
+    size_t bucket_count;
+};
+
+/* 100 µs to 30 s, for latencies in METRICS_MICROSECONDS. */
+extern const int64_t metrics_latency_buckets[];
+extern const size_t metrics_latency_bucket_count;
+
+struct metrics;
+struct metric;
+struct metric_series;
+
+struct metrics *metrics_new(void);
+void metrics_free(struct metrics *metrics);
+
+/* Adds a metric; call while starting. Metrics live as long as the registry. Registering the same
+ * name again returns the first one. More than METRICS_MAX is a programming error and aborts. */
+struct metric *metrics_register(struct metrics *metrics, const struct metric_spec *spec);
+
+/* The series with these label values, one `const char *` for each label in order; made on first
+ * use and shown from then on, with 0 until it is updated. Any thread. Once there are
+ * METRICS_SERIES_MAX, every further combination shares one series whose values are "other". */
+#define metrics_series(metric, ...)                                                                \
+    metrics_series_of(metric, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+/* `values` ends with NULL. */
+struct metric_series *metrics_series_of(struct metric *metric, const char *const *values);
+
+/* Any thread. NULL is allowed and does nothing, so that code runs without a registry in tests. */
+void metrics_counter_add(struct metric_series *series, int64_t amount);
+void metrics_gauge_set(struct metric_series *series, int64_t value);
+void metrics_gauge_add(struct metric_series *series, int64_t amount);
+/* One observation of a histogram. */
+void metrics_observe(struct metric_series *series, int64_t value);
+
+/* The current value of a counter or gauge, for tests and lines of progress. */
+int64_t metrics_value(const struct metric_series *series);
+
+/* Appends the exposition of all metrics, and of the process itself: CPU seconds, memory, open
+ * files, start time, weir_build_info. Any thread. */
+void metrics_write(struct metrics *metrics, struct buf *out);
+
+/* The media type of what metrics_write writes. */
+#define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+#endif
