@@ -30,7 +30,7 @@ start_time() {
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
     # shellcheck disable=SC2086  # the fields after the name, which may hold spaces itself
     set -- ${stat##*) }
-    [ "$1" != Z ] && echo "${20}"
+    [ "$1" != Z ] && [ "$1" != X ] && echo "${20}"
 }
 
 # pid_of FILE: the pid that the file names, if that very process still runs

@@ -91,7 +91,10 @@ case ${1-} in
 fetch) fetch ;;
 start) start ;;
 stop) stop ;;
-kill) if pid=$(pid_of "$pid_file"); then kill -9 "$pid"; fi ;;
+kill)
+    if pid=$(pid_of "$pid_file"); then kill -9 "$pid"; fi
+    while pid_of "$pid_file" >/dev/null; do sleep 0.05; done
+    ;;
 clean)
     stop
     rm -rf "$home"

@@ -76,7 +76,11 @@ log_line_prefix = '%m [%p] %a '
 C
 }
 
-running() { [ -s "$home/data/postmaster.pid" ] && as "$bin/pg_ctl" -D "$home/data" status >/dev/null 2>&1; }
+# Not asked of pg_ctl, which takes a server that was killed for one that runs until somebody reaps it.
+running() {
+    local pid
+    { read -r pid <"$home/data/postmaster.pid"; } 2>/dev/null && start_time "$pid" >/dev/null
+}
 
 psql_as() {
     local program=$1
@@ -101,6 +105,20 @@ start() {
 }
 
 stop() { ! running || as "$bin/pg_ctl" -D "$home/data" -m fast -w -t "$start_timeout_s" -s stop; }
+
+# kill -9 of the server. Its children see that it is gone and end by themselves; until then no new one can start.
+kill_hard() {
+    local postmaster pid tries=200
+    running || return 0
+    read -r postmaster <"$home/data/postmaster.pid"
+    mapfile -t family < <(echo "$postmaster"; pgrep -P "$postmaster")
+    kill -9 "$postmaster"
+    for pid in "${family[@]}"; do
+        while start_time "$pid" >/dev/null && [ $((tries -= 1)) -gt 0 ]; do sleep 0.05; done
+    done
+    # nobody may ever reap it (a container without init), and Postgres takes a zombie for a running server
+    [ "$tries" -le 0 ] || rm -f "$home/data/postmaster.pid" "$home"/run/.s.PGSQL.*
+}
 
 command=${1-}
 case $command in
@@ -127,7 +145,7 @@ cd "$home" # the cluster's user must be able to enter the current folder
 case $command in
 start) start ;;
 stop) stop ;;
-kill) if running; then kill -9 "$(head -n 1 data/postmaster.pid)"; fi ;;
+kill) kill_hard ;;
 clean)
     stop
     cd /
