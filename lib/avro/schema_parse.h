@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Private to lib/avro: the parser behind schema_parse. schema.c owns documents and names,
+ * schema_parse.c builds the nodes, schema_logical.c reads logical types. */
+#ifndef WEIR_AVRO_SCHEMA_PARSE_H
+#define WEIR_AVRO_SCHEMA_PARSE_H
+
+#include "lib/avro/schema.h"
+#include "lib/base/arena.h"
+
+enum {
+    SCHEMA_NAMES_MAX = 4096,
+    SCHEMA_PATH_SIZE = 256,
+    SCHEMA_FIXED_MAX = 1 << 20,
+    DECIMAL_DIGITS_MAX = 1000
+};
+
+struct schema_parser {
+    struct arena *arena;
+    struct error *error;
+    struct schema **names; /* every named type, in order of definition; SCHEMA_NAMES_MAX of room */
+    size_t name_count;
+    int depth;
+    char path[SCHEMA_PATH_SIZE]; /* where the parser is: "ProductPurchased.items[].price" */
+    size_t path_size;
+};
+
+/* Builds the node of `json`. `space` is the enclosing namespace, "" when there is none. Returns
+ * NULL with the error set. */
+const struct schema *schema_parse_node(struct schema_parser *parser, const json_t *json,
+                                       const char *space);
+
+/* Sets `logical` (and precision and scale) of a node from its definition. Returns 0 or -1. */
+int schema_parse_logical(struct schema_parser *parser, struct schema *schema, const json_t *json);
+
+/* Fills the error with the place and returns -1. */
+int schema_parse_fail(struct schema_parser *parser, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif
