@@ -50,7 +50,10 @@ fetch() {
 }
 
 # The broker serves when it lists itself: kcat retries the connection within its own two seconds.
-serves() { kcat -b "127.0.0.1:$kafka_port" -L -m 2 2>/dev/null | grep -q '^ [1-9][0-9]* brokers:'; }
+serves() {
+    local list
+    list=$(kcat -b "127.0.0.1:$kafka_port" -L -m 2 2>/dev/null) && grep -q '^ [1-9][0-9]* brokers:' <<<"$list"
+}
 
 format() {
     local id
