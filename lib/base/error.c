@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef error_set
+#undef error_prefix
+
 int error_set(struct error *error, enum error_class class, const char *code, const char *format, ...)
 {
     if (!error)

@@ -58,7 +58,7 @@ static void put_escaped(struct line *line, const char *text)
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
         char code[8];
-        if (c == '\n' || c < 0x20 || c == 0x7f) {
+        if (c < 0x20 || c == 0x7f) {
             snprintf(code, sizeof code, "\\u%04x", c);
             put_raw(line, code);
         } else {

@@ -78,7 +78,7 @@ int uuid_parse(const char *text, size_t size, struct uuid *ret_uuid)
         int high = digit_value((unsigned char)text[digit_at[2 * i]]);
         int low = digit_value((unsigned char)text[digit_at[2 * i + 1]]);
         bad |= high | low;
-        uuid.bytes[i] = (unsigned char)(high << 4 | low);
+        uuid.bytes[i] = (unsigned char)((unsigned)high << 4 | (unsigned)low);
     }
     if (bad < 0)
         return -1;

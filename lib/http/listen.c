@@ -87,7 +87,7 @@ int listen_is_loopback(const char *address, int *ret_loopback, struct error *err
 
 int listen_port(int socket)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
     if (getsockname(socket, (struct sockaddr *)&address, &size) != 0)
         return -1;

@@ -16,10 +16,10 @@ struct health;
 struct health *health_new(void);
 void health_free(struct health *health);
 
-/* Reports a check. `check` is a short stable name such as "kafka" or "processor:ledger"; `text`
+/* Reports a check. `name` is a short stable name such as "kafka" or "processor:ledger"; `text`
  * says what is wrong, or NULL. Both are copied. Any thread. Returns 1 when the verdict changed, so
  * that the caller logs changes only. `health` may be NULL. */
-int health_set(struct health *health, const char *check, int ok, const char *text);
+int health_set(struct health *health, const char *name, int ok, const char *text);
 
 /* 1 when there is a check and all pass. Any thread. */
 int health_ready(struct health *health);
