@@ -1,0 +1,184 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- One statement posts a batch: each event becomes one transfer, and the transfers are added up into the balances.
+--
+-- A rule looks only at earlier events of the same Space and topic, because only their order is promised: in the table
+-- for those of earlier batches, by seq for those of this one. The rules are written as running sums, so that a batch
+-- of any size gives what one event at a time gives:
+--   refunds   of a purchase are met until its total is used up, and what is more goes to suspense
+--   credits   go out of a member's account as far as they are there, what is missing comes from suspense, and
+--             whoever is paid gets the full amount. The shortfall up to an event is how far the running sum fell below zero.
+-- Amounts beyond 10^14 or below 0, and currencies that are not three letters, are recorded with legs of zero.
+
+WITH purchase AS MATERIALIZED (
+    SELECT p.*, CASE WHEN p.problem IS NULL THEN p.total * p.fee_bps / 10000 ELSE 0 END AS fee,
+           CASE WHEN p.problem IS NULL AND p.referrer_id IS NOT NULL THEN p.total * p.referral_bps / 10000 ELSE 0 END
+               AS referral
+    FROM (SELECT s.*,
+                 CASE WHEN NOT s.sound THEN 'invalid amount'
+                      WHEN row_number() OVER (PARTITION BY s.purchase_id, s.space_id, s.sound ORDER BY s.seq) > 1
+                          OR EXISTS (SELECT FROM transfer t
+                                     WHERE t.reference_id = s.purchase_id AND t.space_id = s.space_id
+                                       AND t.kind = 'purchase' AND t.problem IS NULL)
+                          THEN 'purchase id used twice' END AS problem
+          FROM (SELECT e.seq, e.event_id, e.space_id, e.occurred_at, e.currency, e.total, e.buyer_id, e.referrer_id,
+                       e.purchase_id, e.fee_bps, e.referral_bps,
+                       e.total BETWEEN 0 AND 100000000000000 AND length(e.currency) = 3
+                       AND e.fee_bps >= 0 AND e.referral_bps >= 0
+                       AND e.fee_bps::bigint + e.referral_bps <= 10000 AS sound
+                FROM product_purchased e) s) p
+), refund AS (
+    -- How much of the purchase is paid back before and after each refund.
+    SELECT s.*, least(s.total, s.asked_before) AS before, least(s.total, s.asked_before + s.wanted) AS after
+    FROM (SELECT w.*,
+                 w.accepted + sum(w.wanted) OVER (PARTITION BY w.purchase_id, w.space_id ORDER BY w.seq) - w.wanted
+                     AS asked_before
+          FROM (SELECT m.*, CASE WHEN m.problem IS NULL THEN m.amount ELSE 0 END AS wanted,
+                       (SELECT coalesce(sum(x.clearing + x.suspense), 0) FROM transfer x
+                        WHERE x.reference_id = m.purchase_id AND x.space_id = m.space_id AND x.kind = 'refund')
+                           AS accepted
+                FROM (SELECT r.seq, r.event_id, r.space_id, r.occurred_at, r.currency, r.amount, r.buyer_id,
+                             r.purchase_id,
+                             coalesce(t.amount, q.total) AS total, coalesce(t.fee, q.fee) AS fee,
+                             coalesce(t.counterparty, q.referral) AS referral,
+                             coalesce(t.counterparty_id, q.referrer_id) AS referrer_id,
+                             CASE WHEN r.amount NOT BETWEEN 0 AND 100000000000000 OR length(r.currency) <> 3
+                                      THEN 'invalid amount'
+                                  WHEN t.event_id IS NULL AND q.event_id IS NULL THEN 'refund of an unknown purchase'
+                                  WHEN r.currency COLLATE "C" <> coalesce(t.currency, q.currency COLLATE "C")
+                                      THEN 'refund in another currency' END AS problem
+                      FROM purchase_refunded r
+                      LEFT JOIN transfer t ON t.reference_id = r.purchase_id AND t.space_id = r.space_id
+                          AND t.kind = 'purchase' AND t.problem IS NULL
+                      LEFT JOIN purchase q ON q.purchase_id = r.purchase_id AND q.space_id = r.space_id
+                          AND q.problem IS NULL AND q.seq < r.seq) m) w) s
+), payment AS (
+    SELECT p.*, p.amount BETWEEN 0 AND 100000000000000 AND length(p.currency) = 3
+                AND p.fee_bps BETWEEN 0 AND 10000 AS sound
+    FROM (SELECT event_id, space_id, occurred_at, 'membership' AS kind, payment_currency AS currency,
+                 payment_amount AS amount, member_id, NULL::uuid AS reference_id, fee_bps
+          FROM member_joined WHERE payment_amount IS NOT NULL
+          UNION ALL
+          SELECT event_id, space_id, occurred_at, 'membership', payment_currency, payment_amount, member_id, NULL,
+                 fee_bps
+          FROM membership_upgraded WHERE payment_amount IS NOT NULL
+          UNION ALL
+          SELECT event_id, space_id, occurred_at, 'membership', payment_currency, payment_amount, member_id, NULL,
+                 fee_bps
+          FROM membership_renewed WHERE payment_amount IS NOT NULL
+          UNION ALL
+          SELECT event_id, space_id, occurred_at, 'tip', tip_currency, tip_amount, member_id, stream_id, fee_bps
+          FROM livestream_interaction WHERE kind = 'TIP' AND tip_amount IS NOT NULL) p
+), movement AS (
+    -- Each side of each movement of credits, the side that gives first. The first side posts the transfer.
+    SELECT seq, 0 AS side, event_id, space_id, occurred_at, 'spend' AS kind, member_id AS holder_id, -1 AS sign,
+           credits, NULL::uuid AS counterparty_id, reference_id
+    FROM credits_spent
+    UNION ALL
+    SELECT seq, 0, event_id, space_id, occurred_at, 'expiry', member_id, -1, credits, NULL, granted_event_id
+    FROM credits_expired
+    UNION ALL
+    SELECT seq, 0, event_id, space_id, occurred_at, 'grant', member_id, 1, credits, NULL, NULL
+    FROM credits_granted
+    UNION ALL
+    SELECT seq, 0, event_id, space_id, occurred_at, 'handover', from_member_id, -1, credits, to_member_id, NULL
+    FROM credits_transferred
+    UNION ALL
+    SELECT seq, 1, event_id, space_id, occurred_at, 'handover', to_member_id, 1, credits, NULL, NULL
+    FROM credits_transferred
+), credit AS (
+    SELECT s.*,
+           CASE WHEN s.holder_id IS NULL OR s.sign > 0 THEN 0 ELSE
+               greatest(0, -s.opening - min(s.running) OVER (w ROWS UNBOUNDED PRECEDING))
+               - greatest(0, -s.opening - coalesce(min(s.running)
+                   OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)) END AS short
+    FROM (SELECT v.*, coalesce(b.balance, 0) AS opening, sum(v.sign * v.moved) OVER w AS running
+          FROM (SELECT m.*, m.credits BETWEEN 0 AND 100000000000000 AS sound,
+                       CASE WHEN m.credits BETWEEN 0 AND 100000000000000 THEN m.credits ELSE 0 END AS moved
+                FROM movement m) v
+          LEFT JOIN member_balance b ON b.space_id = v.space_id AND b.member_id = v.holder_id
+              AND b.currency = 'CREDIT'
+          WINDOW w AS (PARTITION BY v.space_id, v.holder_id ORDER BY v.seq, v.side)) s
+    WINDOW w AS (PARTITION BY s.space_id, s.holder_id ORDER BY s.seq, s.side)
+), posted AS (
+    INSERT INTO transfer (event_id, space_id, occurred_at, kind, currency, amount, member_id, counterparty_id,
+                          reference_id, clearing, space, fee, suspense, member, counterparty, problem)
+    SELECT event_id, space_id, occurred_at, 'purchase', currency, total, buyer_id, referrer_id, purchase_id,
+           CASE WHEN problem = 'invalid amount' THEN 0 ELSE -total END,
+           CASE WHEN problem IS NULL THEN total - fee - referral ELSE 0 END,
+           fee,
+           CASE WHEN problem = 'purchase id used twice' THEN total ELSE 0 END,
+           0, referral, problem
+    FROM purchase
+    UNION ALL
+    SELECT event_id, space_id, occurred_at, 'refund', currency, amount, buyer_id,
+           CASE WHEN problem IS NULL THEN referrer_id END, purchase_id,
+           CASE WHEN problem = 'invalid amount' THEN 0 ELSE amount END,
+           CASE WHEN problem IS NULL THEN -(after - before - fee_back - referral_back) ELSE 0 END,
+           CASE WHEN problem IS NULL THEN -fee_back ELSE 0 END,
+           CASE WHEN problem = 'invalid amount' THEN 0 WHEN problem IS NULL THEN after - before - amount ELSE -amount END,
+           0,
+           CASE WHEN problem IS NULL THEN -referral_back ELSE 0 END,
+           CASE WHEN problem IS NULL AND after - before < amount THEN 'refund larger than what is left'
+                ELSE problem END
+    FROM (SELECT r.*,
+                 coalesce(div(r.fee * r.after, nullif(r.total, 0)) - div(r.fee * r.before, nullif(r.total, 0)), 0)
+                     AS fee_back,
+                 coalesce(div(r.referral * r.after, nullif(r.total, 0))
+                     - div(r.referral * r.before, nullif(r.total, 0)), 0) AS referral_back
+          FROM refund r) r
+    UNION ALL
+    SELECT event_id, space_id, occurred_at, kind, currency, amount, member_id, NULL, reference_id,
+           CASE WHEN sound THEN -amount ELSE 0 END,
+           CASE WHEN sound THEN amount - amount * fee_bps / 10000 ELSE 0 END,
+           CASE WHEN sound THEN amount * fee_bps / 10000 ELSE 0 END,
+           0, 0, 0,
+           CASE WHEN NOT sound THEN 'invalid amount' END
+    FROM payment
+    UNION ALL
+    SELECT event_id, space_id, occurred_at, kind, 'CREDIT', credits, holder_id, counterparty_id, reference_id,
+           CASE WHEN kind = 'grant' OR holder_id IS NULL THEN -moved WHEN kind = 'expiry' THEN moved ELSE 0 END,
+           CASE WHEN kind = 'spend' THEN moved ELSE 0 END,
+           0,
+           -short,
+           CASE WHEN holder_id IS NULL THEN 0 ELSE sign * moved + short END,
+           CASE WHEN kind = 'handover' THEN moved ELSE 0 END,
+           CASE WHEN NOT sound THEN 'invalid amount' WHEN short > 0 THEN kind || ' without funds' END
+    FROM credit WHERE side = 0
+    RETURNING space_id, currency, member_id, counterparty_id, clearing, space, fee, suspense, member, counterparty
+), space_change AS MATERIALIZED (
+    SELECT space_id, currency, sum(clearing)::bigint AS clearing, sum(space)::bigint AS space,
+           sum(fee)::bigint AS fee, sum(suspense)::bigint AS suspense
+    FROM posted
+    GROUP BY space_id, currency
+    ORDER BY space_id, currency
+), space_old AS (
+    UPDATE space_balance b
+    SET clearing = b.clearing + c.clearing, space = b.space + c.space, fee = b.fee + c.fee,
+        suspense = b.suspense + c.suspense
+    FROM space_change c
+    WHERE b.space_id = c.space_id AND b.currency = c.currency
+    RETURNING b.space_id, b.currency
+), space_new AS (
+    INSERT INTO space_balance (space_id, currency, clearing, space, fee, suspense)
+    SELECT c.space_id, c.currency, c.clearing, c.space, c.fee, c.suspense
+    FROM space_change c
+    WHERE NOT EXISTS (SELECT FROM space_old o WHERE o.space_id = c.space_id AND o.currency = c.currency)
+), member_change AS MATERIALIZED (
+    SELECT space_id, member_id, currency, sum(amount)::bigint AS amount
+    FROM (SELECT space_id, member_id, currency, member AS amount FROM posted WHERE member <> 0
+          UNION ALL
+          SELECT space_id, counterparty_id, currency, counterparty FROM posted WHERE counterparty <> 0) m
+    GROUP BY space_id, member_id, currency
+    ORDER BY space_id, member_id, currency
+), member_old AS (
+    UPDATE member_balance b
+    SET balance = b.balance + c.amount
+    FROM member_change c
+    WHERE b.space_id = c.space_id AND b.member_id = c.member_id AND b.currency = c.currency
+    RETURNING b.space_id, b.member_id, b.currency
+)
+INSERT INTO member_balance (space_id, member_id, currency, balance)
+SELECT c.space_id, c.member_id, c.currency, c.amount
+FROM member_change c
+WHERE NOT EXISTS (SELECT FROM member_old o
+                  WHERE o.space_id = c.space_id AND o.member_id = c.member_id AND o.currency = c.currency);
