@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reading Avro binary with every byte checked. A cursor goes over the bytes of one value; its
+ * functions return 0, or -1 with the reason in it, and then it must not be used on. Private to
+ * lib/avro and its tests. */
+#ifndef WEIR_AVRO_DECODE_H
+#define WEIR_AVRO_DECODE_H
+
+#include "lib/avro/schema.h"
+#include "lib/base/utf8.h"
+
+#include <endian.h>
+#include <stdint.h>
+#include <string.h>
+
+enum {
+    DECODE_ITEMS_MAX = 100000,          /* elements in all arrays and maps of one event together */
+    DECODE_DEPTH_MAX = SCHEMA_DEPTH_MAX /* values inside of values */
+};
+
+struct cursor {
+    const unsigned char *at;
+    const unsigned char *end;
+    int64_t items_left; /* of DECODE_ITEMS_MAX */
+    int depth;
+    const char *reason;
+};
+
+static inline int cursor_fail(struct cursor *cursor, const char *reason)
+{
+    cursor->reason = reason;
+    return -1;
+}
+
+static inline int cursor_long_slow(struct cursor *cursor, int64_t *ret_value)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 70; shift += 7) {
+        if (cursor->at == cursor->end)
+            return cursor_fail(cursor, "the bytes end inside a number");
+        unsigned char byte = *cursor->at++;
+        if (shift == 63 && byte > 1)
+            return cursor_fail(cursor, "a number is longer than 64 bits");
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            *ret_value = (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+            return 0;
+        }
+    }
+    return cursor_fail(cursor, "a number is longer than 64 bits");
+}
+
+static inline int cursor_long(struct cursor *cursor, int64_t *ret_value)
+{
+    if (cursor->at < cursor->end && *cursor->at < 0x80) {
+        unsigned byte = *cursor->at++;
+        *ret_value = (int64_t)(byte >> 1) ^ -(int64_t)(byte & 1);
+        return 0;
+    }
+    return cursor_long_slow(cursor, ret_value);
+}
+
+static inline int cursor_int(struct cursor *cursor, int64_t *ret_value)
+{
+    if (cursor_long(cursor, ret_value) != 0)
+        return -1;
+    if (*ret_value < INT32_MIN || *ret_value > INT32_MAX)
+        return cursor_fail(cursor, "an int is out of range");
+    return 0;
+}
+
+/* An index of an enum or union. */
+static inline int cursor_index(struct cursor *cursor, size_t count, size_t *ret_index)
+{
+    int64_t index;
+    if (cursor_long(cursor, &index) != 0)
+        return -1;
+    if (index < 0 || (uint64_t)index >= count)
+        return cursor_fail(cursor, "an index is out of range");
+    *ret_index = (size_t)index;
+    return 0;
+}
+
+static inline int cursor_take(struct cursor *cursor, size_t size, const unsigned char **ret_data)
+{
+    if ((size_t)(cursor->end - cursor->at) < size)
+        return cursor_fail(cursor, "the bytes end inside a value");
+    *ret_data = cursor->at;
+    cursor->at += size;
+    return 0;
+}
+
+static inline int cursor_bytes(struct cursor *cursor, const unsigned char **ret_data,
+                               size_t *ret_size)
+{
+    int64_t size;
+    if (cursor_long(cursor, &size) != 0)
+        return -1;
+    if (size < 0)
+        return cursor_fail(cursor, "a size is negative");
+    if (size > cursor->end - cursor->at)
+        return cursor_fail(cursor, "a size is larger than what is left");
+    *ret_data = cursor->at;
+    *ret_size = (size_t)size;
+    cursor->at += size;
+    return 0;
+}
+
+static inline int cursor_text(struct cursor *cursor, const unsigned char **ret_data,
+                              size_t *ret_size)
+{
+    if (cursor_bytes(cursor, ret_data, ret_size) != 0)
+        return -1;
+    if (!utf8_valid(*ret_data, *ret_size))
+        return cursor_fail(cursor, "a text is not valid UTF-8 or has a NUL");
+    return 0;
+}
+
+static inline int cursor_boolean(struct cursor *cursor, int *ret_value)
+{
+    const unsigned char *byte;
+    if (cursor_take(cursor, 1, &byte) != 0)
+        return -1;
+    if (*byte > 1)
+        return cursor_fail(cursor, "a boolean is neither 0 nor 1");
+    *ret_value = *byte;
+    return 0;
+}
+
+static inline int cursor_float(struct cursor *cursor, float *ret_value)
+{
+    const unsigned char *data;
+    uint32_t bits;
+    if (cursor_take(cursor, sizeof bits, &data) != 0)
+        return -1;
+    memcpy(&bits, data, sizeof bits);
+    bits = le32toh(bits);
+    memcpy(ret_value, &bits, sizeof bits);
+    return 0;
+}
+
+static inline int cursor_double(struct cursor *cursor, double *ret_value)
+{
+    const unsigned char *data;
+    uint64_t bits;
+    if (cursor_take(cursor, sizeof bits, &data) != 0)
+        return -1;
+    memcpy(&bits, data, sizeof bits);
+    bits = le64toh(bits);
+    memcpy(ret_value, &bits, sizeof bits);
+    return 0;
+}
+
+/* The head of the next block of an array or map: *ret_count items follow, 0 at the end. */
+int cursor_block(struct cursor *cursor, int64_t *ret_count);
+
+/* Passes over one value of the schema, checking it as thoroughly as if it were wanted. */
+int cursor_skip(struct cursor *cursor, const struct schema *schema);
+
+/* For values inside of values. */
+static inline int cursor_enter(struct cursor *cursor)
+{
+    return ++cursor->depth > DECODE_DEPTH_MAX ? cursor_fail(cursor, "values are nested too deeply")
+                                              : 0;
+}
+
+static inline void cursor_leave(struct cursor *cursor)
+{
+    cursor->depth--;
+}
+
+#endif

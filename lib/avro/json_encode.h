@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Private to lib/avro: what the two files of the JSON encoder share. json_encode.c walks records
+ * and collections, json_scalar.c encodes single values, and json_faults.c words the faults. */
+#ifndef WEIR_AVRO_JSON_ENCODE_H
+#define WEIR_AVRO_JSON_ENCODE_H
+
+#include "lib/avro/json.h"
+
+enum {
+    ENCODE_ITEMS_MAX = 100000, /* in all arrays and maps of one event; no decoder takes more */
+    ENCODE_DEPTH_MAX = SCHEMA_DEPTH_MAX,
+    ENCODE_VALUES_MAX =
+        1000000 /* work for one event, which trying the branches of unions multiplies */
+};
+
+struct encoder {
+    struct buf *out;
+    struct faults *faults;
+    char pointer[sizeof((struct fault *)0)->pointer]; /* to the value being encoded */
+    size_t pointer_size;
+    int depth;
+    int values;
+    size_t items;
+};
+
+/* Adds a fault at the encoder's pointer. Returns -1. */
+int encoder_fault(struct encoder *encoder, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Appends "/name" to the pointer, escaped as RFC 6901 says. Returns the size to pop to. */
+size_t encoder_push(struct encoder *encoder, const char *name);
+void encoder_pop(struct encoder *encoder, size_t size);
+
+/* Adds a fault for each member of `object` that is no field of the record. */
+void encoder_unknown_fields(struct encoder *encoder, const struct schema *record,
+                            const json_t *object);
+
+/* Encodes a value of any type but record, array, map and union. Returns 0, or -1 with a fault. */
+int encoder_scalar(struct encoder *encoder, const struct schema *schema, const json_t *json);
+
+/* Whether a value of this JSON kind can be of the type at all. */
+int encoder_kind_fits(const struct schema *schema, const json_t *json);
+
+#endif
