@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A set of assets is a sorted array of pointers, either to the embedded table or to files read once from a folder. */
+ * A set of assets is a sorted array of pointers, either to the embedded table or to files read once
+ * from a folder. */
 #include "lib/base/asset.h"
 
 #include <errno.h>
@@ -23,7 +24,8 @@ static int compare_path(const void *left, const void *right)
     return strcmp(((const struct asset *)left)->path, ((const struct asset *)right)->path);
 }
 
-static int read_file(const char *path, const char *name, struct asset *ret_asset, struct error *error)
+static int read_file(const char *path, const char *name, struct asset *ret_asset,
+                     struct error *error)
 {
     FILE *file = fopen(path, "rb");
     if (!file)
@@ -63,12 +65,12 @@ static int read_folder(struct assets *assets, const char *home, struct error *er
     for (FTSENT *entry; result == 0 && (entry = fts_read(walk));) {
         if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR || entry->fts_info == FTS_NS)
             result = error_set(error, ERROR_USAGE, "home-unreadable",
-                               "%s: %s (the home folder must hold schemas/ and sql/)", entry->fts_path,
-                               strerror(entry->fts_errno));
+                               "%s: %s (the home folder must hold schemas/ and sql/)",
+                               entry->fts_path, strerror(entry->fts_errno));
         else if (entry->fts_info == FTS_F && wanted(entry->fts_name)) {
             if (assets->count == ASSET_COUNT_MAX)
-                result = error_set(error, ERROR_USAGE, "home-too-large", "%s holds more than %d files",
-                                   home, ASSET_COUNT_MAX);
+                result = error_set(error, ERROR_USAGE, "home-too-large",
+                                   "%s holds more than %d files", home, ASSET_COUNT_MAX);
             else if ((result = read_file(entry->fts_path, entry->fts_path + strlen(home) + 1,
                                          &assets->items[assets->count], error)) == 0)
                 assets->count++;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Assets: the schemas and SQL files the program runs on. They are embedded at build time and can be replaced as a
- * whole by a folder that holds `schemas/` and `sql/` (option `home`). Paths are relative, such as
- * "schemas/commerce/ProductPurchased/1.avsc". */
+ * Assets: the schemas and SQL files the program runs on. They are embedded at build time and can be
+ * replaced as a whole by a folder that holds `schemas/` and `sql/` (option `home`). Paths are
+ * relative, such as "schemas/commerce/ProductPurchased/1.avsc". */
 #ifndef WEIR_BASE_ASSET_H
 #define WEIR_BASE_ASSET_H
 

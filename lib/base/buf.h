@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A growing byte buffer that is reset, not freed, between uses. Writers for big-endian integers (Postgres' and
- * Kafka's order) are inline because rows are built with them. Running out of memory aborts the program: there is
- * no sensible way on, and every buffer has a limit that its owner checks. */
+ * A growing byte buffer that is reset, not freed, between uses. Writers for big-endian integers
+ * (Postgres' and Kafka's order) are inline because rows are built with them. Running out of memory
+ * aborts the program: there is no sensible way on, and every buffer has a limit that its owner
+ * checks. */
 #ifndef WEIR_BASE_BUF_H
 #define WEIR_BASE_BUF_H
 
@@ -20,7 +21,8 @@ struct buf {
 /* Makes room for `extra` more bytes behind `size`. */
 void buf_grow(struct buf *buf, size_t extra);
 void buf_free(struct buf *buf);
-/* Appends formatted text without its NUL; buf->data[buf->size] is a NUL afterwards, outside the size. */
+/* Appends formatted text without its NUL; buf->data[buf->size] is a NUL afterwards, outside the
+ * size. */
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Allocation that aborts instead of failing. */
@@ -54,6 +56,13 @@ static inline void buf_put(struct buf *buf, const void *data, size_t size)
 static inline void buf_put_text(struct buf *buf, const char *text)
 {
     buf_put(buf, text, strlen(text));
+}
+
+/* The bytes as a C string; valid until the next change. */
+static inline const char *buf_text(struct buf *buf)
+{
+    *buf_reserve(buf, 1) = '\0';
+    return buf->data;
 }
 
 static inline void buf_put_u8(struct buf *buf, uint8_t value)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Each option has one slot that holds its text and, for numbers, its value; a later source overwrites an earlier
- * one. Values are checked when they are stored, so that the error can name the source. */
+ * Each option has one slot that holds its text and, for numbers, its value; a later source
+ * overwrites an earlier one. Values are checked when they are stored, so that the error can name
+ * the source. */
 #include "lib/base/config.h"
 
 #include <ctype.h>
@@ -23,13 +24,14 @@ static const struct option_spec {
     int64_t highest;
     const char *help;
 } specs[OPTION_COUNT] = {
-#define OPTION(id, name, kind, argument, preset, lowest, highest, help)                             \
+#define OPTION(id, name, kind, argument, preset, lowest, highest, help)                            \
     [OPT_##id] = {name, KIND_##kind, argument, preset, lowest, highest, help},
 #include "lib/base/options.def"
 #undef OPTION
 };
 
-static const enum option_id general[] = {OPT_CONFIG, OPT_HOME, OPT_LOG_LEVEL, OPT_LOG_FORMAT, OPT_OUTPUT};
+static const enum option_id general[] = {OPT_CONFIG, OPT_HOME, OPT_LOG_LEVEL, OPT_LOG_FORMAT,
+                                         OPT_OUTPUT};
 enum { GENERAL_COUNT = sizeof general / sizeof *general };
 
 struct config {
@@ -72,7 +74,8 @@ static int parse_integer(const char *text, int64_t *ret_value)
 static int parse_flag(const char *text, int64_t *ret_value)
 {
     *ret_value = !strcmp(text, "true") || !strcmp(text, "1") || !strcmp(text, "yes");
-    return *ret_value || !strcmp(text, "false") || !strcmp(text, "0") || !strcmp(text, "no") ? 0 : -1;
+    return *ret_value || !strcmp(text, "false") || !strcmp(text, "0") || !strcmp(text, "no") ? 0
+                                                                                             : -1;
 }
 
 static int parse_value(enum option_kind kind, const char *text, int64_t *ret_value)
@@ -96,9 +99,10 @@ static int parse_value(enum option_kind kind, const char *text, int64_t *ret_val
 
 static const char *kind_example(enum option_kind kind)
 {
-    static const char *const examples[] = {
-        [KIND_INTEGER] = "a whole number", [KIND_SIZE] = "a size such as 64KiB",
-        [KIND_DURATION] = "a time such as 200ms, 30s, 5m", [KIND_FLAG] = "true or false"};
+    static const char *const examples[] = {[KIND_INTEGER] = "a whole number",
+                                           [KIND_SIZE] = "a size such as 64KiB",
+                                           [KIND_DURATION] = "a time such as 200ms, 30s, 5m",
+                                           [KIND_FLAG] = "true or false"};
     return examples[kind];
 }
 
@@ -108,17 +112,19 @@ static int store(struct config *config, enum option_id id, const char *text, con
     const struct option_spec *spec = &specs[id];
     int64_t value;
     if (parse_value(spec->kind, text, &value) != 0)
-        return error_set(error, ERROR_USAGE, "bad-option", "%s: %s is \"%s\", but must be %s", source,
-                         spec->name, text, kind_example(spec->kind));
-    int bounded = spec->kind == KIND_INTEGER || spec->kind == KIND_SIZE || spec->kind == KIND_DURATION;
+        return error_set(error, ERROR_USAGE, "bad-option", "%s: %s is \"%s\", but must be %s",
+                         source, spec->name, text, kind_example(spec->kind));
+    int bounded =
+        spec->kind == KIND_INTEGER || spec->kind == KIND_SIZE || spec->kind == KIND_DURATION;
     if (bounded && (value < spec->lowest || value > spec->highest))
-        return error_set(error, ERROR_USAGE, "bad-option", "%s: %s is %s, but must be from %lld to %lld%s",
-                         source, spec->name, text, (long long)spec->lowest, (long long)spec->highest,
+        return error_set(error, ERROR_USAGE, "bad-option",
+                         "%s: %s is %s, but must be from %lld to %lld%s", source, spec->name, text,
+                         (long long)spec->lowest, (long long)spec->highest,
                          spec->kind == KIND_DURATION ? " ms" : "");
     if (spec->kind == KIND_LIST && *text) {
         if (config->list_count[id] == CONFIG_LIST_MAX)
-            return error_set(error, ERROR_USAGE, "bad-option", "%s: %s is given more than %d times", source,
-                             spec->name, CONFIG_LIST_MAX);
+            return error_set(error, ERROR_USAGE, "bad-option", "%s: %s is given more than %d times",
+                             source, spec->name, CONFIG_LIST_MAX);
         config->list[id][config->list_count[id]++] = xstrdup(text);
     }
     free(config->text[id]);
@@ -161,15 +167,16 @@ static int read_file(struct config *config, const char *path, struct error *erro
             continue;
         char *equals = strchr(text, '=');
         if (!equals) {
-            result = error_set(error, ERROR_USAGE, "bad-config", "%s: expected name = value", source);
+            result =
+                error_set(error, ERROR_USAGE, "bad-config", "%s: expected name = value", source);
             break;
         }
         *equals = '\0';
         char *name = trim(text);
         int id = find_option(name, strlen(name));
         if (id < 0 || id == OPT_CONFIG)
-            result = error_set(error, ERROR_USAGE, "unknown-option", "%s: there is no option \"%s\"", source,
-                               name);
+            result = error_set(error, ERROR_USAGE, "unknown-option",
+                               "%s: there is no option \"%s\"", source, name);
         else /* one file serves every role, so options of other commands are checked and kept */
             result = store(config, (enum option_id)id, trim(equals + 1), source, error);
     }
@@ -192,7 +199,8 @@ static int read_environment(struct config *config, struct error *error)
     return 0;
 }
 
-/* Takes one word that starts with "-". `next` is the word behind it. Returns how many words were used, or -1. */
+/* Takes one word that starts with "-". `next` is the word behind it. Returns how many words were
+ * used, or -1. */
 static int read_word(struct config *config, const char *word, const char *next, struct error *error)
 {
     const char *name = word + (word[1] == '-' ? 2 : 1);
@@ -204,16 +212,19 @@ static int read_word(struct config *config, const char *word, const char *next, 
         config->help = 1;
         return 1;
     } else if (word[1] != '-')
-        return error_set(error, ERROR_USAGE, "unknown-option", "there is no option %s; see --help", word);
+        return error_set(error, ERROR_USAGE, "unknown-option", "there is no option %s; see --help",
+                         word);
     size_t size = strcspn(name, "=");
     int id = find_option(name, size);
     if (id < 0)
-        return error_set(error, ERROR_USAGE, "unknown-option", "there is no option %s; see --help", word);
+        return error_set(error, ERROR_USAGE, "unknown-option", "there is no option %s; see --help",
+                         word);
     if (!config->taken[id])
-        return error_set(error, ERROR_USAGE, "unknown-option", "this command takes no option --%s; see --help",
-                         specs[id].name);
+        return error_set(error, ERROR_USAGE, "unknown-option",
+                         "this command takes no option --%s; see --help", specs[id].name);
     if (name[size] == '=')
-        return store(config, (enum option_id)id, name + size + 1, "command line", error) == 0 ? 1 : -1;
+        return store(config, (enum option_id)id, name + size + 1, "command line", error) == 0 ? 1
+                                                                                              : -1;
     if (specs[id].kind == KIND_FLAG)
         return store(config, (enum option_id)id, "true", "command line", error) == 0 ? 1 : -1;
     if (!next)
@@ -235,7 +246,8 @@ static int read_words(struct config *config, int argc, char **argv, struct error
                 return -1;
             i += used;
         } else if (config->argument_count == CONFIG_ARGUMENTS_MAX) {
-            return error_set(error, ERROR_USAGE, "bad-argument", "more than %d arguments", CONFIG_ARGUMENTS_MAX);
+            return error_set(error, ERROR_USAGE, "bad-argument", "more than %d arguments",
+                             CONFIG_ARGUMENTS_MAX);
         } else {
             config->arguments[config->argument_count++] = argv[i++];
         }

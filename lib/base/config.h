@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Options of a command, read from defaults, then the configuration file, then the environment, then the command
- * line; the last one wins. lib/base/options.def is the only list of them. An unknown name, a value that does not
- * fit or an option that the command does not take is an error that names it. */
+ * Options of a command, read from defaults, then the configuration file, then the environment, then
+ * the command line; the last one wins. lib/base/options.def is the only list of them. An unknown
+ * name, a value that does not fit or an option that the command does not take is an error that
+ * names it. */
 #ifndef WEIR_BASE_CONFIG_H
 #define WEIR_BASE_CONFIG_H
 
@@ -23,10 +24,10 @@ enum { CONFIG_ARGUMENTS_MAX = 64, CONFIG_LIST_MAX = 64 };
 struct config;
 
 /* Reads the options of one command.
- *   options   what the command takes beside the general ones (config, home, log-level, log-format, output)
- *   argv      the words behind the command's name; `--name value`, `--name=value`, `-o X`, `-f`, `-h`
- * Words that are no options become arguments. `--` ends the options.
- * Errors: ERROR_USAGE. */
+ *   options   what the command takes beside the general ones (config, home, log-level, log-format,
+ * output) argv      the words behind the command's name; `--name value`, `--name=value`, `-o X`,
+ * `-f`, `-h` Words that are no options become arguments. `--` ends the options. Errors:
+ * ERROR_USAGE. */
 int config_parse(const enum option_id *options, size_t option_count, int argc, char **argv,
                  struct config **ret_config, struct error *error);
 void config_free(struct config *config);
@@ -36,7 +37,8 @@ int config_wants_help(const struct config *config);
 
 /* Values are valid as long as `config`. Text is never NULL; "" means not set. */
 const char *config_text(const struct config *config, enum option_id id);
-int64_t config_int(const struct config *config, enum option_id id); /* INTEGER, SIZE in bytes, DURATION in ms, FLAG 0/1 */
+int64_t config_int(const struct config *config,
+                   enum option_id id); /* INTEGER, SIZE in bytes, DURATION in ms, FLAG 0/1 */
 size_t config_list(const struct config *config, enum option_id id, const char *const **ret_values);
 /* Whether the option was set anywhere, or only has its default. */
 int config_is_set(const struct config *config, enum option_id id);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Formats errors into the caller's struct; nothing is allocated, so that running out of memory can be reported. */
+ * Formats errors into the caller's struct; nothing is allocated, so that running out of memory can
+ * be reported. */
 #include "lib/base/error.h"
 
 #include <stdarg.h>
@@ -10,7 +11,8 @@
 #undef error_set
 #undef error_prefix
 
-int error_set(struct error *error, enum error_class class, const char *code, const char *format, ...)
+int error_set(struct error *error, enum error_class class, const char *code, const char *format,
+              ...)
 {
     if (!error)
         return -1;
@@ -43,7 +45,7 @@ int error_prefix(struct error *error, const char *format, ...)
 
 const char *error_class_name(enum error_class class)
 {
-    static const char *const names[] = {"none",   "retry", "shrink", "dead-letter", "halt",
-                                        "fenced", "usage", "fatal"};
+    static const char *const names[] = {"none", "retry",  "shrink", "dead-letter",
+                                        "halt", "fenced", "usage",  "fatal"};
     return names[class];
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One error value for every fallible call. The class says what may be done about it and is set where the error
- * arises; only the processor engine, the gateway and main act on it. Libraries return errors and never log them. */
+ * One error value for every fallible call. The class says what may be done about it and is set
+ * where the error arises; only the processor engine, the gateway and main act on it. Libraries
+ * return errors and never log them. */
 #ifndef WEIR_BASE_ERROR_H
 #define WEIR_BASE_ERROR_H
 
@@ -18,16 +19,18 @@ enum error_class {
 
 struct error {
     enum error_class class;
-    char code[40];      /* short and stable: "schema-invalid", an SQLSTATE, a librdkafka error name */
+    char code[40]; /* short and stable: "schema-invalid", an SQLSTATE, a librdkafka error name */
     char message[1024]; /* what, where, and what to do */
 };
 
-/* Fills `error` (which may be NULL) and returns -1, so that a caller can `return error_set(...)`. */
-int error_set(struct error *error, enum error_class class, const char *code, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+/* Fills `error` (which may be NULL) and returns -1, so that a caller can `return error_set(...)`.
+ */
+int error_set(struct error *error, enum error_class class, const char *code, const char *format,
+              ...) __attribute__((format(printf, 4, 5)));
 
 /* Puts "text: " before the message. Returns -1. */
-int error_prefix(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int error_prefix(struct error *error, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #ifdef __clang_analyzer__ /* it reads one file at a time: this is what both return */
 #define error_set(...) (error_set(__VA_ARGS__), -1)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * murmur2 as org.apache.kafka.common.utils.Utils computes it: little-endian words, seed 0x9747b28c. */
+ * murmur2 as org.apache.kafka.common.utils.Utils computes it: little-endian words, seed 0x9747b28c.
+ */
 #include "lib/base/hash.h"
 
 #include <endian.h>
@@ -67,7 +68,8 @@ void hash_sha256_hex(const void *data, size_t size, char ret_hex[65])
         snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
 }
 
-int64_t hash_fingerprint(const void *first, size_t first_size, const void *second, size_t second_size)
+int64_t hash_fingerprint(const void *first, size_t first_size, const void *second,
+                         size_t second_size)
 {
     unsigned char digest[32];
     uint64_t value;

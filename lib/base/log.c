@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Each line is formatted into one buffer and written with one write(), so that lines of threads never mix. Control
- * bytes are escaped: a message can carry text that a client chose. */
+ * Each line is formatted into one buffer and written with one write(), so that lines of threads
+ * never mix. Control bytes are escaped: a message can carry text that a client chose. */
 #include "lib/base/log.h"
 
 #include <stdarg.h>

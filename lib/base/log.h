@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The program's log: one line per event on stderr, readable text on a terminal and JSON otherwise. Only loops,
- * roles and commands log; libraries return errors. A thread may carry context fields (its processor, say) that are
- * added to each of its lines. Payloads, keys and secrets are never logged. */
+ * The program's log: one line per event on stderr, readable text on a terminal and JSON otherwise.
+ * Only loops, roles and commands log; libraries return errors. A thread may carry context fields
+ * (its processor, say) that are added to each of its lines. Payloads, keys and secrets are never
+ * logged. */
 #ifndef WEIR_BASE_LOG_H
 #define WEIR_BASE_LOG_H
 
@@ -14,7 +15,8 @@ enum log_format { LOG_AUTO, LOG_TEXT, LOG_JSON };
 /* Call once before threads start. */
 void log_setup(enum log_level lowest, enum log_format format);
 
-/* Sets a context field of the calling thread; NULL removes it. At most LOG_CONTEXT_MAX; key and value must outlive the thread. */
+/* Sets a context field of the calling thread; NULL removes it. At most LOG_CONTEXT_MAX; key and
+ * value must outlive the thread. */
 enum { LOG_CONTEXT_MAX = 4 };
 void log_context(const char *key, const char *value);
 

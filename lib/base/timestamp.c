@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The calendar is computed with the civil-day algorithm (proleptic Gregorian, era of 400 years), so that neither
- * the C library's locale nor its time zone can matter. */
+ * The calendar is computed with the civil-day algorithm (proleptic Gregorian, era of 400 years), so
+ * that neither the C library's locale nor its time zone can matter. */
 #include "lib/base/timestamp.h"
 
 #include <errno.h>

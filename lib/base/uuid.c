@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Text is read through a table of digit values, because every event brings several UUIDs as text. */
+ * Text is read through a table of digit values, because every event brings several UUIDs as text.
+ */
 #include "lib/base/uuid.h"
 
 #include <openssl/evp.h>
@@ -70,7 +71,8 @@ struct uuid uuid_v5(const void *name, size_t size)
 
 int uuid_parse(const char *text, size_t size, struct uuid *ret_uuid)
 {
-    if (size != UUID_TEXT_SIZE || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-')
+    if (size != UUID_TEXT_SIZE || text[8] != '-' || text[13] != '-' || text[18] != '-' ||
+        text[23] != '-')
         return -1;
     struct uuid uuid;
     int bad = 0;

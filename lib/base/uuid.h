@@ -19,7 +19,8 @@ struct uuid uuid_v7(void);
 /* A name-based UUID, version 5 (SHA-1), in Weir's own namespace. */
 struct uuid uuid_v5(const void *name, size_t size);
 
-/* Reads 8-4-4-4-12 hexadecimal digits of either case. Returns 0, or -1 when `text` is anything else. */
+/* Reads 8-4-4-4-12 hexadecimal digits of either case. Returns 0, or -1 when `text` is anything
+ * else. */
 int uuid_parse(const char *text, size_t size, struct uuid *ret_uuid);
 
 /* Writes 36 lower-case characters and a NUL. */

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Errors carry the SQLSTATE as their code. A failure without one is a lost connection. */
+#include "lib/pg/pg.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/buf.h"
+
+enum error_class pg_class_of(const char *sqlstate)
+{
+    /* The first match counts. What is not listed is the fault of one event. */
+    static const struct {
+        const char *prefix;
+        enum error_class class;
+    } classes[] = {
+        {PG_FENCED, ERROR_FENCED}, {"57014", ERROR_SHRINK}, /* statement timeout */
+        {"53200", ERROR_SHRINK},                            /* out of memory */
+        {"54", ERROR_SHRINK},                               /* program limit exceeded */
+        {"08", ERROR_RETRY},                                /* connection */
+        {"25", ERROR_RETRY}, /* transaction state, such as read-only after a failover */
+        {"28", ERROR_RETRY}, /* authorization may be repaired outside */
+        {"3D", ERROR_RETRY}, /* database missing, perhaps not yet restored */
+        {"40", ERROR_RETRY}, /* serialization, deadlock */
+        {"53", ERROR_RETRY}, /* disk full, too many connections */
+        {"55", ERROR_RETRY}, /* lock timeout, object in use */
+        {"57", ERROR_RETRY}, /* shutdown, crash */
+        {"58", ERROR_RETRY}, /* input or output */
+        {"42", ERROR_HALT},  /* the SQL itself is broken */
+        {"0A", ERROR_HALT},  /* feature not supported */
+        {"XX", ERROR_HALT},  /* internal error, data corrupted */
+    };
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (strncmp(sqlstate, classes[i].prefix, strlen(classes[i].prefix)) == 0)
+            return classes[i].class;
+    return ERROR_DEAD_LETTER;
+}
+
+int pg_fail(PGconn *conn, const PGresult *result, struct error *error)
+{
+    const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    if (!state || PQstatus(conn) == CONNECTION_BAD) {
+        const char *text = PQerrorMessage(conn);
+        return error_set(error, ERROR_RETRY, "connection", "Postgres: %.*s",
+                         (int)strcspn(text, "\n"), text);
+    }
+    const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+    return error_set(error, pg_class_of(state), state, "%s%s%s (SQLSTATE %s)",
+                     primary ? primary : "failed", detail ? ": " : "", detail ? detail : "", state);
+}
+
+int pg_connect(const char *conninfo, const char *application, PGconn **ret_conn,
+               struct error *error)
+{
+    char timeout[16];
+    snprintf(timeout, sizeof timeout, "%d", PG_CONNECT_TIMEOUT_S);
+    /* What the connection string says wins over what stands before it. */
+    const char *const names[] = {"connect_timeout",
+                                 "tcp_user_timeout",
+                                 "keepalives_idle",
+                                 "dbname",
+                                 "application_name",
+                                 "options",
+                                 NULL};
+    const char *const values[] = {
+        timeout,  "15000",     "10",
+        conninfo, application, "-c timezone=UTC -c datestyle=ISO -c client_min_messages=warning",
+        NULL};
+    PGconn *conn = PQconnectdbParams(names, values, 1);
+    if (!conn)
+        return error_set(error, ERROR_FATAL, "memory", "out of memory");
+    if (PQstatus(conn) != CONNECTION_OK) {
+        int result = pg_fail(conn, NULL, error);
+        PQfinish(conn);
+        return result;
+    }
+    if (PQserverVersion(conn) < 150000) {
+        int version = PQserverVersion(conn) / 10000;
+        PQfinish(conn);
+        return error_set(error, ERROR_USAGE, "postgres-too-old",
+                         "Postgres %d is too old: 15 or newer is needed", version);
+    }
+    *ret_conn = conn;
+    return 0;
+}
+
+static int succeeded(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+}
+
+int pg_run(PGconn *conn, const char *sql, struct error *error)
+{
+    PGresult *result = PQexec(conn, sql);
+    int code = succeeded(result) ? 0 : pg_fail(conn, result, error);
+    PQclear(result);
+    return code;
+}
+
+int pg_runf(PGconn *conn, struct error *error, const char *format, ...)
+{
+    char *sql = NULL;
+    va_list args;
+    va_start(args, format);
+    int length = vasprintf(&sql, format, args);
+    va_end(args);
+    if (length < 0)
+        return error_set(error, ERROR_FATAL, "memory", "out of memory");
+    int code = pg_run(conn, sql, error);
+    free(sql);
+    return code;
+}
+
+int pg_query(PGconn *conn, const char *sql, int count, const char *const *values,
+             PGresult **ret_result, struct error *error)
+{
+    PGresult *result = PQexecParams(conn, sql, count, NULL, values, NULL, NULL, 0);
+    if (!succeeded(result)) {
+        pg_fail(conn, result, error);
+        PQclear(result);
+        return -1;
+    }
+    if (ret_result)
+        *ret_result = result;
+    else
+        PQclear(result);
+    return 0;
+}
+
+int64_t pg_int(const PGresult *result, int row, int column)
+{
+    return strtoll(PQgetvalue(result, row, column), NULL, 10);
+}

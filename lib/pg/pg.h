@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Thin helpers over libpq: connect with a deadline, run a statement with parameters, and turn a
+ * failure into an error whose class says what may be done about it (PostgreSQL documentation,
+ * appendix A). */
+#ifndef WEIR_PG_PG_H
+#define WEIR_PG_PG_H
+
+#include <libpq-fe.h>
+#include <stdint.h>
+
+#include "lib/base/error.h"
+
+enum { PG_CONNECT_TIMEOUT_S = 5, PG_PARAMETERS_MAX = 65535 };
+
+/* SQLSTATE raised by weir.advance: another owner holds the position. */
+#define PG_FENCED "WR001"
+
+/* Connects; `application` shows in pg_stat_activity. Time zone is UTC. The caller ends it with
+ * PQfinish. */
+int pg_connect(const char *conninfo, const char *application, PGconn **ret_conn,
+               struct error *error);
+
+/* Runs a script of any number of statements without parameters. */
+int pg_run(PGconn *conn, const char *sql, struct error *error);
+int pg_runf(PGconn *conn, struct error *error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Runs one statement with `count` text parameters (NULL is NULL). The caller clears *ret_result;
+ * ret_result may be NULL. */
+int pg_query(PGconn *conn, const char *sql, int count, const char *const *values,
+             PGresult **ret_result, struct error *error);
+
+/* Fills `error` from a failed result, or from the connection when `result` is NULL. Returns -1. */
+int pg_fail(PGconn *conn, const PGresult *result, struct error *error);
+enum error_class pg_class_of(const char *sqlstate);
+
+int64_t pg_int(const PGresult *result, int row, int column);
+
+#endif
