@@ -15,7 +15,7 @@ struct command {
     const char *name;      /* "topics" */
     const char *arguments; /* "create|list" or "" */
     const char *summary;   /* one line for `weir help` */
-    const char *help;      /* paragraphs for `weir NAME --help`: what it does, examples, exit codes */
+    const char *help; /* paragraphs for `weir NAME --help`: what it does, examples, exit codes */
     const enum option_id *options;
     size_t option_count;
     /* Returns an exit code. On failure it may fill `error`; main prints it. */

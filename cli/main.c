@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The program: finds the subcommand, reads its options, runs it, and turns its error into a message and an exit
- * code. The only place that ends the process. */
+ * The program: finds the subcommand, reads its options, runs it, and turns its error into a message
+ * and an exit code. The only place that ends the process. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,20 +21,22 @@ static const struct command *const commands[] = {
 
 static void print_usage(FILE *out)
 {
-    fputs("Weir takes a creator platform's events from HTTP through Kafka into Postgres, exactly once.\n\n"
+    fputs("Weir takes a creator platform's events from HTTP through Kafka into Postgres, exactly "
+          "once.\n\n"
           "Usage: weir COMMAND [OPTIONS] [ARGUMENTS]\n\nCommands:\n",
           out);
     for (size_t i = 0; commands[i]; i++)
         fprintf(out, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
-    fputs("\n`weir COMMAND --help` says more. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,\n"
+    fputs("\n`weir COMMAND --help` says more. Exit codes: 0 done, 1 failed, 2 wrong usage or "
+          "configuration,\n"
           "3 a check found something wrong.\n",
           out);
 }
 
 static void print_help(const struct command *command)
 {
-    printf("Usage: weir %s%s%s [OPTIONS]\n\n%s\n\nOptions:\n", command->name, *command->arguments ? " " : "",
-           command->arguments, command->help);
+    printf("Usage: weir %s%s%s [OPTIONS]\n\n%s\n\nOptions:\n", command->name,
+           *command->arguments ? " " : "", command->arguments, command->help);
     config_print_options(stdout, command->options, command->option_count);
 }
 
@@ -59,10 +61,12 @@ static int setup_log(const struct config *config, struct error *error)
         if (strcmp(config_text(config, OPT_LOG_FORMAT), formats[i]) == 0)
             format = i;
     if (level < 0)
-        return error_set(error, ERROR_USAGE, "bad-option", "log-level is \"%s\", but must be debug, info, warn or error",
+        return error_set(error, ERROR_USAGE, "bad-option",
+                         "log-level is \"%s\", but must be debug, info, warn or error",
                          config_text(config, OPT_LOG_LEVEL));
     if (format < 0)
-        return error_set(error, ERROR_USAGE, "bad-option", "log-format is \"%s\", but must be auto, text or json",
+        return error_set(error, ERROR_USAGE, "bad-option",
+                         "log-format is \"%s\", but must be auto, text or json",
                          config_text(config, OPT_LOG_FORMAT));
     log_setup((enum log_level)level, (enum log_format)format);
     return 0;
@@ -92,7 +96,8 @@ static int run_command(const struct command *command, int argc, char **argv)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
-    if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+    if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") ||
+        !strcmp(argv[1], "-h")) {
         print_usage(argc < 2 ? stderr : stdout);
         return argc < 2 ? EXIT_USAGE : EXIT_OK;
     }

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- What analytics publishes: the facts, the hours, and days made of hours.
 
-CREATE VIEW analytics.commerce AS
+CREATE OR REPLACE VIEW analytics.commerce AS
 SELECT event_id, space_id, occurred_at, action, member_id, purchase_id, product_id, currency, amount, discount,
        channel, stream_id, referrer_id
 FROM commerce;
@@ -20,7 +20,7 @@ COMMENT ON COLUMN analytics.commerce.channel IS 'Where a purchase was made: WEB,
 COMMENT ON COLUMN analytics.commerce.stream_id IS 'The livestream during which a purchase was made.';
 COMMENT ON COLUMN analytics.commerce.referrer_id IS 'The member whose link led to a purchase.';
 
-CREATE VIEW analytics.purchase_item AS
+CREATE OR REPLACE VIEW analytics.purchase_item AS
 SELECT event_id, ordinal, space_id, occurred_at, product_id, quantity, unit_price,
        quantity::numeric * unit_price AS amount, currency
 FROM purchase_item;
@@ -35,7 +35,7 @@ COMMENT ON COLUMN analytics.purchase_item.unit_price IS 'The price of one, in mi
 COMMENT ON COLUMN analytics.purchase_item.amount IS 'quantity times unit_price, before any discount.';
 COMMENT ON COLUMN analytics.purchase_item.currency IS 'ISO 4217 code.';
 
-CREATE VIEW analytics.membership AS
+CREATE OR REPLACE VIEW analytics.membership AS
 SELECT event_id, space_id, occurred_at, action, member_id, from_tier, tier, currency, amount, reason
 FROM membership;
 COMMENT ON VIEW analytics.membership IS 'One row per event of membership.';
@@ -50,7 +50,7 @@ COMMENT ON COLUMN analytics.membership.currency IS 'ISO 4217 code of the payment
 COMMENT ON COLUMN analytics.membership.amount IS 'The payment in minor units; null where it was free.';
 COMMENT ON COLUMN analytics.membership.reason IS 'Why it was cancelled.';
 
-CREATE VIEW analytics.livestream AS
+CREATE OR REPLACE VIEW analytics.livestream AS
 SELECT event_id, space_id, occurred_at, action, stream_id, member_id, currency, amount, reaction, poll_id, choice,
        duration_seconds, peak_viewers, average_viewers
 FROM livestream;
@@ -70,7 +70,7 @@ COMMENT ON COLUMN analytics.livestream.duration_seconds IS 'stream_ended: how lo
 COMMENT ON COLUMN analytics.livestream.peak_viewers IS 'stream_ended: most viewers at one time.';
 COMMENT ON COLUMN analytics.livestream.average_viewers IS 'stream_ended: viewers on average.';
 
-CREATE VIEW analytics.community AS
+CREATE OR REPLACE VIEW analytics.community AS
 SELECT event_id, space_id, occurred_at, action, post_id, member_id, comment_id, reaction, tags
 FROM community;
 COMMENT ON VIEW analytics.community IS 'One row per event of the community: posts, comments, reactions.';
@@ -84,7 +84,7 @@ COMMENT ON COLUMN analytics.community.comment_id IS 'The comment.';
 COMMENT ON COLUMN analytics.community.reaction IS 'Which reaction.';
 COMMENT ON COLUMN analytics.community.tags IS 'The tags of a post.';
 
-CREATE VIEW analytics.credit AS
+CREATE OR REPLACE VIEW analytics.credit AS
 SELECT event_id, space_id, occurred_at, action, member_id, to_member_id, credits, purpose
 FROM credit;
 COMMENT ON VIEW analytics.credit IS 'One row per event of credits.';
@@ -97,7 +97,7 @@ COMMENT ON COLUMN analytics.credit.to_member_id IS 'Who was given them.';
 COMMENT ON COLUMN analytics.credit.credits IS 'How many.';
 COMMENT ON COLUMN analytics.credit.purpose IS 'What they were granted for or spent on.';
 
-CREATE VIEW analytics.hourly AS
+CREATE OR REPLACE VIEW analytics.hourly AS
 SELECT space_id, hour, action, nullif(currency, '') AS currency, events, amount
 FROM hourly;
 COMMENT ON VIEW analytics.hourly IS 'Events and amounts per Space, hour, action and currency, kept up to date with every batch.';
@@ -108,7 +108,7 @@ COMMENT ON COLUMN analytics.hourly.currency IS 'ISO 4217 code, CREDIT for credit
 COMMENT ON COLUMN analytics.hourly.events IS 'How many events.';
 COMMENT ON COLUMN analytics.hourly.amount IS 'Sum of their amounts, in minor units or credits.';
 
-CREATE VIEW analytics.daily AS
+CREATE OR REPLACE VIEW analytics.daily AS
 SELECT space_id, (hour AT TIME ZONE 'UTC')::date AS day, action, nullif(currency, '') AS currency,
        sum(events)::bigint AS events, sum(amount) AS amount
 FROM hourly
@@ -121,7 +121,7 @@ COMMENT ON COLUMN analytics.daily.currency IS 'ISO 4217 code, CREDIT for credits
 COMMENT ON COLUMN analytics.daily.events IS 'How many events.';
 COMMENT ON COLUMN analytics.daily.amount IS 'Sum of their amounts, in minor units or credits.';
 
-CREATE VIEW analytics.revenue_daily AS
+CREATE OR REPLACE VIEW analytics.revenue_daily AS
 SELECT space_id, (hour AT TIME ZONE 'UTC')::date AS day, currency,
        coalesce(sum(amount) FILTER (WHERE action = 'purchase'), 0) AS purchases,
        coalesce(sum(amount) FILTER (WHERE action IN ('joined', 'upgraded', 'renewed')), 0) AS memberships,

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- What the ledger publishes. Amounts are in minor units of their currency, or in credits where it says CREDIT.
 
-CREATE VIEW ledger.transfer AS
+CREATE OR REPLACE VIEW ledger.transfer AS
 SELECT event_id, space_id, occurred_at, kind, currency, amount, member_id, counterparty_id, reference_id, problem
 FROM transfer;
 COMMENT ON VIEW ledger.transfer IS 'Every event that moved money or credits.';
@@ -16,7 +16,7 @@ COMMENT ON COLUMN ledger.transfer.counterparty_id IS 'The referrer of a purchase
 COMMENT ON COLUMN ledger.transfer.reference_id IS 'The purchase, livestream or thing that it is about.';
 COMMENT ON COLUMN ledger.transfer.problem IS 'What contradicts earlier events, or null.';
 
-CREATE VIEW ledger.entry AS
+CREATE OR REPLACE VIEW ledger.entry AS
 SELECT event_id, leg, space_id, occurred_at, kind, account, owner_id, currency, amount
 FROM entry;
 COMMENT ON VIEW ledger.entry IS 'Double entry: the legs of every transfer. The entries of one transfer sum to zero.';
@@ -30,7 +30,7 @@ COMMENT ON COLUMN ledger.entry.owner_id IS 'The member for a member account, els
 COMMENT ON COLUMN ledger.entry.currency IS 'ISO 4217 code, or CREDIT.';
 COMMENT ON COLUMN ledger.entry.amount IS 'What the leg adds to the account; negative takes away.';
 
-CREATE VIEW ledger.account AS
+CREATE OR REPLACE VIEW ledger.account AS
 SELECT space_id, account, owner_id, currency, balance
 FROM account;
 COMMENT ON VIEW ledger.account IS 'Every account with its balance.';
@@ -40,7 +40,7 @@ COMMENT ON COLUMN ledger.account.owner_id IS 'The member for a member account, e
 COMMENT ON COLUMN ledger.account.currency IS 'ISO 4217 code, or CREDIT.';
 COMMENT ON COLUMN ledger.account.balance IS 'The sum of its entries.';
 
-CREATE VIEW ledger.trial_balance AS
+CREATE OR REPLACE VIEW ledger.trial_balance AS
 SELECT currency, account, count(*) AS accounts,
        coalesce(sum(balance) FILTER (WHERE balance > 0), 0) AS credit,
        coalesce(-sum(balance) FILTER (WHERE balance < 0), 0) AS debit,
@@ -56,7 +56,7 @@ COMMENT ON COLUMN ledger.trial_balance.credit IS 'Sum of the positive balances.'
 COMMENT ON COLUMN ledger.trial_balance.debit IS 'Sum of the negative balances, without their sign.';
 COMMENT ON COLUMN ledger.trial_balance.balance IS 'credit less debit.';
 
-CREATE VIEW ledger.suspense AS
+CREATE OR REPLACE VIEW ledger.suspense AS
 SELECT space_id, event_id, occurred_at, kind, problem, currency, amount, suspense, member_id, reference_id
 FROM transfer
 WHERE problem IS NOT NULL;
@@ -72,7 +72,7 @@ COMMENT ON COLUMN ledger.suspense.suspense IS 'What was posted to suspense; 0 wh
 COMMENT ON COLUMN ledger.suspense.member_id IS 'The member whom it concerns.';
 COMMENT ON COLUMN ledger.suspense.reference_id IS 'The purchase or thing that it is about.';
 
-CREATE VIEW ledger.revenue AS
+CREATE OR REPLACE VIEW ledger.revenue AS
 SELECT space_id, currency, -clearing AS gross, fee AS platform_fee, -clearing - fee - space - suspense AS referrals,
        space AS net, suspense
 FROM space_balance
@@ -86,7 +86,7 @@ COMMENT ON COLUMN ledger.revenue.referrals IS 'The share of members whose links 
 COMMENT ON COLUMN ledger.revenue.net IS 'The share of the Space.';
 COMMENT ON COLUMN ledger.revenue.suspense IS 'What could not be explained.';
 
-CREATE VIEW ledger.credit_balance AS
+CREATE OR REPLACE VIEW ledger.credit_balance AS
 SELECT space_id, member_id, balance AS credits
 FROM member_balance
 WHERE currency = 'CREDIT';

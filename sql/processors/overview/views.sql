@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- What the overview publishes.
 
-CREATE VIEW overview.space AS
+CREATE OR REPLACE VIEW overview.space AS
 SELECT space_id, name, owner_id, currency, category, settings, created_at, events, products, purchases, refunds,
        joined, cancelled, streams, interactions, posts, comments, reactions, last_activity, last_active_at,
        last_event_id
@@ -29,7 +29,7 @@ COMMENT ON COLUMN overview.space.last_activity IS 'The latest event by name, suc
 COMMENT ON COLUMN overview.space.last_active_at IS 'When the latest event occurred.';
 COMMENT ON COLUMN overview.space.last_event_id IS 'The latest event.';
 
-CREATE VIEW overview.member AS
+CREATE OR REPLACE VIEW overview.member AS
 SELECT space_id, member_id, display_name, tier, status, joined_at, events, purchases, refunds, interactions, posts,
        comments, reactions, last_activity, last_active_at, last_event_id
 FROM member;
@@ -51,7 +51,7 @@ COMMENT ON COLUMN overview.member.last_activity IS 'The latest event by name, su
 COMMENT ON COLUMN overview.member.last_active_at IS 'When the latest event occurred.';
 COMMENT ON COLUMN overview.member.last_event_id IS 'The latest event.';
 
-CREATE VIEW overview.membership AS
+CREATE OR REPLACE VIEW overview.membership AS
 SELECT space_id, coalesce(tier, 'none') AS tier, status, count(*) AS members
 FROM member
 GROUP BY 1, 2, 3;

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * weir migrate: brings the database up to this build. */
+#include <stdio.h>
+#include <time.h>
+
+#include "cli/command.h"
+#include "lib/base/timestamp.h"
+#include "processors/engine/install.h"
+
+struct work {
+    PGconn *conn;
+    const struct assets *assets;
+    const struct catalog *catalog;
+    struct error *error;
+};
+
+static int migrate_processor(const char *name, void *context)
+{
+    struct work *work = context;
+    struct processor *processor = NULL;
+    struct installed installed;
+    int code = processor_load(work->assets, work->catalog, name, &processor, work->error);
+    if (code == 0)
+        code = install_processor(work->conn, processor, &installed, work->error);
+    if (code == 0)
+        printf("processor %-16s generation %d, version %d, %zu events\n", name,
+               installed.generation, processor->version, processor->consumed_count);
+    processor_free(processor);
+    return code;
+}
+
+static int connect_within(const struct config *config, PGconn **ret_conn, struct error *error)
+{
+    int64_t deadline_us = monotonic_now_us() + config_int(config, OPT_WAIT) * 1000;
+    while (pg_connect(config_text(config, OPT_DATABASE), "weir migrate", ret_conn, error) != 0) {
+        if (error->class != ERROR_RETRY || monotonic_now_us() >= deadline_us)
+            return -1;
+        struct timespec pause = {.tv_nsec = 250 * 1000000};
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
+static int run(const struct config *config, struct error *error)
+{
+    struct assets *assets = NULL;
+    struct catalog *catalog = NULL;
+    struct work work = {.error = error};
+    int code = assets_open(config_text(config, OPT_HOME), &assets, error);
+    if (code == 0)
+        code = catalog_open(assets, &catalog, error);
+    if (code == 0)
+        code = connect_within(config, &work.conn, error);
+    if (code == 0)
+        code = install_control(work.conn, assets, catalog, error);
+    if (code == 0) {
+        printf("catalog   %zu events on %zu topics\n", catalog_event_count(catalog),
+               catalog_topic_count(catalog));
+        work.assets = assets;
+        work.catalog = catalog;
+        code = processor_each(assets, migrate_processor, &work);
+    }
+    PQfinish(work.conn);
+    catalog_free(catalog);
+    assets_free(assets);
+    return code == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+static const enum option_id options[] = {OPT_DATABASE, OPT_WAIT};
+
+const struct command command_migrate = {
+    .name = "migrate",
+    .arguments = "",
+    .summary = "bring the database up to this build",
+    .help = "Runs the migrations of the control schema, records the catalog of events, and creates "
+            "what each processor\n"
+            "needs: its tables, its procedure and its published views. Each processor's SQL is "
+            "tried on an empty batch,\n"
+            "so that a mistake is reported here, with its file and line. Running it again changes "
+            "nothing.\n\n"
+            "The role needs CREATE on the database and CREATEROLE.\n\n"
+            "  weir migrate\n  weir migrate --wait 30s        wait for Postgres to come up\n"
+            "  weir migrate --home ./mine     schemas and SQL of your own",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .run = run,
+};

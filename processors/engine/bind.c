@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Each statement that mentions a relation gets a common table expression of that name over the
+ * parameter. Parameters have no names, so that no column of the author's can be taken for one. */
+#include "processors/engine/bind.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/hash.h"
+#include "processors/engine/sql_scan.h"
+
+static const char QUOTE[] = "$weir_apply$";
+
+/* What stands before the author's statements, on the first line of the body. */
+static const char PROLOGUE[] =
+    "#variable_conflict use_column BEGIN PERFORM weir.advance($1); "
+    "IF cardinality($3) > 0 OR cardinality($4) > 0 THEN CALL weir.set_aside($3, $4); END IF; "
+    "IF cardinality($5) > 0 THEN DELETE FROM applied_event AS a USING unnest($5) AS e "
+    "WHERE a.event_id = e.event_id AND a.space_id = e.space_id; END IF; "
+    "INSERT INTO applied_event (event_id, space_id, fingerprint, position_id, kafka_offset, "
+    "kafka_timestamp) "
+    "SELECT e.event_id, e.space_id, e.fingerprint, e.position_id, e.kafka_offset, "
+    "e.kafka_timestamp "
+    "FROM unnest($2) AS e; ";
+
+static const char *const fixed_types[BIND_FIXED_PARAMETERS] = {
+    "weir.batch_position", "weir.batch_event", "weir.batch_event", "weir.batch_dead_letter",
+    "weir.batch_event"};
+
+void bind_type_name(const struct relation *relation, char ret_name[128])
+{
+    snprintf(ret_name, 128, "%s_%d", relation->name, relation->version);
+}
+
+static void put_literal(struct buf *out, const char *text)
+{
+    buf_put_text(out, "'");
+    for (; *text; text++) {
+        if (*text == '\'')
+            buf_put_text(out, "'");
+        buf_put(out, text, 1);
+    }
+    buf_put_text(out, "'");
+}
+
+void bind_type(const struct relation *relation, struct buf *out)
+{
+    char name[128];
+    bind_type_name(relation, name);
+    buf_printf(out, "CREATE TYPE weir_event.%s AS (", name);
+    for (size_t i = 0; i < relation->column_count; i++) {
+        char type[32];
+        relation_column_sql(&relation->columns[i], type);
+        buf_printf(out, "%s\"%s\" %s", i ? ", " : "", relation->columns[i].name, type);
+    }
+    buf_put_text(out, ");\n");
+    for (size_t i = 0; i < relation->column_count; i++) {
+        if (!relation->columns[i].doc)
+            continue;
+        buf_printf(out, "COMMENT ON COLUMN weir_event.%s.\"%s\" IS ", name,
+                   relation->columns[i].name);
+        put_literal(out, relation->columns[i].doc);
+        buf_put_text(out, ";\n");
+    }
+}
+
+static void put_parameter_type(const struct processor *processor, size_t index, struct buf *out)
+{
+    char name[128];
+    if (index < BIND_FIXED_PARAMETERS) {
+        buf_printf(out, "%s[]", fixed_types[index]);
+        return;
+    }
+    bind_type_name(processor->relations[index - BIND_FIXED_PARAMETERS], name);
+    buf_printf(out, "weir_event.%s[]", name);
+}
+
+/* Appends `name AS (SELECT * FROM unnest($n))` for each relation that the statement mentions.
+ * Returns how many. */
+static int put_expressions(const struct processor *processor, const struct sql_statement *statement,
+                           struct buf *out)
+{
+    int count = 0;
+    for (size_t i = 0; i < processor->relation_count; i++) {
+        if (!sql_mentions(statement, processor->relations[i]->name))
+            continue;
+        buf_printf(out, "%s%s AS (SELECT * FROM unnest($%zu))", count ? ", " : "",
+                   processor->relations[i]->name, i + 1 + BIND_FIXED_PARAMETERS);
+        count++;
+    }
+    return count;
+}
+
+static void put_statement(const struct processor *processor, const struct sql_statement *statement,
+                          struct buf *out)
+{
+    buf_put(out, statement->lead, statement->lead_size);
+    struct buf expressions = {0};
+    if (put_expressions(processor, statement, &expressions) > 0) {
+        buf_put_text(out, statement->recursive ? "WITH RECURSIVE " : "WITH ");
+        buf_put(out, expressions.data, expressions.size);
+        buf_put_text(out, statement->with_size ? "," : " ");
+        buf_put(out, statement->text + statement->with_size,
+                statement->size - statement->with_size);
+    } else {
+        buf_put(out, statement->text, statement->size);
+    }
+    buf_put_text(out, ";");
+    buf_free(&expressions);
+}
+
+int bind_procedure(const struct processor *processor, const char *schema, struct buf *out,
+                   char ret_name[BIND_NAME_MAX], struct error *error)
+{
+    const struct asset *apply = processor->apply;
+    if (memmem(apply->data, apply->size, QUOTE, sizeof QUOTE - 1))
+        return error_set(error, ERROR_USAGE, "bad-processor", "%s must not hold %s", apply->path,
+                         QUOTE);
+    struct buf text = {0};
+    buf_put_text(&text, "(");
+    for (size_t i = 0; i < processor->relation_count + BIND_FIXED_PARAMETERS; i++) {
+        buf_put_text(&text, i ? ", " : "");
+        put_parameter_type(processor, i, &text);
+    }
+    buf_printf(&text, ") LANGUAGE plpgsql AS %s%s", QUOTE, PROLOGUE);
+    struct sql_cursor cursor = sql_open(apply->data, apply->size);
+    struct sql_statement statement;
+    int count = 0;
+    for (; sql_next(&cursor, &statement); count++)
+        put_statement(processor, &statement, &text);
+    buf_printf(&text, "\nEND %s", QUOTE);
+    char hash[65];
+    hash_sha256_hex(text.data, text.size, hash);
+    snprintf(ret_name, BIND_NAME_MAX, "apply_%.12s", hash);
+    buf_printf(out, "CREATE PROCEDURE %s.%s", schema, ret_name);
+    buf_put(out, text.data, text.size);
+    buf_free(&text);
+    return count > 0 ? 0
+                     : error_set(error, ERROR_USAGE, "bad-processor", "%s holds no statement",
+                                 apply->path);
+}
+
+void bind_call(const struct processor *processor, const char *schema, const char *name,
+               struct buf *out)
+{
+    buf_printf(out, "CALL %s.%s(", schema, name);
+    for (size_t i = 0; i < processor->relation_count + BIND_FIXED_PARAMETERS; i++) {
+        buf_printf(out, "%s$%zu::", i ? ", " : "", i + 1);
+        put_parameter_type(processor, i, out);
+    }
+    buf_put_text(out, ")");
+}

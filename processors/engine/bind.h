@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Binds an author's plain SQL to a batch: makes the text of the composite types and of the
+ * procedure `apply_…` that applies a batch in one call. Its parameters, all arrays:
+ *
+ *     $1 positions to advance   $2 events applied   $3 duplicates   $4 dead letters   $5 applied
+ * events that are too old to count   $6… one per relation of the processor
+ *
+ * The procedure's name holds a hash of its text and types, so that builds with different SQL or
+ * schemas live side by side. Lines of the body are the lines of apply.sql, so that Postgres'
+ * context leads to the author's line. */
+#ifndef WEIR_ENGINE_BIND_H
+#define WEIR_ENGINE_BIND_H
+
+#include "lib/base/buf.h"
+#include "processors/engine/processor.h"
+
+enum { BIND_FIXED_PARAMETERS = 5, BIND_NAME_MAX = 32 };
+
+/* "product_purchased_1" */
+void bind_type_name(const struct relation *relation, char ret_name[128]);
+
+/* Appends CREATE TYPE and its COMMENTs. */
+void bind_type(const struct relation *relation, struct buf *out);
+
+/* Appends the text of CREATE PROCEDURE <schema>.<name>(…) and writes the name.
+ * Errors (ERROR_USAGE): apply.sql holds no statement, or the closing quote of the body. */
+int bind_procedure(const struct processor *processor, const char *schema, struct buf *out,
+                   char ret_name[BIND_NAME_MAX], struct error *error);
+
+/* Appends "CALL <schema>.<name>($1::…[], …)". */
+void bind_call(const struct processor *processor, const char *schema, const char *name,
+               struct buf *out);
+
+#endif

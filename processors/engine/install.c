@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Each step looks before it creates, and each processor is one transaction: a broken file leaves
+ * nothing behind. */
+#include "processors/engine/install.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/buf.h"
+#include "processors/engine/bind.h"
+
+/* Any number that no other program is likely to take: "weir" in ASCII. */
+static const char LOCK[] = "SELECT pg_advisory_lock(2003134834)";
+static const char UNLOCK[] = "SELECT pg_advisory_unlock(2003134834)";
+
+static int run_file(PGconn *conn, const struct asset *asset, struct error *error)
+{
+    PGresult *result = PQexec(conn, asset->data);
+    ExecStatusType status = PQresultStatus(result);
+    int code = 0;
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY) {
+        const char *position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
+        int line = 1;
+        for (int i = 0, end = position ? atoi(position) : 0; i < end && asset->data[i]; i++)
+            line += asset->data[i] == '\n';
+        pg_fail(conn, result, error);
+        code = position ? error_prefix(error, "%s:%d", asset->path, line)
+                        : error_prefix(error, "%s", asset->path);
+        if (error->class == ERROR_HALT || error->class == ERROR_DEAD_LETTER)
+            error->class = ERROR_USAGE;
+    }
+    PQclear(result);
+    return code;
+}
+
+static int run_migration(PGconn *conn, const struct asset *asset, const char *version,
+                         struct error *error)
+{
+    const char *values[] = {version, asset->path};
+    PGresult *result = NULL;
+    if (pg_query(conn, "SELECT FROM weir.migration WHERE version = $1", 1, values, &result,
+                 error) != 0)
+        return -1;
+    int done = PQntuples(result) > 0;
+    PQclear(result);
+    if (done)
+        return 0;
+    if (pg_run(conn, "BEGIN", error) == 0 && run_file(conn, asset, error) == 0 &&
+        pg_query(conn, "INSERT INTO weir.migration (version, path) VALUES ($1, $2)", 2, values,
+                 NULL, error) == 0 &&
+        pg_run(conn, "COMMIT", error) == 0)
+        return 0;
+    pg_run(conn, "ROLLBACK", NULL);
+    return -1;
+}
+
+static int run_migrations(PGconn *conn, const struct assets *assets, struct error *error)
+{
+    static const char folder[] = "sql/control/";
+    if (pg_run(conn,
+               "CREATE SCHEMA IF NOT EXISTS weir;"
+               "COMMENT ON SCHEMA weir IS 'Weir: control tables';"
+               "CREATE TABLE IF NOT EXISTS weir.migration ("
+               "    version text COLLATE \"C\" PRIMARY KEY, path text NOT NULL, applied_at "
+               "timestamptz NOT NULL DEFAULT now());"
+               "COMMENT ON TABLE weir.migration IS 'Files of sql/control/ that this database has';"
+               "COMMENT ON COLUMN weir.migration.version IS 'Number at the head of the file name';"
+               "COMMENT ON COLUMN weir.migration.path IS 'The file';"
+               "COMMENT ON COLUMN weir.migration.applied_at IS 'When it was run'",
+               error) != 0)
+        return -1;
+    for (size_t i = 0; i < assets_count(assets); i++) {
+        const struct asset *asset = assets_at(assets, i);
+        if (strncmp(asset->path, folder, sizeof folder - 1) != 0)
+            continue;
+        char version[5];
+        snprintf(version, sizeof version, "%.4s", asset->path + sizeof folder - 1);
+        if (run_migration(conn, asset, version, error) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int record_schema(PGconn *conn, const struct catalog_version *version, struct error *error)
+{
+    char id[16];
+    char number[16];
+    char *definition = xstrndup(version->text, version->text_size);
+    snprintf(id, sizeof id, "%d", version->id);
+    snprintf(number, sizeof number, "%d", version->version);
+    const char *values[] = {id,     version->event->name, version->event->domain,
+                            number, version->fingerprint, definition};
+    PGresult *result = NULL;
+    int code = pg_query(conn,
+                        "WITH added AS (INSERT INTO weir.schema (schema_id, event, domain, "
+                        "version, fingerprint, definition) "
+                        "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING 1) "
+                        "SELECT event, version, fingerprint FROM weir.schema "
+                        "WHERE schema_id = $1 AND (event, version, fingerprint) IS DISTINCT FROM "
+                        "($2, $4::integer, $5)",
+                        6, values, &result, error);
+    if (code == 0 && PQntuples(result) > 0)
+        code = error_set(
+            error, ERROR_USAGE, "schema-changed",
+            "schema id %s is %s version %s in this database, but %s version %s here%s; a published "
+            "schema never "
+            "changes: add a new version",
+            id, PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1), version->event->name, number,
+            strcmp(PQgetvalue(result, 0, 2), version->fingerprint) ? " with another text" : "");
+    PQclear(result);
+    free(definition);
+    return code;
+}
+
+int install_control(PGconn *conn, const struct assets *assets, const struct catalog *catalog,
+                    struct error *error)
+{
+    if (pg_run(conn, LOCK, error) != 0)
+        return -1;
+    int code = run_migrations(conn, assets, error);
+    for (size_t i = 0; code == 0 && i < catalog_event_count(catalog); i++) {
+        const struct catalog_event *event = catalog_event_at(catalog, i);
+        for (size_t j = 0; code == 0 && j < event->version_count; j++)
+            code = record_schema(conn, &event->versions[j], error);
+    }
+    pg_run(conn, UNLOCK, NULL);
+    return code;
+}
+
+/* Creates the composite type of a relation, or checks that the one there has the same attributes.
+ */
+static int install_type(PGconn *conn, const struct relation *relation, struct error *error)
+{
+    char name[128];
+    struct buf expected = {0};
+    struct buf sql = {0};
+    bind_type_name(relation, name);
+    for (size_t i = 0; i < relation->column_count; i++)
+        buf_printf(&expected, "%s%s %u", i ? ", " : "", relation->columns[i].name,
+                   relation_column_oid(&relation->columns[i]));
+    const char *values[] = {name};
+    PGresult *result = NULL;
+    int code = pg_query(
+        conn,
+        "SELECT string_agg(a.attname || ' ' || a.atttypid::bigint, ', ' ORDER BY a.attnum) "
+        "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
+        "WHERE c.relnamespace = 'weir_event'::regnamespace AND c.relname = $1 AND a.attnum > 0 "
+        "GROUP BY c.oid",
+        1, values, &result, error);
+    if (code == 0 && PQntuples(result) == 0) {
+        bind_type(relation, &sql);
+        code = pg_run(conn, buf_text(&sql), error);
+    } else if (code == 0 && strcmp(PQgetvalue(result, 0, 0), buf_text(&expected)) != 0) {
+        code = error_set(error, ERROR_USAGE, "schema-changed",
+                         "version %d of %s has other fields than when this database met it; a "
+                         "published schema never "
+                         "changes: add a new version",
+                         relation->version, relation->event->name);
+    }
+    PQclear(result);
+    buf_free(&expected);
+    buf_free(&sql);
+    return code;
+}
+
+static int create_generation(PGconn *conn, const struct processor *processor, const char *schema,
+                             struct error *error)
+{
+    if (pg_runf(
+            conn, error,
+            "CREATE SCHEMA %s; SET LOCAL search_path = %s, pg_catalog;"
+            "CREATE TABLE applied_event (event_id uuid, space_id uuid, fingerprint bigint NOT NULL,"
+            "    position_id integer NOT NULL, kafka_offset bigint NOT NULL, kafka_timestamp "
+            "timestamptz NOT NULL,"
+            "    PRIMARY KEY (event_id, space_id));"
+            "CREATE INDEX applied_event_age ON applied_event USING brin (kafka_timestamp);"
+            "COMMENT ON SCHEMA %s IS 'Weir: tables of a generation of %s; read the views of the "
+            "schema %s instead';"
+            "COMMENT ON TABLE applied_event IS 'Events applied in the duplicate window';"
+            "COMMENT ON COLUMN applied_event.event_id IS 'The event';"
+            "COMMENT ON COLUMN applied_event.space_id IS 'Its Space';"
+            "COMMENT ON COLUMN applied_event.fingerprint IS 'Hash of what the client sent';"
+            "COMMENT ON COLUMN applied_event.position_id IS 'Its partition';"
+            "COMMENT ON COLUMN applied_event.kafka_offset IS 'Its offset';"
+            "COMMENT ON COLUMN applied_event.kafka_timestamp IS 'Its broker timestamp'",
+            schema, schema, schema, processor->name, processor->name) != 0)
+        return -1;
+    return run_file(conn, processor->tables, error) == 0 &&
+                   (!processor->indexes || run_file(conn, processor->indexes, error) == 0)
+               ? 0
+               : -1;
+}
+
+/* Runs the procedure on an empty batch and takes it back: every statement is parsed and planned. */
+static int dry_run(PGconn *conn, const struct processor *processor,
+                   const struct installed *installed, struct error *error)
+{
+    struct buf call = {0};
+    const char *values[BIND_FIXED_PARAMETERS + PROCESSOR_RELATIONS_MAX];
+    bind_call(processor, installed->schema, installed->procedure, &call);
+    for (size_t i = 0; i < BIND_FIXED_PARAMETERS + processor->relation_count; i++)
+        values[i] = "{}";
+    PGresult *result = PQexecParams(conn, buf_text(&call),
+                                    (int)(BIND_FIXED_PARAMETERS + processor->relation_count), NULL,
+                                    values, NULL, NULL, 0);
+    int code = 0;
+    if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+        const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
+        const char *line = context ? strstr(context, " line ") : NULL;
+        pg_fail(conn, result, error);
+        code = line ? error_prefix(error, "%s: statement at line %d", processor->apply->path,
+                                   atoi(line + 6))
+                    : error_prefix(error, "%s", processor->apply->path);
+        error->class = ERROR_USAGE;
+    }
+    PQclear(result);
+    buf_free(&call);
+    return code;
+}
+
+static int install_procedure(PGconn *conn, const struct processor *processor,
+                             struct installed *installed, struct error *error)
+{
+    struct buf sql = {0};
+    int code = bind_procedure(processor, installed->schema, &sql, installed->procedure, error);
+    const char *values[] = {installed->schema, installed->procedure};
+    PGresult *result = NULL;
+    if (code == 0)
+        code = pg_query(
+            conn, "SELECT FROM pg_proc WHERE pronamespace = $1::regnamespace AND proname = $2", 2,
+            values, &result, error);
+    if (code == 0 && PQntuples(result) == 0) {
+        code = pg_run(conn, buf_text(&sql), error);
+        if (code != 0) {
+            error_prefix(error, "%s", processor->apply->path);
+            error->class = ERROR_USAGE;
+        }
+    }
+    PQclear(result);
+    buf_free(&sql);
+    return code;
+}
+
+static int build(PGconn *conn, const struct processor *processor, int create,
+                 struct installed *installed, struct error *error)
+{
+    for (size_t i = 0; i < processor->relation_count; i++)
+        if (install_type(conn, processor->relations[i], error) != 0)
+            return -1;
+    if (create && create_generation(conn, processor, installed->schema, error) != 0)
+        return -1;
+    return pg_runf(conn, error, "SET LOCAL search_path = %s, pg_catalog", installed->schema) == 0 &&
+                   install_procedure(conn, processor, installed, error) == 0 &&
+                   dry_run(conn, processor, installed, error) == 0
+               ? 0
+               : -1;
+}
+
+int install_scratch(PGconn *conn, const struct processor *processor, const char *schema,
+                    struct installed *ret_installed, struct error *error)
+{
+    struct installed installed = {.generation = 0};
+    snprintf(installed.schema, sizeof installed.schema, "%s", schema);
+    if (build(conn, processor, 1, &installed, error) != 0)
+        return -1;
+    *ret_installed = installed;
+    return 0;
+}
+
+static int find_generation(PGconn *conn, const struct processor *processor,
+                           struct installed *installed, int *ret_found, struct error *error)
+{
+    const char *values[] = {processor->name};
+    PGresult *result = NULL;
+    if (pg_query(conn, "SELECT generation, version FROM weir.processor WHERE processor = $1", 1,
+                 values, &result, error) != 0)
+        return -1;
+    int code = 0;
+    *ret_found = PQntuples(result) > 0;
+    if (*ret_found && pg_int(result, 0, 1) != processor->version)
+        code = error_set(error, ERROR_USAGE, "version-changed",
+                         "processor %s is version %d here, but its tables were built by version "
+                         "%s; it must be built anew: "
+                         "`weir processor reset %s`, then `weir migrate`",
+                         processor->name, processor->version, PQgetvalue(result, 0, 1),
+                         processor->name);
+    installed->generation = *ret_found ? (int)pg_int(result, 0, 0) : 1;
+    snprintf(installed->schema, sizeof installed->schema, "%s_%d", processor->name,
+             installed->generation);
+    PQclear(result);
+    return code;
+}
+
+static int publish(PGconn *conn, const struct processor *processor,
+                   const struct installed *installed, struct error *error)
+{
+    if (pg_runf(conn, error,
+                "CREATE SCHEMA IF NOT EXISTS %s;"
+                "GRANT USAGE ON SCHEMA %s TO weir_processor;"
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s TO weir_processor",
+                processor->name, installed->schema, installed->schema) != 0)
+        return -1;
+    if (processor->views && run_file(conn, processor->views, error) != 0)
+        return -1;
+    return pg_runf(conn, error,
+                   "GRANT USAGE ON SCHEMA %s TO weir_reader; GRANT SELECT ON ALL TABLES IN SCHEMA "
+                   "%s TO weir_reader",
+                   processor->name, processor->name);
+}
+
+static int install_in_transaction(PGconn *conn, const struct processor *processor,
+                                  struct installed *installed, struct error *error)
+{
+    int found = 0;
+    if (find_generation(conn, processor, installed, &found, error) != 0 ||
+        build(conn, processor, !found, installed, error) != 0 ||
+        publish(conn, processor, installed, error) != 0)
+        return -1;
+    if (found)
+        return 0;
+    char generation[16];
+    char version[16];
+    snprintf(generation, sizeof generation, "%d", installed->generation);
+    snprintf(version, sizeof version, "%d", processor->version);
+    const char *values[] = {processor->name, generation, version};
+    return pg_query(
+        conn, "INSERT INTO weir.processor (processor, generation, version) VALUES ($1, $2, $3)", 3,
+        values, NULL, error);
+}
+
+int install_processor(PGconn *conn, const struct processor *processor,
+                      struct installed *ret_installed, struct error *error)
+{
+    struct installed installed = {0};
+    if (pg_run(conn, LOCK, error) != 0)
+        return -1;
+    int code = pg_run(conn, "BEGIN", error);
+    if (code == 0)
+        code = install_in_transaction(conn, processor, &installed, error);
+    if (code == 0)
+        code = pg_run(conn, "COMMIT", error);
+    else
+        pg_run(conn, "ROLLBACK", NULL);
+    pg_run(conn, UNLOCK, NULL);
+    if (code == 0)
+        *ret_installed = installed;
+    return code;
+}
+
+int install_find(PGconn *conn, const struct processor *processor, struct installed *ret_installed,
+                 struct error *error)
+{
+    struct installed installed = {0};
+    struct buf sql = {0};
+    int found = 0;
+    PGresult *result = NULL;
+    int code =
+        pg_query(conn, "SELECT to_regclass('weir.processor') IS NOT NULL", 0, NULL, &result, error);
+    if (code == 0 && *PQgetvalue(result, 0, 0) == 't')
+        code = find_generation(conn, processor, &installed, &found, error);
+    PQclear(result);
+    result = NULL;
+    if (code == 0 && found)
+        code = bind_procedure(processor, installed.schema, &sql, installed.procedure, error);
+    const char *values[] = {installed.schema, installed.procedure};
+    if (code == 0 && found) {
+        code = pg_query(conn,
+                        "SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
+                        "WHERE n.nspname = $1 AND p.proname = $2",
+                        2, values, &result, error);
+        found = code == 0 && PQntuples(result) > 0;
+    }
+    if (code == 0 && !found)
+        code = error_set(
+            error, ERROR_USAGE, "not-migrated",
+            "this database does not know this build's processor %s; run `weir migrate` first",
+            processor->name);
+    PQclear(result);
+    buf_free(&sql);
+    if (code == 0)
+        *ret_installed = installed;
+    return code;
+}

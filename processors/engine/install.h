@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Brings a database up to this build: control migrations, the catalog, types, each processor's
+ * first generation, its procedure and its published views. Safe to repeat and to run from several
+ * places at once (advisory lock). */
+#ifndef WEIR_ENGINE_INSTALL_H
+#define WEIR_ENGINE_INSTALL_H
+
+#include "lib/pg/pg.h"
+#include "processors/engine/processor.h"
+
+/* Where a generation lives and how it is called. */
+struct installed {
+    int generation;
+    char schema[64];    /* "ledger_1" */
+    char procedure[32]; /* "apply_0123456789ab" */
+};
+
+/* Control schema and catalog. */
+int install_control(PGconn *conn, const struct assets *assets, const struct catalog *catalog,
+                    struct error *error);
+
+/* One processor, with a dry run of its procedure on an empty batch, so that broken SQL is found
+ * here, with its line. Refuses (ERROR_USAGE, "version-changed") when the live generation was built
+ * with another version. */
+int install_processor(PGconn *conn, const struct processor *processor,
+                      struct installed *ret_installed, struct error *error);
+
+/* A generation that nothing publishes, in the schema `schema`, for `weir processor test`. Runs in
+ * the caller's transaction. */
+int install_scratch(PGconn *conn, const struct processor *processor, const char *schema,
+                    struct installed *ret_installed, struct error *error);
+
+/* Finds what install_processor made, for a processor that is about to run. Errors: ERROR_USAGE
+ * "not-migrated" and "version-changed" say what to do. */
+int install_find(PGconn *conn, const struct processor *processor, struct installed *ret_installed,
+                 struct error *error);
+
+#endif
