@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Ownership. The group says which partitions are this member's; Postgres says where each goes on
+ * and under which epoch.
+ *
+ * During a rebalance librdkafka is told an empty assignment at once, so that the group never waits
+ * for Postgres; the partitions are assigned when they have been claimed. Each starts at its anchor,
+ * the last record dealt with: reading it again proves that the log is still the same. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/log.h"
+#include "lib/base/timestamp.h"
+#include "processors/engine/internal.h"
+
+enum { CLAIM_TRIES = 3 };
+
+static void free_positions(struct engine *engine)
+{
+    for (size_t i = 0; i < engine->position_count; i++)
+        free(engine->positions[i].topic);
+    free(engine->positions);
+    engine->positions = NULL;
+    engine->position_count = 0;
+    engine->last_position = 0;
+}
+
+static void assign_nothing(struct engine *engine)
+{
+    rd_kafka_topic_partition_list_t *empty = rd_kafka_topic_partition_list_new(0);
+    rd_kafka_assign(engine->kafka, empty);
+    rd_kafka_topic_partition_list_destroy(empty);
+}
+
+void attach_detach(struct engine *engine, int64_t pause_ms)
+{
+    if (engine->in_flight && engine->conn) { /* the outcome will be read from the position table */
+        PQfinish(engine->conn);
+        engine->conn = NULL;
+    }
+    engine->in_flight = 0;
+    if (engine->attached)
+        assign_nothing(engine);
+    engine->attached = 0;
+    batch_reset(engine->filling, 0);
+    batch_reset(engine->applying, 0);
+    free_positions(engine);
+    engine->attach_at_us = monotonic_now_us() + pause_ms * 1000;
+    metrics_gauge_set(engine->metrics.attached, 0);
+}
+
+void attach_recover(struct engine *engine, const struct error *error)
+{
+    engine->backoff_ms = engine->backoff_ms ? engine->backoff_ms * 2 : BACKOFF_FIRST_MS;
+    if (engine->backoff_ms > BACKOFF_MAX_MS)
+        engine->backoff_ms = BACKOFF_MAX_MS;
+    log_warn("%s; trying again in %" PRId64 " ms", error->message, engine->backoff_ms);
+    health_set(engine->health, engine->check, 0, error->message);
+    if (engine->conn && PQstatus(engine->conn) == CONNECTION_BAD) {
+        PQfinish(engine->conn);
+        engine->conn = NULL;
+    }
+    attach_detach(engine, engine->backoff_ms);
+}
+
+static void save_halt(struct engine *engine, const struct error *error,
+                      const struct position *position, const struct entry *entry)
+{
+    char generation[16];
+    char partition[16] = "";
+    char offset[24] = "";
+    char id[UUID_TEXT_SIZE + 1] = "";
+    struct error failure;
+    snprintf(generation, sizeof generation, "%d", engine->installed.generation);
+    if (position)
+        snprintf(partition, sizeof partition, "%d", position->partition);
+    if (entry) {
+        snprintf(offset, sizeof offset, "%" PRId64, entry->record.offset);
+        uuid_format(&entry->event_id, id);
+    }
+    const char *values[] = {engine->processor->name,
+                            generation,
+                            error->code,
+                            error->message,
+                            position ? position->topic : NULL,
+                            position ? partition : NULL,
+                            entry ? offset : NULL,
+                            entry && entry->event ? entry->event->name : NULL,
+                            entry ? id : NULL};
+    if (!engine->conn || pg_query(engine->conn,
+                                  "INSERT INTO weir.halt (processor, generation, code, message, "
+                                  "topic, kafka_partition, kafka_offset, event, "
+                                  "event_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON "
+                                  "CONFLICT (processor, generation) DO UPDATE SET "
+                                  "(code, message, topic, kafka_partition, kafka_offset, event, "
+                                  "event_id, halted_at) = (excluded.code, "
+                                  "excluded.message, excluded.topic, excluded.kafka_partition, "
+                                  "excluded.kafka_offset, excluded.event, "
+                                  "excluded.event_id, now())",
+                                  9, values, NULL, &failure) != 0)
+        log_warn("the halt could not be recorded; it will be met again");
+}
+
+void attach_halt(struct engine *engine, const struct error *error, const struct position *position,
+                 const struct entry *entry)
+{
+    struct error reason = *error;
+    char id[UUID_TEXT_SIZE + 1] = "";
+    if (entry) {
+        uuid_format(&entry->event_id, id);
+        error_prefix(&reason, "%s %s at %s [%d] offset %" PRId64,
+                     entry->event ? entry->event->name : "event", id, position->topic,
+                     position->partition, entry->record.offset);
+    }
+    log_error("halted: %s. Nothing was written for it. `weir processor resume %s` goes on once the "
+              "cause is gone",
+              reason.message, engine->processor->name);
+    apply_wait(engine, REVOKE_WAIT_MS);
+    save_halt(engine, &reason, position, entry);
+    engine->halted = 1;
+    metrics_gauge_set(engine->metrics.halted, 1);
+    health_set(engine->health, engine->check, 0, reason.message);
+    attach_detach(engine, HALTED_PAUSE_MS);
+}
+
+static int connect_postgres(struct engine *engine, struct error *error)
+{
+    char name[128];
+    struct buf call = {0};
+    snprintf(name, sizeof name, "weir process %s", engine->processor->name);
+    PGconn *conn = NULL;
+    if (pg_connect(config_text(engine->config, OPT_DATABASE), name, &conn, error) != 0)
+        return -1;
+    int code = install_find(conn, engine->processor, &engine->installed, error);
+    /* Positions and effects commit together, so that losing the last commits in a crash loses both,
+     * and the topic is read again from there: waiting for the disk at each commit would buy
+     * nothing. */
+    if (code == 0)
+        code = pg_runf(
+            conn, error,
+            "SET ROLE weir_processor; SET search_path = %s, pg_catalog;"
+            "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off; SET jit = off;"
+            "SET work_mem = '32MB'; SET lock_timeout = %" PRId64
+            "; SET statement_timeout = %" PRId64 ";"
+            "SET idle_in_transaction_session_timeout = '60s'",
+            engine->installed.schema, config_int(engine->config, OPT_LOCK_TIMEOUT),
+            config_int(engine->config, OPT_STATEMENT_TIMEOUT));
+    if (code == 0)
+        code = slice_types_load(conn, engine->processor, &engine->types, error);
+    if (code == 0) {
+        bind_call(engine->processor, engine->installed.schema, engine->installed.procedure, &call);
+        PGresult *result = PQprepare(conn, "apply", buf_text(&call), 0, NULL);
+        if (PQresultStatus(result) != PGRES_COMMAND_OK)
+            code = pg_fail(conn, result, error);
+        PQclear(result);
+    }
+    buf_free(&call);
+    if (code != 0 || PQsetnonblocking(conn, 1) != 0) {
+        PQfinish(conn);
+        return -1;
+    }
+    engine->conn = conn;
+    return 0;
+}
+
+/* Returns 1 when a row of weir.halt says that the processor is to stay stopped. */
+static int is_halted(struct engine *engine, struct error *error)
+{
+    char generation[16];
+    snprintf(generation, sizeof generation, "%d", engine->installed.generation);
+    const char *values[] = {engine->processor->name, generation};
+    PGresult *result = NULL;
+    if (pg_query(engine->conn,
+                 "SELECT message FROM weir.halt WHERE processor = $1 AND generation = $2", 2,
+                 values, &result, error) != 0)
+        return -1;
+    int halted = PQntuples(result) > 0;
+    if (halted) {
+        health_set(engine->health, engine->check, 0, PQgetvalue(result, 0, 0));
+        if (!engine->halted)
+            log_error("halted: %s. `weir processor resume %s` goes on once the cause is gone",
+                      PQgetvalue(result, 0, 0), engine->processor->name);
+    } else if (engine->halted) {
+        log_info("resumed");
+    }
+    PQclear(result);
+    engine->halted = halted;
+    metrics_gauge_set(engine->metrics.halted, halted);
+    return halted;
+}
+
+/* A topic with another number of partitions than pinned would send a Space's events to two of them.
+ */
+static int check_partitions(struct engine *engine, struct error *error)
+{
+    int64_t pinned = config_int(engine->config, OPT_PARTITIONS);
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_resp_err_t failure =
+        rd_kafka_metadata(engine->kafka, 1, NULL, &metadata, METADATA_TIMEOUT_MS);
+    if (failure)
+        return error_set(error, ERROR_RETRY, rd_kafka_err2name(failure), "Kafka: %s",
+                         rd_kafka_err2str(failure));
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < engine->processor->topic_count; i++) {
+        const char *topic = engine->processor->topics[i];
+        int count = 0;
+        for (int j = 0; j < metadata->topic_cnt; j++)
+            if (strcmp(metadata->topics[j].topic, topic) == 0 && !metadata->topics[j].err)
+                count = metadata->topics[j].partition_cnt;
+        if (count == 0)
+            code = error_set(error, ERROR_RETRY, "topic-missing",
+                             "there is no topic %s; `weir topics create` makes it", topic);
+        else if (count != pinned)
+            code = error_set(error, ERROR_HALT, "partitions-changed",
+                             "%s has %d partitions, but %" PRId64
+                             " are pinned (option partitions); events of one Space may "
+                             "now lie in two of them, so nothing is written",
+                             topic, count, pinned);
+    }
+    rd_kafka_metadata_destroy(metadata);
+    return code;
+}
+
+static void put_element(struct buf *out, const char *text)
+{
+    buf_put_text(out, out->size ? "," : "{");
+    buf_put_text(out, text);
+}
+
+static int compare_position(const void *left, const void *right)
+{
+    const struct position *a = left;
+    const struct position *b = right;
+    return (a->id > b->id) - (a->id < b->id);
+}
+
+static void read_positions(struct engine *engine, const PGresult *result)
+{
+    engine->position_count = (size_t)PQntuples(result);
+    engine->positions = xcalloc(engine->position_count, sizeof *engine->positions);
+    for (int i = 0; i < PQntuples(result); i++) {
+        struct position *position = &engine->positions[i];
+        position->id = (int32_t)pg_int(result, i, 0);
+        position->topic = xstrdup(PQgetvalue(result, i, 1));
+        position->partition = (int32_t)pg_int(result, i, 2);
+        position->next_offset = pg_int(result, i, 3);
+        position->anchor_offset = PQgetisnull(result, i, 4) ? -1 : pg_int(result, i, 4);
+        uuid_parse(PQgetvalue(result, i, 5), (size_t)PQgetlength(result, i, 5),
+                   &position->anchor_event_id);
+        position->anchor_timestamp_us = pg_int(result, i, 6);
+        position->epoch = pg_int(result, i, 7);
+        position->hinted_offset = -1;
+        position->end_offset = -1;
+        position->verified = position->anchor_offset < 0;
+    }
+    qsort(engine->positions, engine->position_count, sizeof *engine->positions, compare_position);
+}
+
+/* Claims every partition of the group's assignment in one transaction. */
+static int claim(struct engine *engine, struct error *error)
+{
+    struct buf topics = {0};
+    struct buf partitions = {0};
+    char generation[16];
+    char host[128] = "";
+    char owner[192];
+    gethostname(host, sizeof host - 1);
+    snprintf(owner, sizeof owner, "%s:%d", host, (int)getpid());
+    snprintf(generation, sizeof generation, "%d", engine->installed.generation);
+    for (int i = 0; i < engine->group->cnt; i++) {
+        char number[16];
+        snprintf(number, sizeof number, "%d", engine->group->elems[i].partition);
+        put_element(&topics, engine->group->elems[i].topic);
+        put_element(&partitions, number);
+    }
+    buf_put_text(&topics, "}");
+    buf_put_text(&partitions, "}");
+    const char *values[] = {engine->processor->name, generation, buf_text(&topics),
+                            buf_text(&partitions), owner};
+    PGresult *result = NULL;
+    int code = -1;
+    for (int i = 0; code != 0 && i < CLAIM_TRIES; i++) {
+        code = pg_query(engine->conn,
+                        "SELECT position_id, topic, kafka_partition, next_offset, anchor_offset, "
+                        "anchor_event_id, "
+                        "(extract(epoch FROM anchor_timestamp) * 1000000)::bigint, epoch "
+                        "FROM weir.claim($1, $2, $3, $4, $5)",
+                        5, values, &result, error);
+        if (code == 0 || strcmp(error->code, "55P03") != 0)
+            break;
+        log_warn("the former owner holds a partition for longer than lock-timeout; ending its "
+                 "database session");
+        pg_query(engine->conn, "SELECT weir.evict($1, $2, $3, $4)", 4, values, NULL, error);
+    }
+    if (code == 0)
+        read_positions(engine, result);
+    PQclear(result);
+    buf_free(&topics);
+    buf_free(&partitions);
+    return code;
+}
+
+static int assign_positions(struct engine *engine, struct error *error)
+{
+    rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new((int)engine->position_count);
+    for (size_t i = 0; i < engine->position_count; i++) {
+        const struct position *position = &engine->positions[i];
+        rd_kafka_topic_partition_list_add(list, position->topic, position->partition)->offset =
+            position->anchor_offset >= 0 ? position->anchor_offset : position->next_offset;
+    }
+    rd_kafka_resp_err_t failure = rd_kafka_assign(engine->kafka, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (failure)
+        return error_set(error, ERROR_RETRY, rd_kafka_err2name(failure), "assigning partitions: %s",
+                         rd_kafka_err2str(failure));
+    return 0;
+}
+
+int attach_try(struct engine *engine, struct error *error)
+{
+    if (engine->attached || monotonic_now_us() < engine->attach_at_us || *engine->stop)
+        return 0;
+    struct error failure = {0};
+    int code = engine->conn ? 0 : connect_postgres(engine, &failure);
+    int halted = code == 0 ? is_halted(engine, &failure) : 0;
+    if (halted > 0) {
+        attach_detach(engine, HALTED_PAUSE_MS);
+        return 0;
+    }
+    if (code == 0 && halted == 0) {
+        if (!engine->group || engine->group->cnt == 0) {
+            engine->attach_at_us = monotonic_now_us() + IDLE_WAIT_MS * 1000;
+            health_set(engine->health, engine->check, engine->group != NULL,
+                       "waiting for the consumer group");
+            return 0;
+        }
+        code = check_partitions(engine, &failure);
+    }
+    if (code == 0 && halted == 0)
+        code = claim(engine, &failure);
+    if (code == 0 && halted == 0) {
+        batch_reset(engine->filling, engine->position_count);
+        batch_reset(engine->applying, engine->position_count);
+        code = assign_positions(engine, &failure);
+    }
+    if (code == 0 && halted == 0) {
+        engine->attached = 1;
+        metrics_gauge_set(engine->metrics.attached, (int64_t)engine->position_count);
+        health_set(engine->health, engine->check, 1, NULL);
+        log_info("owns %zu partitions", engine->position_count);
+        return 0;
+    }
+    if (failure.class == ERROR_USAGE) {
+        *error = failure;
+        return -1;
+    }
+    if (failure.class == ERROR_HALT)
+        attach_halt(engine, &failure, NULL, NULL);
+    else
+        attach_recover(engine, &failure);
+    return 0;
+}
+
+static void on_rebalance(rd_kafka_t *kafka, rd_kafka_resp_err_t event,
+                         rd_kafka_topic_partition_list_t *partitions, void *opaque)
+{
+    struct engine *engine = opaque;
+    metrics_counter_add(engine->metrics.rebalances, 1);
+    if (event != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+        apply_wait(engine, REVOKE_WAIT_MS); /* what is under way may finish under its epoch */
+    attach_detach(engine, 0);
+    if (engine->group)
+        rd_kafka_topic_partition_list_destroy(engine->group);
+    engine->group = NULL;
+    if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        engine->group = rd_kafka_topic_partition_list_copy(partitions);
+        assign_nothing(engine);
+    } else {
+        rd_kafka_assign(kafka, NULL);
+    }
+}
+
+void attach_register(rd_kafka_conf_t *conf)
+{
+    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Entries keep their Kafka message until the batch is done: a dead letter needs the raw bytes, and
+ * the message has to be freed at some time anyway. */
+#include "processors/engine/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/timestamp.h"
+
+struct batch *batch_new(const struct processor *processor, size_t entries_max,
+                        void (*release)(void *owner))
+{
+    struct batch *batch = xcalloc(1, sizeof *batch);
+    batch->processor = processor;
+    batch->release = release;
+    batch->capacity = entries_max;
+    batch->entries = xcalloc(entries_max, sizeof *batch->entries);
+    batch->data = xcalloc(processor->relation_count, sizeof *batch->data);
+    batch->rows = xcalloc(processor->relation_count, sizeof *batch->rows);
+    batch->row_counts = xcalloc(processor->relation_count, sizeof *batch->row_counts);
+    /* Room for the batch's own events and as many known ones, at most half full. */
+    for (batch->slot_count = 16; batch->slot_count < entries_max * 4; batch->slot_count *= 2)
+        ;
+    batch->slots = xcalloc(batch->slot_count, sizeof *batch->slots);
+    return batch;
+}
+
+static void release_entries(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        struct entry *entry = &batch->entries[i];
+        batch->release(entry->record.owner);
+        free(entry->code);
+        free(entry->reason);
+    }
+    batch->count = 0;
+}
+
+void batch_free(struct batch *batch)
+{
+    if (!batch)
+        return;
+    release_entries(batch);
+    for (size_t i = 0; i < batch->processor->relation_count; i++) {
+        buf_free(&batch->data[i]);
+        free(batch->rows[i].marks);
+    }
+    free(batch->entries);
+    free(batch->data);
+    free(batch->rows);
+    free(batch->row_counts);
+    free(batch->ends);
+    free(batch->slots);
+    free(batch);
+}
+
+void batch_reset(struct batch *batch, size_t position_count)
+{
+    release_entries(batch);
+    batch->bytes = 0;
+    for (size_t i = 0; i < batch->processor->relation_count; i++) {
+        buf_reset(&batch->data[i]);
+        buf_reserve(&batch->data[i], ARRAY_HEADER_SIZE);
+        batch->data[i].size = ARRAY_HEADER_SIZE;
+        batch->rows[i].mark_count = 0;
+        batch->row_counts[i] = 0;
+    }
+    if (position_count > batch->position_capacity) {
+        batch->ends = xrealloc(batch->ends, position_count * sizeof *batch->ends);
+        batch->position_capacity = position_count;
+    }
+    for (size_t i = 0; i < batch->position_capacity; i++)
+        batch->ends[i] = -1;
+}
+
+static void add_mark(struct rows *rows, struct mark mark)
+{
+    if (rows->mark_count == rows->mark_capacity) {
+        rows->mark_capacity = rows->mark_capacity ? rows->mark_capacity * 2 : 64;
+        rows->marks = xrealloc(rows->marks, rows->mark_capacity * sizeof *rows->marks);
+    }
+    rows->marks[rows->mark_count++] = mark;
+}
+
+static void mark_rows(struct batch *batch, const struct consumed *consumed, int32_t seq)
+{
+    size_t end = consumed->first_relation + relation_count(consumed->relations);
+    for (size_t i = consumed->first_relation; i < end; i++) {
+        if (batch->row_counts[i] == 0)
+            continue;
+        struct rows *rows = &batch->rows[i];
+        size_t before =
+            rows->mark_count ? rows->marks[rows->mark_count - 1].end : ARRAY_HEADER_SIZE;
+        batch->bytes += batch->data[i].size - before;
+        add_mark(rows, (struct mark){
+                           .seq = seq, .rows = batch->row_counts[i], .end = batch->data[i].size});
+        batch->row_counts[i] = 0;
+    }
+}
+
+int batch_add(struct batch *batch, struct decoder *decoder, const struct record *record,
+              uint32_t position, struct error *error)
+{
+    struct decoded decoded;
+    struct error reason = {0};
+    int32_t seq = (int32_t)batch->count;
+    int code =
+        decoder_decode(decoder, record, seq, batch->data, batch->row_counts, &decoded, &reason);
+    if (code != 0 && reason.class != ERROR_DEAD_LETTER) {
+        *error = reason;
+        return -1;
+    }
+    if (batch->count == 0)
+        batch->opened_us = monotonic_now_us();
+    struct entry *entry = &batch->entries[batch->count++];
+    *entry = (struct entry){.record = *record,
+                            .event = decoded.event,
+                            .space_id = decoded.space_id,
+                            .event_id = decoded.envelope.event_id,
+                            .fingerprint = decoded.envelope.fingerprint,
+                            .position = position,
+                            .schema_id = decoded.schema_id};
+    if (code != 0) {
+        entry->decoded_fate = FATE_DEAD_LETTER;
+        entry->code = xstrdup(reason.code);
+        entry->reason = xstrdup(reason.message);
+    } else if (decoded.consumed) {
+        mark_rows(batch, decoded.consumed, seq);
+    } else {
+        entry->decoded_fate = FATE_NOT_CONSUMED;
+    }
+    return 0;
+}
+
+/* The judge's table maps (Space, event id) to the last applied copy: an entry of the batch, or,
+ * from KNOWN_BASE on, a known event of the database. A slot holds the stamp of its use, so that
+ * nothing has to be cleared between uses. */
+enum { KNOWN_BASE = 1 << 30 };
+
+static size_t hash_ids(const struct uuid *event_id, const struct uuid *space_id)
+{
+    uint64_t words[4];
+    memcpy(words, event_id, 16);
+    memcpy(words + 2, space_id, 16);
+    uint64_t hash =
+        words[0] ^ words[1] * 0x9e3779b97f4a7c15u ^ words[2] * 0xbf58476d1ce4e5b9u ^ words[3];
+    hash = (hash ^ hash >> 29) * 0x94d049bb133111ebu;
+    return (size_t)(hash ^ hash >> 32);
+}
+
+struct copy {
+    const struct uuid *event_id;
+    const struct uuid *space_id;
+    int64_t fingerprint;
+    int64_t timestamp_us;
+};
+
+static struct copy copy_at(const struct batch *batch, const struct known *known, uint32_t index)
+{
+    if (index >= KNOWN_BASE) {
+        const struct known *k = &known[index - KNOWN_BASE];
+        return (struct copy){&k->event_id, &k->space_id, k->fingerprint, k->timestamp_us};
+    }
+    const struct entry *entry = &batch->entries[index];
+    return (struct copy){&entry->event_id, &entry->space_id, entry->fingerprint,
+                         entry->record.timestamp_us};
+}
+
+/* The slot of an id: the one that holds it, or the free one where it goes. */
+static uint64_t *find_slot(const struct batch *batch, const struct known *known,
+                           const struct uuid *event_id, const struct uuid *space_id)
+{
+    size_t mask = batch->slot_count - 1;
+    for (size_t i = hash_ids(event_id, space_id) & mask;; i = (i + 1) & mask) {
+        uint64_t *slot = &batch->slots[i];
+        if (*slot >> 32 != batch->stamp)
+            return slot;
+        struct copy copy = copy_at(batch, known, (uint32_t)*slot);
+        if (memcmp(copy.event_id, event_id, 16) == 0 && memcmp(copy.space_id, space_id, 16) == 0)
+            return slot;
+    }
+}
+
+static void make_conflict(struct entry *entry)
+{
+    entry->fate = FATE_DEAD_LETTER;
+    free(entry->code);
+    free(entry->reason);
+    entry->code = xstrdup("fingerprint-conflict");
+    entry->reason = xstrdup("an event with this id was applied before, with another body");
+}
+
+size_t batch_judge(struct batch *batch, size_t from, size_t to, const struct known *known,
+                   size_t known_count)
+{
+    int64_t window_us = batch->processor->duplicate_window_ms * 1000;
+    batch->stamp++;
+    for (size_t i = 0; i < known_count; i++)
+        *find_slot(batch, known, &known[i].event_id, &known[i].space_id) =
+            (uint64_t)batch->stamp << 32 | (KNOWN_BASE + i);
+    for (size_t i = from; i < to; i++) {
+        struct entry *entry = &batch->entries[i];
+        entry->fate = entry->decoded_fate;
+        entry->replaces = 0;
+        if (entry->fate != FATE_APPLIED)
+            continue;
+        uint64_t *slot = find_slot(batch, known, &entry->event_id, &entry->space_id);
+        if (*slot >> 32 == batch->stamp) {
+            struct copy copy = copy_at(batch, known, (uint32_t)*slot);
+            int in_window = entry->record.timestamp_us - copy.timestamp_us <= window_us;
+            if (in_window && entry->fingerprint == copy.fingerprint)
+                entry->fate = FATE_DUPLICATE;
+            else if (in_window)
+                make_conflict(entry);
+            else if ((uint32_t)*slot < KNOWN_BASE)
+                return i; /* two copies to apply: the second one in a transaction of its own */
+            else
+                entry->replaces = 1;
+            if (in_window)
+                continue;
+        }
+        *slot = (uint64_t)batch->stamp << 32 | i;
+    }
+    return to;
+}

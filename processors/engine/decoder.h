@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From a Kafka record to rows: finds the plan by the schema id of the five bytes of framing (magic
+ * 0 and a big-endian id, as Confluent's clients write them) and runs it. Plans are compiled on
+ * first use and kept. */
+#ifndef WEIR_ENGINE_DECODER_H
+#define WEIR_ENGINE_DECODER_H
+
+#include "lib/avro/plan.h"
+#include "lib/pg/pg.h"
+#include "processors/engine/processor.h"
+
+enum { FRAME_SIZE = 5, SCHEMA_ID_MAX = 1 << 20 };
+
+struct decoder;
+
+/* A record as it was read. */
+struct record {
+    const char *topic;
+    int32_t partition;
+    int64_t offset;
+    int64_t timestamp_us; /* the broker's */
+    const void *key;      /* NULL when there is none */
+    size_t key_size;
+    const void *value; /* NULL for a tombstone */
+    size_t value_size;
+    void *owner; /* what keeps the bytes alive */
+};
+
+struct decoder *decoder_new(const struct processor *processor);
+void decoder_free(struct decoder *decoder);
+
+struct decoded {
+    const struct consumed *consumed; /* NULL: the processor does not consume this event type */
+    const struct catalog_event *event;
+    struct uuid space_id;
+    struct plan_envelope envelope; /* of an event that is not consumed: only the id */
+    int32_t schema_id;
+};
+
+/* Decodes a record; rows and row_counts have an element for each relation of the processor.
+ * Errors: ERROR_DEAD_LETTER "key-invalid", "frame-invalid", "avro-invalid" (ret_decoded holds what
+ * could be read); ERROR_RETRY "schema-unknown": nobody has recorded the id yet. */
+int decoder_decode(struct decoder *decoder, const struct record *record, int32_t seq,
+                   struct buf *rows, uint32_t *row_counts, struct decoded *ret_decoded,
+                   struct error *error);
+
+/* Looks the id of the last "schema-unknown" up in weir.schema, where a newer build may have
+ * recorded it. */
+int decoder_look_up(struct decoder *decoder, PGconn *conn, struct error *error);
+
+#endif

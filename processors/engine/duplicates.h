@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The slow path of the duplicate check. A batch inserts its event ids without asking; only when the
+ * key of applied_event refuses one is the database asked which of them it knows. */
+#ifndef WEIR_ENGINE_DUPLICATES_H
+#define WEIR_ENGINE_DUPLICATES_H
+
+#include "processors/engine/slice.h"
+
+/* Whether a failed call failed because an event was applied before. */
+int duplicates_caused(const PGresult *result);
+
+/* The applied events among entries [from, to) of a batch, for batch_judge. The caller frees
+ * *ret_known. The session's search_path leads to the generation. Errors: of Postgres; ERROR_RETRY
+ * when there is none, because the transaction that held the key was taken back meanwhile. */
+int duplicates_find(PGconn *conn, const struct batch *batch, size_t from, size_t to,
+                    const struct slice_types *types, struct known **ret_known, size_t *ret_count,
+                    struct error *error);
+
+#endif

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The loop: take what Kafka has, start a batch when none is under way, take results. It sleeps on
+ * two descriptors, one that librdkafka writes to when its queue fills and Postgres' socket, so that
+ * nothing waits for a timer: a batch is whatever arrived while the one before was applied. */
+#include "processors/engine/engine.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "lib/base/log.h"
+#include "lib/base/timestamp.h"
+#include "lib/kafka/client.h"
+#include "processors/engine/internal.h"
+
+static const int64_t row_buckets[] = {1,   2,    5,    10,   20,    50,    100,  200,
+                                      500, 1000, 2000, 5000, 10000, 20000, 50000};
+
+static void register_metrics(struct engine *engine, struct metrics *metrics)
+{
+    static const struct metric_spec events = {.name = "weir_processor_events_total",
+                                              .help = "Records by what became of them.",
+                                              .kind = METRICS_COUNTER,
+                                              .labels = "processor,outcome"};
+    static const struct metric_spec batches = {.name = "weir_processor_batches_total",
+                                               .help = "Transactions committed.",
+                                               .kind = METRICS_COUNTER,
+                                               .labels = "processor"};
+    static const struct metric_spec failures = {.name = "weir_processor_failures_total",
+                                                .help = "Transactions that failed.",
+                                                .kind = METRICS_COUNTER,
+                                                .labels = "processor"};
+    static const struct metric_spec rebalances = {.name = "weir_processor_rebalances_total",
+                                                  .help = "Rebalances of the consumer group.",
+                                                  .kind = METRICS_COUNTER,
+                                                  .labels = "processor"};
+    static const struct metric_spec batch_rows = {.name = "weir_processor_batch_events",
+                                                  .help = "Events applied by a transaction.",
+                                                  .kind = METRICS_HISTOGRAM,
+                                                  .labels = "processor",
+                                                  .buckets = row_buckets,
+                                                  .bucket_count =
+                                                      sizeof row_buckets / sizeof *row_buckets};
+    static const struct metric_spec apply_time = {.name = "weir_processor_apply_seconds",
+                                                  .help = "From sending a batch to its commit.",
+                                                  .kind = METRICS_HISTOGRAM,
+                                                  .unit = METRICS_MICROSECONDS,
+                                                  .labels = "processor"};
+    static const struct metric_spec latency = {
+        .name = "weir_processor_event_to_row_seconds",
+        .help = "From the broker's timestamp of an event to the commit of its rows.",
+        .kind = METRICS_HISTOGRAM,
+        .unit = METRICS_MICROSECONDS,
+        .labels = "processor"};
+    static const struct metric_spec halted = {.name = "weir_processor_halted",
+                                              .help = "1 while the processor waits for a person.",
+                                              .kind = METRICS_GAUGE,
+                                              .labels = "processor"};
+    static const struct metric_spec attached = {.name = "weir_processor_partitions",
+                                                .help = "Partitions owned.",
+                                                .kind = METRICS_GAUGE,
+                                                .labels = "processor"};
+    static const struct metric_spec lag = {.name = "kafka_consumergroup_lag",
+                                           .help = "Records behind the end of the log.",
+                                           .kind = METRICS_GAUGE,
+                                           .labels = "consumergroup,topic,partition"};
+    const char *name = engine->processor->name;
+    struct metric *outcome = metrics_register(metrics, &events);
+    engine->metrics = (struct engine_metrics){
+        .events = metrics_series(outcome, name, "applied"),
+        .duplicates = metrics_series(outcome, name, "duplicate"),
+        .dead_letters = metrics_series(outcome, name, "dead_letter"),
+        .batches = metrics_series(metrics_register(metrics, &batches), name),
+        .failures = metrics_series(metrics_register(metrics, &failures), name),
+        .rebalances = metrics_series(metrics_register(metrics, &rebalances), name),
+        .batch_rows = metrics_series(metrics_register(metrics, &batch_rows), name),
+        .apply_time = metrics_series(metrics_register(metrics, &apply_time), name),
+        .latency = metrics_series(metrics_register(metrics, &latency), name),
+        .halted = metrics_series(metrics_register(metrics, &halted), name),
+        .attached = metrics_series(metrics_register(metrics, &attached), name),
+        .lag = metrics_register(metrics, &lag),
+    };
+}
+
+static int set_properties(struct engine *engine, rd_kafka_conf_t *conf, struct error *error)
+{
+    char group[96];
+    char session[24];
+    snprintf(group, sizeof group, "weir.%s", engine->processor->name);
+    snprintf(session, sizeof session, "%lld",
+             (long long)config_int(engine->config, OPT_SESSION_TIMEOUT));
+    const char *const properties[][2] = {
+        {"group.id", group},
+        {"session.timeout.ms", session},
+        {"heartbeat.interval.ms", "1000"},
+        {"partition.assignment.strategy",
+         "range"}, /* a Space's partitions of all domains on one member */
+        {"enable.auto.commit", "false"},
+        {"enable.auto.offset.store", "false"},
+        {"enable.partition.eof",
+         "true"}, /* positions reach the end over records that are not delivered */
+        {"auto.offset.reset", "error"}, /* never skip what is not there */
+        {"isolation.level", "read_committed"},
+        {"fetch.wait.max.ms", "100"},
+        {"queued.min.messages", "200000"}, /* a full local queue pauses fetching for a second */
+        {"queued.max.messages.kbytes", "65536"},
+        {"fetch.error.backoff.ms", "50"},
+    };
+    for (size_t i = 0; i < sizeof properties / sizeof *properties; i++)
+        if (kafka_conf_set(conf, properties[i][0], properties[i][1], error) != 0)
+            return -1;
+    return 0;
+}
+
+static int open_consumer(struct engine *engine, struct error *error)
+{
+    rd_kafka_conf_t *conf = NULL;
+    char reason[512];
+    if (kafka_conf_new(engine->config, &conf, error) != 0)
+        return -1;
+    rd_kafka_conf_set_opaque(conf, engine);
+    attach_register(conf);
+    if (set_properties(engine, conf, error) != 0) {
+        rd_kafka_conf_destroy(conf);
+        return -1;
+    }
+    engine->kafka = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
+    if (!engine->kafka) {
+        rd_kafka_conf_destroy(conf);
+        return error_set(error, ERROR_USAGE, "bad-kafka-property", "Kafka consumer: %s", reason);
+    }
+    rd_kafka_poll_set_consumer(engine->kafka);
+    engine->queue = rd_kafka_queue_get_consumer(engine->kafka);
+    engine->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    uint64_t one = 1;
+    rd_kafka_queue_io_event_enable(engine->queue, engine->wake_fd, &one, sizeof one);
+    return 0;
+}
+
+static void release_message(void *owner)
+{
+    rd_kafka_message_destroy(owner);
+}
+
+int engine_new(const struct config *config, const struct processor *processor,
+               struct metrics *metrics, struct health *health, const atomic_int *stop,
+               struct engine **ret_engine, struct error *error)
+{
+    struct engine *engine = xcalloc(1, sizeof *engine);
+    engine->config = config;
+    engine->processor = processor;
+    engine->stop = stop;
+    engine->health = health;
+    engine->wake_fd = -1;
+    engine->check = xasprintf("processor:%s", processor->name);
+    engine->rows_max = (size_t)config_int(config, OPT_BATCH_MAX_ROWS);
+    engine->bytes_max = config_int(config, OPT_BATCH_MAX_BYTES);
+    engine->age_max_us = config_int(config, OPT_BATCH_MAX_AGE) * 1000;
+    engine->filling = batch_new(processor, engine->rows_max, release_message);
+    engine->applying = batch_new(processor, engine->rows_max, release_message);
+    engine->slice = slice_new();
+    engine->decoder = decoder_new(processor);
+    register_metrics(engine, metrics);
+    health_set(health, engine->check, 0, "starting");
+    if (open_consumer(engine, error) != 0) {
+        engine_free(engine);
+        return -1;
+    }
+    *ret_engine = engine;
+    return 0;
+}
+
+void engine_free(struct engine *engine)
+{
+    if (!engine)
+        return;
+    if (engine->group)
+        rd_kafka_topic_partition_list_destroy(engine->group);
+    batch_free(engine->filling);
+    batch_free(engine->applying);
+    slice_free(engine->slice);
+    decoder_free(engine->decoder);
+    for (size_t i = 0; i < engine->position_count; i++)
+        free(engine->positions[i].topic);
+    free(engine->positions);
+    if (engine->queue)
+        rd_kafka_queue_destroy(engine->queue);
+    if (engine->kafka)
+        rd_kafka_destroy(engine->kafka);
+    if (engine->wake_fd >= 0)
+        close(engine->wake_fd);
+    PQfinish(engine->conn);
+    free(engine->check);
+    free(engine);
+}
+
+static int subscribe(struct engine *engine, struct error *error)
+{
+    const struct processor *processor = engine->processor;
+    rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new((int)processor->topic_count);
+    int forced = (int)config_int(engine->config, OPT_FORCE_PARTITIONS);
+    int64_t partitions = forced ? config_int(engine->config, OPT_PARTITIONS) : 1;
+    for (size_t i = 0; i < processor->topic_count; i++)
+        for (int32_t j = 0; j < partitions; j++)
+            rd_kafka_topic_partition_list_add(list, processor->topics[i],
+                                              forced ? j : RD_KAFKA_PARTITION_UA);
+    if (forced) {
+        engine->group = list;
+        return 0;
+    }
+    rd_kafka_resp_err_t failure = rd_kafka_subscribe(engine->kafka, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return failure ? error_set(error, ERROR_USAGE, rd_kafka_err2name(failure), "subscribing: %s",
+                               rd_kafka_err2str(failure))
+                   : 0;
+}
+
+/* Sleeps until a record, a result or `timeout_ms` comes. */
+static void wait_for_work(struct engine *engine, int timeout_ms)
+{
+    struct pollfd fds[2];
+    nfds_t count = 0;
+    /* With both batches full there is no room for records: only the result matters. */
+    if (!fetch_is_full(engine))
+        fds[count++] = (struct pollfd){.fd = engine->wake_fd, .events = POLLIN};
+    if (engine->in_flight) {
+        short events = PQflush(engine->conn) > 0 ? POLLIN | POLLOUT : POLLIN;
+        fds[count++] = (struct pollfd){.fd = PQsocket(engine->conn), .events = events};
+    }
+    poll(fds, count, timeout_ms);
+    uint64_t wakes;
+    if (read(engine->wake_fd, &wakes, sizeof wakes) < 0)
+        return; /* nothing was written to it */
+}
+
+static int sleep_ms(const struct engine *engine)
+{
+    if (!engine->drained && !fetch_is_full(engine))
+        return 0;
+    /* A batch that may still grow has no other reason to wake up. */
+    return engine->filling->count > 0 && !engine->in_flight ? GROW_WAIT_MS : IDLE_WAIT_MS;
+}
+
+static void finish(struct engine *engine)
+{
+    int64_t deadline_us = monotonic_now_us() + REVOKE_WAIT_MS * 1000;
+    while (engine->attached && (engine->in_flight || engine->filling->count > 0) &&
+           monotonic_now_us() < deadline_us) {
+        apply_start(engine);
+        apply_wait(engine, IDLE_WAIT_MS);
+    }
+    engine->hinted_us = 0;
+    apply_hint(engine);
+    attach_detach(engine, 0);
+    rd_kafka_consumer_close(engine->kafka);
+    log_info("stopped");
+}
+
+int engine_run(struct engine *engine, struct error *error)
+{
+    log_context("processor", engine->processor->name);
+    if (subscribe(engine, error) != 0)
+        return -1;
+    int code = 0;
+    while (!*engine->stop && code == 0) {
+        code = attach_try(engine, error);
+        fetch_some(engine);
+        apply_start(engine);
+        apply_poll(engine);
+        apply_start(engine);
+        apply_hint(engine);
+        apply_prune(engine);
+        if (!*engine->stop && code == 0)
+            wait_for_work(engine, sleep_ms(engine));
+    }
+    finish(engine);
+    return code;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From the consumer's queue into the filling batch. Records are taken one by one without waiting: a
+ * batch call of librdkafka would wait for a full batch, and 2.0.2's skips offsets around a pause
+ * (reference: librdkafka #4208). */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/log.h"
+#include "processors/engine/internal.h"
+
+int fetch_is_full(const struct engine *engine)
+{
+    return engine->filling->count >= engine->rows_max ||
+           (int64_t)engine->filling->bytes >= engine->bytes_max;
+}
+
+static int is_at(const struct position *position, const char *topic, int32_t partition)
+{
+    return position->partition == partition && strcmp(position->topic, topic) == 0;
+}
+
+static struct position *find_position(struct engine *engine, const rd_kafka_message_t *message)
+{
+    const char *topic = rd_kafka_topic_name(message->rkt);
+    if (engine->last_position < engine->position_count &&
+        is_at(&engine->positions[engine->last_position], topic, message->partition))
+        return &engine->positions[engine->last_position];
+    for (size_t i = 0; i < engine->position_count; i++) {
+        if (is_at(&engine->positions[i], topic, message->partition)) {
+            engine->last_position = (uint32_t)i;
+            return &engine->positions[i];
+        }
+    }
+    return NULL;
+}
+
+static void log_changed(struct engine *engine, const struct position *position, const char *what,
+                        int64_t found)
+{
+    struct error error;
+    error_set(&error, ERROR_HALT, "log-changed",
+              "%s [%d] is not the log it was: %s at offset %" PRId64
+              " (the last record dealt with has offset %" PRId64 ", the position is %" PRId64
+              "); the topic was truncated or created anew, so nothing more is written",
+              position->topic, position->partition, what, found, position->anchor_offset,
+              position->next_offset);
+    attach_halt(engine, &error, position, NULL);
+}
+
+/* Compares the record at the anchor's offset with the anchor. */
+static void verify_anchor(struct engine *engine, struct position *position,
+                          const rd_kafka_message_t *message)
+{
+    const unsigned char *value = message->payload;
+    int64_t timestamp_us = rd_kafka_message_timestamp(message, NULL) * 1000;
+    struct uuid id = {{0}};
+    /* meta.event_id is the first field of each event. */
+    if (message->len > FRAME_SIZE + UUID_TEXT_SIZE)
+        uuid_parse((const char *)value + FRAME_SIZE + 1, UUID_TEXT_SIZE, &id);
+    if (message->offset != position->anchor_offset)
+        log_changed(engine, position, "the next record is", message->offset);
+    else if (timestamp_us != position->anchor_timestamp_us)
+        log_changed(engine, position, "another timestamp stands", message->offset);
+    else if (memcmp(&id, &position->anchor_event_id, sizeof id) != 0)
+        log_changed(engine, position, "another event stands", message->offset);
+    else
+        position->verified = 1;
+}
+
+/* The anchor's offset, or the position itself, is outside the log. */
+static void handle_out_of_range(struct engine *engine, struct position *position)
+{
+    int64_t low = -1;
+    int64_t high = -1;
+    rd_kafka_query_watermark_offsets(engine->kafka, position->topic, position->partition, &low,
+                                     &high, METADATA_TIMEOUT_MS);
+    if (!position->verified && low >= 0 && position->anchor_offset < low &&
+        position->next_offset >= low && position->next_offset <= high) {
+        log_warn("%s [%d]: the record before the position was deleted, so it cannot be checked "
+                 "that the log is the same",
+                 position->topic, position->partition);
+        position->verified = 1;
+        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+        rd_kafka_topic_partition_list_add(list, position->topic, position->partition)->offset =
+            position->next_offset;
+        rd_kafka_error_t *failure =
+            rd_kafka_seek_partitions(engine->kafka, list, METADATA_TIMEOUT_MS);
+        rd_kafka_topic_partition_list_destroy(list);
+        if (failure) {
+            rd_kafka_error_destroy(failure);
+            attach_detach(engine, BACKOFF_FIRST_MS);
+        }
+        return;
+    }
+    if (low < 0) { /* the broker went away meanwhile: look again */
+        attach_detach(engine, BACKOFF_MAX_MS);
+        return;
+    }
+    struct error error;
+    error_set(&error, ERROR_HALT, "log-changed",
+              "%s [%d]: position %" PRId64 " is outside the log, which holds %" PRId64
+              " to %" PRId64
+              "; records were deleted or the topic was created anew, so nothing more is written",
+              position->topic, position->partition, position->next_offset, low, high);
+    attach_halt(engine, &error, position, NULL);
+}
+
+static void handle_end(struct engine *engine, struct position *position, int64_t offset)
+{
+    position->end_offset = offset;
+    if (!position->verified)
+        log_changed(engine, position, "the log ends", offset);
+    else if (offset > position->next_offset)
+        engine->filling->ends[position - engine->positions] = offset;
+}
+
+static void handle_error(struct engine *engine, const rd_kafka_message_t *message)
+{
+    struct position *position = message->rkt ? find_position(engine, message) : NULL;
+    switch (message->err) {
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+        if (position)
+            handle_end(engine, position, message->offset);
+        return;
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+        if (position)
+            handle_out_of_range(engine, position);
+        return;
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+        /* What comes back may be another log: attach anew, which reads the anchors. */
+        if (engine->attached) {
+            log_warn("kafka: %s; claiming and checking the partitions again",
+                     rd_kafka_message_errstr(message));
+            apply_wait(engine, REVOKE_WAIT_MS);
+            attach_detach(engine, BACKOFF_MAX_MS);
+        }
+        return;
+    default:
+        log_warn("kafka: %s", rd_kafka_message_errstr(message));
+    }
+}
+
+static void recover_unknown_schema(struct engine *engine, struct error *error)
+{
+    log_warn("%s", error->message);
+    apply_wait(engine, REVOKE_WAIT_MS);
+    if (engine->conn && !engine->in_flight)
+        decoder_look_up(engine->decoder, engine->conn, error);
+    /* Found or not, the partitions are read again from their positions; unknown, after a pause. */
+    attach_detach(engine, error->class == ERROR_NONE ? 0 : BACKOFF_MAX_MS);
+}
+
+/* Takes one record. Returns 0 when nothing more should be taken for now. */
+static int take_record(struct engine *engine, rd_kafka_message_t *message)
+{
+    struct position *position = engine->attached ? find_position(engine, message) : NULL;
+    struct error error = {0};
+    if (!position || message->offset < position->next_offset || !position->verified) {
+        if (position && !position->verified)
+            verify_anchor(engine, position, message);
+        rd_kafka_message_destroy(message);
+        return engine->attached;
+    }
+    uint32_t index = (uint32_t)(position - engine->positions);
+    const struct record record = {.topic = position->topic,
+                                  .partition = message->partition,
+                                  .offset = message->offset,
+                                  .timestamp_us = rd_kafka_message_timestamp(message, NULL) * 1000,
+                                  .key = message->key,
+                                  .key_size = message->key_len,
+                                  .value = message->payload,
+                                  .value_size = message->len,
+                                  .owner = message};
+    if (batch_add(engine->filling, engine->decoder, &record, index, &error) == 0)
+        return 1;
+    char place[512];
+    snprintf(place, sizeof place, "%s [%d] offset %" PRId64, position->topic, position->partition,
+             message->offset);
+    rd_kafka_message_destroy(message);
+    error_prefix(&error, "%s", place);
+    if (error.class == ERROR_RETRY)
+        recover_unknown_schema(engine, &error);
+    else
+        attach_halt(engine, &error, position, NULL);
+    return 0;
+}
+
+void fetch_some(struct engine *engine)
+{
+    engine->drained = 0;
+    while (!fetch_is_full(engine)) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(engine->kafka, 0);
+        if (!message) {
+            engine->drained = 1;
+            return;
+        }
+        if (message->err) {
+            handle_error(engine, message);
+            rd_kafka_message_destroy(message);
+        } else if (!take_record(engine, message)) {
+            return;
+        }
+    }
+}

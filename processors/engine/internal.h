@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of the engine share. One thread owns all of it.
+ *
+ * An engine is attached or not. Attached, it holds positions under an epoch and Kafka delivers
+ * their partitions. Whatever goes wrong (Postgres or Kafka away, fenced, halted, a rebalance) it
+ * detaches: batches are dropped, nothing is consumed, group membership is kept. Attaching claims
+ * the partitions anew and reads each anchor again, so that there is one way back from everything.
+ */
+#ifndef WEIR_ENGINE_INTERNAL_H
+#define WEIR_ENGINE_INTERNAL_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "processors/engine/duplicates.h"
+#include "processors/engine/engine.h"
+#include "processors/engine/install.h"
+#include "processors/engine/slice.h"
+
+enum {
+    BACKOFF_FIRST_MS = 50, /* after a failure that may pass; doubles up to BACKOFF_MAX_MS */
+    BACKOFF_MAX_MS = 2000,
+    FENCED_PAUSE_MS =
+        3000, /* after another owner took over: two owners must not take turns in haste */
+    HALTED_PAUSE_MS = 1000, /* how often a halted processor looks whether it was resumed */
+    IDLE_WAIT_MS = 100,     /* longest sleep of the loop */
+    GROW_WAIT_MS = 5,
+    METADATA_TIMEOUT_MS = 5000,
+    REVOKE_WAIT_MS = 20000,  /* how long a rebalance or a shutdown waits for the batch under way */
+    APPLY_GRACE_MS = 5000,   /* beyond statement-timeout; then the connection is given up */
+    HINT_INTERVAL_MS = 1000, /* how often Kafka learns the positions, for lag tools */
+    PRUNE_INTERVAL_MS = 600000,
+    BACKLOG_AGE_MS = 1000 /* records older than this are a backlog: batches may grow */
+};
+
+struct engine_metrics {
+    struct metric_series *events, *duplicates, *dead_letters, *batches, *failures, *rebalances,
+        *batch_rows, *apply_time, *latency, *halted, *attached;
+    struct metric *lag;
+};
+
+struct engine {
+    const struct config *config;
+    const struct processor *processor;
+    const atomic_int *stop;
+    struct health *health;
+    struct engine_metrics metrics;
+    char *check; /* name of the health check */
+    struct installed installed;
+
+    rd_kafka_t *kafka;
+    rd_kafka_queue_t *queue;
+    int wake_fd;
+    rd_kafka_topic_partition_list_t *group; /* what the group gave this member; NULL: nothing yet */
+
+    PGconn *conn;
+    struct slice_types types;
+    struct decoder *decoder;
+
+    struct position *positions; /* sorted by id; only while attached */
+    size_t position_count;
+    uint32_t last_position; /* of the record before: records come in runs */
+    int drained;            /* the consumer's queue was empty when it was read last */
+    int attached;
+    int64_t attach_at_us; /* monotonic: not before */
+    int64_t backoff_ms;
+    int halted;
+
+    size_t rows_max;
+    int64_t bytes_max;
+    int64_t age_max_us;
+    struct batch *filling;
+    struct batch *applying;
+    struct slice *slice;
+    int in_flight;
+    struct error
+        failure;       /* first error of the call in flight; class ERROR_NONE while there is none */
+    int duplicate_key; /* that error is an event that was applied before */
+    size_t limit;      /* entries per slice; shrinks when a slice fails */
+    int64_t sent_us;
+
+    int64_t hinted_us;
+    int64_t pruned_us;
+};
+
+/* attach.c */
+
+/* Registers the rebalance callback with `conf`; the engine is its opaque. */
+void attach_register(rd_kafka_conf_t *conf);
+/* Connects, claims and assigns if it is time to. Returns -1 only for ERROR_USAGE. */
+int attach_try(struct engine *engine, struct error *error);
+/* Drops batches and assignment and sets when to try again. */
+void attach_detach(struct engine *engine, int64_t pause_ms);
+/* After a failure: detaches with growing pauses; gives the connection up when it is broken. */
+void attach_recover(struct engine *engine, const struct error *error);
+/* Stops the processor until a person resumes it. `entry` is the guilty record or NULL. */
+void attach_halt(struct engine *engine, const struct error *error, const struct position *position,
+                 const struct entry *entry);
+
+/* fetch.c */
+
+/* Takes what has arrived into the filling batch, without waiting. */
+void fetch_some(struct engine *engine);
+int fetch_is_full(const struct engine *engine);
+
+/* apply.c */
+
+/* Starts applying the filling batch, if there is something in it and nothing in flight. */
+void apply_start(struct engine *engine);
+/* Takes results that have arrived. */
+void apply_poll(struct engine *engine);
+/* Waits for the call in flight, at most `timeout_ms`. */
+void apply_wait(struct engine *engine, int64_t timeout_ms);
+/* Commits the positions to Kafka, as a hint for lag tools. */
+void apply_hint(struct engine *engine);
+/* Removes applied events that have left the duplicate window. */
+void apply_prune(struct engine *engine);
+
+#endif
