@@ -93,6 +93,22 @@ int kafka_admin_cluster(struct kafka_admin *admin, int timeout_ms,
     return 0;
 }
 
+int kafka_admin_partitions(struct kafka_admin *admin, int timeout_ms, const char *const *topics,
+                           size_t count, int32_t *ret_partitions, struct error *error)
+{
+    const struct rd_kafka_metadata *metadata;
+    if (whole_metadata(admin, timeout_ms, &metadata, error) != 0)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        ret_partitions[i] = 0;
+        for (int j = 0; j < metadata->topic_cnt; j++)
+            if (strcmp(metadata->topics[j].topic, topics[i]) == 0)
+                ret_partitions[i] = metadata->topics[j].partition_cnt;
+    }
+    rd_kafka_metadata_destroy(metadata);
+    return 0;
+}
+
 /* The answer of one request, or NULL with the error set. The caller destroys the event. */
 static rd_kafka_event_t *wait_answer(struct kafka_admin *admin, const char *what,
                                      struct error *error)

@@ -42,6 +42,11 @@ struct cluster_status {
 int kafka_admin_cluster(struct kafka_admin *admin, int timeout_ms,
                         struct cluster_status *ret_status, struct error *error);
 
+/* How many partitions each of the topics has; 0 for one that does not exist. One metadata request.
+ * Errors: ERROR_RETRY when no broker answers within timeout_ms. */
+int kafka_admin_partitions(struct kafka_admin *admin, int timeout_ms, const char *const *topics,
+                           size_t count, int32_t *ret_partitions, struct error *error);
+
 /* Compares topics with what is pinned: `partitions` of them, and the settings of
  * kafka_admin_settings. Each topics[i].name is set by the caller, the rest is filled. Creates
  * nothing. */

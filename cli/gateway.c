@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * `weir gateway`: the role that takes events over HTTP. */
+#include "producers/gateway/gateway.h"
+#include "cli/command.h"
+
+static const enum option_id options[] = {OPT_GATEWAY_LISTEN,  OPT_GATEWAY_BEHIND_PROXY,
+                                         OPT_KAFKA_BROKERS,   OPT_KAFKA,
+                                         OPT_PARTITIONS,      OPT_BODY_MAX,
+                                         OPT_LINES_MAX,       OPT_EVENT_MAX,
+                                         OPT_INFLIGHT_MAX,    OPT_CONNECTIONS_MAX,
+                                         OPT_LINGER,          OPT_DELIVERY_TIMEOUT,
+                                         OPT_REQUEST_TIMEOUT, OPT_DRAIN_TIMEOUT,
+                                         OPT_OCCURRED_PAST,   OPT_OCCURRED_FUTURE};
+
+static int run(const struct config *config, struct error *error)
+{
+    if (config_argument_count(config) > 0) {
+        error_set(error, ERROR_USAGE, "bad-argument", "there is no argument \"%s\"; see --help",
+                  config_argument(config, 0));
+        return EXIT_USAGE;
+    }
+    return gateway_run(config, error) == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+const struct command command_gateway = {
+    .name = "gateway",
+    .arguments = "",
+    .summary = "take events over HTTP and write them to Kafka",
+    .help =
+        "Takes events as JSON, checks them against their schema, and answers 202 with a receipt\n"
+        "once Kafka has acknowledged them:\n\n"
+        "  POST /v1/spaces/{space_id}/events/{Event}   one event, or NDJSON of one type\n"
+        "  POST /v1/spaces/{space_id}/events           NDJSON: {\"event\", \"key\"?, \"data\"}\n"
+        "  GET  /v1/events, /v1/events/{Event}         the event types and their schemas\n"
+        "  GET  /livez, /readyz, /metrics\n\n"
+        "An Idempotency-Key makes a retry safe; without one the answer brings one to retry under.\n"
+        "Failures are RFC 9457 problems. SIGTERM drains: what was taken is answered.\n\n"
+        "Nothing is authenticated, so only a loopback address is bound unless\n"
+        "--gateway-behind-proxy is given.\n\n"
+        "Exit codes: 0 stopped by a signal, 1 failed, 2 wrong usage or configuration.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .run = run,
+};

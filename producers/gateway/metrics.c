@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the gateway counts. An event's name is a label, a Space's never is. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/base/timestamp.h"
+#include "producers/gateway/gateway.h"
+
+static const struct metric_spec requests_spec = {
+    .name = "weir_gateway_requests_total",
+    .help = "Answers by status; event is the path's, batch for NDJSON, none for other paths.",
+    .kind = METRICS_COUNTER,
+    .labels = "code,event"};
+static const struct metric_spec events_spec = {
+    .name = "weir_gateway_events_total",
+    .help = "Events by how they ended: accepted, refused, not-written or unknown.",
+    .kind = METRICS_COUNTER,
+    .labels = "event,outcome"};
+static const struct metric_spec errors_spec = {.name = "weir_gateway_produce_errors_total",
+                                               .help =
+                                                   "Events that were not acknowledged, by error.",
+                                               .kind = METRICS_COUNTER,
+                                               .labels = "error"};
+static const struct metric_spec duration_spec = {.name = "weir_gateway_request_duration_seconds",
+                                                 .help =
+                                                     "From a request with events to its answer.",
+                                                 .kind = METRICS_HISTOGRAM,
+                                                 .unit = METRICS_MICROSECONDS};
+static const struct metric_spec inflight_spec = {.name = "weir_gateway_inflight_events",
+                                                 .help = "Events that wait for the broker.",
+                                                 .kind = METRICS_GAUGE};
+static const struct metric_spec replaced_spec = {
+    .name = "weir_gateway_producer_replacements",
+    .help = "How often the Kafka producer failed for good and was replaced.",
+    .kind = METRICS_GAUGE};
+
+static const char *const outcome_names[OUTCOME_COUNT] = {[OUTCOME_ACCEPTED] = "accepted",
+                                                         [OUTCOME_REFUSED] = "refused",
+                                                         [OUTCOME_NOT_WRITTEN] = "not-written",
+                                                         [OUTCOME_UNKNOWN] = "unknown"};
+
+int gateway_metrics_open(struct gateway *gateway)
+{
+    struct gateway_metrics *own = &gateway->metrics;
+    struct metrics *metrics = gateway->observe.metrics;
+    size_t count = catalog_event_count(gateway->catalog);
+    own->requests = metrics_register(metrics, &requests_spec);
+    own->events = metrics_register(metrics, &events_spec);
+    own->errors = metrics_register(metrics, &errors_spec);
+    own->duration = metrics_series(metrics_register(metrics, &duration_spec));
+    own->inflight = metrics_series(metrics_register(metrics, &inflight_spec));
+    own->replaced = metrics_series(metrics_register(metrics, &replaced_spec));
+    own->accepted_requests = xcalloc(count, sizeof *own->accepted_requests);
+    own->accepted_events = xcalloc(count, sizeof *own->accepted_events);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = catalog_event_at(gateway->catalog, i)->name;
+        own->accepted_requests[i] = metrics_series(own->requests, "202", name);
+        own->accepted_events[i] =
+            metrics_series(own->events, name, outcome_names[OUTCOME_ACCEPTED]);
+    }
+    return 0;
+}
+
+void gateway_metrics_close(struct gateway *gateway)
+{
+    free(gateway->metrics.accepted_requests);
+    free(gateway->metrics.accepted_events);
+}
+
+void gateway_count_request(struct gateway *gateway, const struct catalog_event *event,
+                           const char *other, int status, int64_t started_us)
+{
+    struct gateway_metrics *own = &gateway->metrics;
+    char code[8];
+    if (event && status == 202) {
+        metrics_counter_add(own->accepted_requests[event->index], 1);
+    } else {
+        snprintf(code, sizeof code, "%d", status);
+        metrics_counter_add(metrics_series(own->requests, code, event ? event->name : other), 1);
+    }
+    if (started_us)
+        metrics_observe(own->duration, monotonic_now_us() - started_us);
+}
+
+void gateway_count_event(struct gateway *gateway, const struct catalog_event *event,
+                         enum gateway_outcome outcome)
+{
+    struct gateway_metrics *own = &gateway->metrics;
+    if (event && outcome == OUTCOME_ACCEPTED)
+        metrics_counter_add(own->accepted_events[event->index], 1);
+    else
+        metrics_counter_add(
+            metrics_series(own->events, event ? event->name : "unknown", outcome_names[outcome]),
+            1);
+}

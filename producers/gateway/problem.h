@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Problems as RFC 9457 describes them: one table of types, each with a stable relative URI
+ * "/problems/<name>", a title and a status; docs/http.md lists them for clients. */
+#ifndef WEIR_GATEWAY_PROBLEM_H
+#define WEIR_GATEWAY_PROBLEM_H
+
+#include "lib/avro/json.h"
+#include "lib/base/buf.h"
+
+#define PROBLEM_CONTENT_TYPE "application/problem+json"
+
+enum problem_type {
+    PROBLEM_BAD_REQUEST,
+    PROBLEM_MALFORMED_JSON,
+    PROBLEM_BAD_KEY,
+    PROBLEM_INTERNAL_EVENT,
+    PROBLEM_NOT_FOUND,
+    PROBLEM_BAD_SPACE_ID,
+    PROBLEM_UNKNOWN_EVENT,
+    PROBLEM_METHOD,
+    PROBLEM_BODY_TOO_LARGE,
+    PROBLEM_EVENT_TOO_LARGE,
+    PROBLEM_TOO_MANY_LINES,
+    PROBLEM_MEDIA_TYPE,
+    PROBLEM_INVALID_EVENT,
+    PROBLEM_HEADERS_TOO_LARGE,
+    PROBLEM_QUEUE_FULL,
+    PROBLEM_NOT_WRITTEN,
+    PROBLEM_NOT_READY,
+    PROBLEM_SHUTTING_DOWN,
+    PROBLEM_OUTCOME_UNKNOWN,
+    PROBLEM_TYPE_COUNT
+};
+
+int problem_status(enum problem_type type);
+/* The last part of the type's URI, such as "outcome-unknown"; also the label in metrics. */
+const char *problem_name(enum problem_type type);
+/* Seconds after which trying again makes sense, or 0. */
+int problem_retry_after_s(enum problem_type type);
+
+/* Appends the members type, title, status and detail to an object that the caller has opened and
+ * will close, so that it can add members of its own. */
+void problem_members(struct buf *out, enum problem_type type, const char *detail);
+/* Appends the member "errors": a list of {"pointer", "detail"}. */
+void problem_errors(struct buf *out, const struct faults *faults);
+
+#endif
