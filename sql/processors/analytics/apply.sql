@@ -79,34 +79,24 @@ WITH commerce_fact AS (
     SELECT event_id, space_id, occurred_at, 'credits_expired', member_id, NULL, credits, NULL
     FROM credits_expired
     RETURNING space_id, occurred_at, action, credits
-), change AS MATERIALIZED (
-    SELECT space_id, hour, action, currency, count(*) AS events, coalesce(sum(amount), 0) AS amount
-    FROM (SELECT space_id, date_bin('1 hour', occurred_at, '2000-01-01 00:00:00+00') AS hour, action,
-                 coalesce(currency, '') AS currency, amount
-          FROM (SELECT space_id, occurred_at, action, currency, amount FROM commerce_fact
-                UNION ALL
-                SELECT space_id, occurred_at, action, currency, amount FROM membership_fact
-                UNION ALL
-                SELECT space_id, occurred_at, action, currency, amount FROM livestream_fact
-                UNION ALL
-                SELECT space_id, occurred_at, action, NULL, NULL FROM community_fact
-                UNION ALL
-                SELECT space_id, occurred_at, action, 'CREDIT', credits FROM credit_fact) fact) f
-    GROUP BY space_id, hour, action, currency
-    ORDER BY space_id, hour, action, currency
-), old AS (
-    UPDATE hourly h
-    SET events = h.events + c.events, amount = h.amount + c.amount
-    FROM change c
-    WHERE h.space_id = c.space_id AND h.hour = c.hour AND h.action = c.action AND h.currency = c.currency
-    RETURNING h.space_id, h.hour, h.action, h.currency
 )
-INSERT INTO hourly (space_id, hour, action, currency, events, amount)
-SELECT c.space_id, c.hour, c.action, c.currency, c.events, c.amount
-FROM change c
-WHERE NOT EXISTS (SELECT FROM old o
-                  WHERE o.space_id = c.space_id AND o.hour = c.hour AND o.action = c.action
-                    AND o.currency = c.currency);
+INSERT INTO hourly AS h (space_id, hour, action, currency, events, amount)
+SELECT space_id, hour, action, currency, count(*) AS events, coalesce(sum(amount), 0) AS amount
+FROM (SELECT space_id, date_bin('1 hour', occurred_at, '2000-01-01 00:00:00+00') AS hour, action,
+             coalesce(currency, '') AS currency, amount
+      FROM (SELECT space_id, occurred_at, action, currency, amount FROM commerce_fact
+            UNION ALL
+            SELECT space_id, occurred_at, action, currency, amount FROM membership_fact
+            UNION ALL
+            SELECT space_id, occurred_at, action, currency, amount FROM livestream_fact
+            UNION ALL
+            SELECT space_id, occurred_at, action, NULL, NULL FROM community_fact
+            UNION ALL
+            SELECT space_id, occurred_at, action, 'CREDIT', credits FROM credit_fact) fact) f
+GROUP BY space_id, hour, action, currency
+ORDER BY space_id, hour, action, currency
+ON CONFLICT (space_id, hour, action, currency) DO UPDATE
+SET events = h.events + excluded.events, amount = h.amount + excluded.amount;
 
 INSERT INTO purchase_item (event_id, ordinal, space_id, occurred_at, product_id, quantity, unit_price, currency)
 SELECT p.event_id, i.ordinal, p.space_id, p.occurred_at, i.product_id, i.quantity, i.unit_price, p.currency

@@ -16,9 +16,9 @@ WITH purchase AS MATERIALIZED (
     FROM (SELECT s.*,
                  CASE WHEN NOT s.sound THEN 'invalid amount'
                       WHEN row_number() OVER (PARTITION BY s.purchase_id, s.space_id, s.sound ORDER BY s.seq) > 1
-                          OR EXISTS (SELECT FROM transfer t
-                                     WHERE t.reference_id = s.purchase_id AND t.space_id = s.space_id
-                                       AND t.kind = 'purchase' AND t.problem IS NULL)
+                          OR (SELECT true FROM transfer t
+                              WHERE t.reference_id = s.purchase_id AND t.space_id = s.space_id
+                                AND t.kind = 'purchase' AND t.problem IS NULL)
                           THEN 'purchase id used twice' END AS problem
           FROM (SELECT e.seq, e.event_id, e.space_id, e.occurred_at, e.currency, e.total, e.buyer_id, e.referrer_id,
                        e.purchase_id, e.fee_bps, e.referral_bps,
@@ -47,8 +47,10 @@ WITH purchase AS MATERIALIZED (
                                   WHEN r.currency COLLATE "C" <> coalesce(t.currency, q.currency COLLATE "C")
                                       THEN 'refund in another currency' END AS problem
                       FROM purchase_refunded r
-                      LEFT JOIN transfer t ON t.reference_id = r.purchase_id AND t.space_id = r.space_id
-                          AND t.kind = 'purchase' AND t.problem IS NULL
+                      LEFT JOIN LATERAL (SELECT * FROM transfer x
+                                         WHERE x.reference_id = r.purchase_id AND x.space_id = r.space_id
+                                           AND x.kind = 'purchase' AND x.problem IS NULL
+                                         LIMIT 1) t ON true
                       LEFT JOIN purchase q ON q.purchase_id = r.purchase_id AND q.space_id = r.space_id
                           AND q.problem IS NULL AND q.seq < r.seq) m) w) s
 ), payment AS (
@@ -91,12 +93,13 @@ WITH purchase AS MATERIALIZED (
                greatest(0, -s.opening - min(s.running) OVER (w ROWS UNBOUNDED PRECEDING))
                - greatest(0, -s.opening - coalesce(min(s.running)
                    OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)) END AS short
-    FROM (SELECT v.*, coalesce(b.balance, 0) AS opening, sum(v.sign * v.moved) OVER w AS running
+    FROM (SELECT v.*, sum(v.sign * v.moved) OVER w AS running,
+                 coalesce((SELECT b.balance FROM member_balance b
+                           WHERE b.space_id = v.space_id AND b.member_id = v.holder_id AND b.currency = 'CREDIT'), 0)
+                     AS opening
           FROM (SELECT m.*, m.credits BETWEEN 0 AND 100000000000000 AS sound,
                        CASE WHEN m.credits BETWEEN 0 AND 100000000000000 THEN m.credits ELSE 0 END AS moved
                 FROM movement m) v
-          LEFT JOIN member_balance b ON b.space_id = v.space_id AND b.member_id = v.holder_id
-              AND b.currency = 'CREDIT'
           WINDOW w AS (PARTITION BY v.space_id, v.holder_id ORDER BY v.seq, v.side)) s
     WINDOW w AS (PARTITION BY s.space_id, s.holder_id ORDER BY s.seq, s.side)
 ), posted AS (
@@ -145,40 +148,22 @@ WITH purchase AS MATERIALIZED (
            CASE WHEN NOT sound THEN 'invalid amount' WHEN short > 0 THEN kind || ' without funds' END
     FROM credit WHERE side = 0
     RETURNING space_id, currency, member_id, counterparty_id, clearing, space, fee, suspense, member, counterparty
-), space_change AS MATERIALIZED (
-    SELECT space_id, currency, sum(clearing)::bigint AS clearing, sum(space)::bigint AS space,
-           sum(fee)::bigint AS fee, sum(suspense)::bigint AS suspense
+), space_change AS (
+    INSERT INTO space_balance AS b (space_id, currency, clearing, space, fee, suspense)
+    SELECT space_id, currency, sum(clearing)::bigint, sum(space)::bigint, sum(fee)::bigint, sum(suspense)::bigint
     FROM posted
     GROUP BY space_id, currency
     ORDER BY space_id, currency
-), space_old AS (
-    UPDATE space_balance b
-    SET clearing = b.clearing + c.clearing, space = b.space + c.space, fee = b.fee + c.fee,
-        suspense = b.suspense + c.suspense
-    FROM space_change c
-    WHERE b.space_id = c.space_id AND b.currency = c.currency
-    RETURNING b.space_id, b.currency
-), space_new AS (
-    INSERT INTO space_balance (space_id, currency, clearing, space, fee, suspense)
-    SELECT c.space_id, c.currency, c.clearing, c.space, c.fee, c.suspense
-    FROM space_change c
-    WHERE NOT EXISTS (SELECT FROM space_old o WHERE o.space_id = c.space_id AND o.currency = c.currency)
-), member_change AS MATERIALIZED (
-    SELECT space_id, member_id, currency, sum(amount)::bigint AS amount
-    FROM (SELECT space_id, member_id, currency, member AS amount FROM posted WHERE member <> 0
-          UNION ALL
-          SELECT space_id, counterparty_id, currency, counterparty FROM posted WHERE counterparty <> 0) m
-    GROUP BY space_id, member_id, currency
-    ORDER BY space_id, member_id, currency
-), member_old AS (
-    UPDATE member_balance b
-    SET balance = b.balance + c.amount
-    FROM member_change c
-    WHERE b.space_id = c.space_id AND b.member_id = c.member_id AND b.currency = c.currency
-    RETURNING b.space_id, b.member_id, b.currency
+    ON CONFLICT (space_id, currency) DO UPDATE
+    SET clearing = b.clearing + excluded.clearing, space = b.space + excluded.space, fee = b.fee + excluded.fee,
+        suspense = b.suspense + excluded.suspense
 )
-INSERT INTO member_balance (space_id, member_id, currency, balance)
-SELECT c.space_id, c.member_id, c.currency, c.amount
-FROM member_change c
-WHERE NOT EXISTS (SELECT FROM member_old o
-                  WHERE o.space_id = c.space_id AND o.member_id = c.member_id AND o.currency = c.currency);
+INSERT INTO member_balance AS b (space_id, member_id, currency, balance)
+SELECT space_id, member_id, currency, sum(amount)::bigint
+FROM (SELECT space_id, member_id, currency, member AS amount FROM posted WHERE member <> 0
+      UNION ALL
+      SELECT space_id, counterparty_id, currency, counterparty FROM posted WHERE counterparty <> 0) m
+GROUP BY space_id, member_id, currency
+ORDER BY space_id, member_id, currency
+ON CONFLICT (space_id, member_id, currency) DO UPDATE
+SET balance = b.balance + excluded.balance;

@@ -63,110 +63,101 @@ WITH change AS MATERIALIZED (
           SELECT space_id, member_id, occurred_at, event_id, 'credits_expired'
           FROM credits_expired) e) ranked
     GROUP BY space_id, member_id
-), space_change AS MATERIALIZED (
-    SELECT space_id, sum(events)::bigint AS events, sum(products)::bigint AS products,
-           sum(purchases)::bigint AS purchases, sum(refunds)::bigint AS refunds, sum(joined)::bigint AS joined,
-           sum(cancelled)::bigint AS cancelled, sum(streams)::bigint AS streams,
-           sum(interactions)::bigint AS interactions, sum(posts)::bigint AS posts,
-           sum(comments)::bigint AS comments, sum(reactions)::bigint AS reactions,
-           max(last_activity) FILTER (WHERE place = 1) AS last_activity,
-           max(last_active_at) AS last_active_at,
-           (array_agg(last_event_id) FILTER (WHERE place = 1))[1] AS last_event_id
-    FROM (SELECT c.*, row_number() OVER (PARTITION BY space_id ORDER BY last_active_at DESC, last_event_id DESC)
-                      AS place
-          FROM change c) ranked
-    GROUP BY space_id
-), member_old AS (
-    UPDATE member t
-    SET events = t.events + d.events,
-        purchases = t.purchases + d.purchases,
-        refunds = t.refunds + d.refunds,
-        interactions = t.interactions + d.interactions,
-        posts = t.posts + d.posts,
-        comments = t.comments + d.comments,
-        reactions = t.reactions + d.reactions,
-        last_activity = CASE WHEN (d.last_active_at, d.last_event_id) > (t.last_active_at, t.last_event_id)
-            THEN d.last_activity ELSE t.last_activity END,
-        last_event_id = CASE WHEN (d.last_active_at, d.last_event_id) > (t.last_active_at, t.last_event_id)
-            THEN d.last_event_id ELSE t.last_event_id END,
-        last_active_at = CASE WHEN (d.last_active_at, d.last_event_id) > (t.last_active_at, t.last_event_id)
-            THEN d.last_active_at ELSE t.last_active_at END
-    FROM change d
-    WHERE t.space_id = d.space_id AND t.member_id = d.member_id
-    RETURNING t.space_id, t.member_id
-), member_new AS (
-    INSERT INTO member (space_id, member_id, events, purchases, refunds, interactions, posts, comments, reactions,
-                        last_activity, last_active_at, last_event_id)
-    SELECT d.space_id, d.member_id, d.events, d.purchases, d.refunds, d.interactions, d.posts, d.comments,
-           d.reactions, d.last_activity, d.last_active_at, d.last_event_id
-    FROM change d
-    WHERE d.member_id IS NOT NULL
-      AND NOT EXISTS (SELECT FROM member_old o WHERE o.space_id = d.space_id AND o.member_id = d.member_id)
-), space_old AS (
-    UPDATE space t
-    SET events = t.events + d.events,
-        products = t.products + d.products,
-        purchases = t.purchases + d.purchases,
-        refunds = t.refunds + d.refunds,
-        joined = t.joined + d.joined,
-        cancelled = t.cancelled + d.cancelled,
-        streams = t.streams + d.streams,
-        interactions = t.interactions + d.interactions,
-        posts = t.posts + d.posts,
-        comments = t.comments + d.comments,
-        reactions = t.reactions + d.reactions,
-        last_activity = CASE WHEN (d.last_active_at, d.last_event_id) > (t.last_active_at, t.last_event_id)
-            THEN d.last_activity ELSE t.last_activity END,
-        last_event_id = CASE WHEN (d.last_active_at, d.last_event_id) > (t.last_active_at, t.last_event_id)
-            THEN d.last_event_id ELSE t.last_event_id END,
-        last_active_at = CASE WHEN (d.last_active_at, d.last_event_id) > (t.last_active_at, t.last_event_id)
-            THEN d.last_active_at ELSE t.last_active_at END
-    FROM space_change d
-    WHERE t.space_id = d.space_id
-    RETURNING t.space_id
+), member_change AS (
+    INSERT INTO member AS t (space_id, member_id, events, purchases, refunds, interactions, posts, comments, reactions,
+                             last_activity, last_active_at, last_event_id)
+    SELECT space_id, member_id, events, purchases, refunds, interactions, posts, comments, reactions, last_activity,
+           last_active_at, last_event_id
+    FROM change
+    WHERE member_id IS NOT NULL
+    ORDER BY space_id, member_id
+    ON CONFLICT (space_id, member_id) DO UPDATE
+    SET events = t.events + excluded.events,
+        purchases = t.purchases + excluded.purchases,
+        refunds = t.refunds + excluded.refunds,
+        interactions = t.interactions + excluded.interactions,
+        posts = t.posts + excluded.posts,
+        comments = t.comments + excluded.comments,
+        reactions = t.reactions + excluded.reactions,
+        last_activity = CASE WHEN (excluded.last_active_at, excluded.last_event_id)
+            > (t.last_active_at, t.last_event_id)
+            THEN excluded.last_activity ELSE t.last_activity END,
+        last_event_id = CASE WHEN (excluded.last_active_at, excluded.last_event_id)
+            > (t.last_active_at, t.last_event_id)
+            THEN excluded.last_event_id ELSE t.last_event_id END,
+        last_active_at = CASE WHEN (excluded.last_active_at, excluded.last_event_id)
+            > (t.last_active_at, t.last_event_id)
+            THEN excluded.last_active_at ELSE t.last_active_at END
 )
-INSERT INTO space (space_id, events, products, purchases, refunds, joined, cancelled, streams, interactions, posts,
-                   comments, reactions, last_activity, last_active_at, last_event_id)
-SELECT d.space_id, d.events, d.products, d.purchases, d.refunds, d.joined, d.cancelled, d.streams, d.interactions,
-       d.posts, d.comments, d.reactions, d.last_activity, d.last_active_at, d.last_event_id
-FROM space_change d
-WHERE NOT EXISTS (SELECT FROM space_old o WHERE o.space_id = d.space_id);
+INSERT INTO space AS t (space_id, events, products, purchases, refunds, joined, cancelled, streams, interactions, posts,
+                        comments, reactions, last_activity, last_active_at, last_event_id)
+SELECT space_id, sum(events)::bigint, sum(products)::bigint, sum(purchases)::bigint, sum(refunds)::bigint,
+       sum(joined)::bigint, sum(cancelled)::bigint, sum(streams)::bigint, sum(interactions)::bigint,
+       sum(posts)::bigint, sum(comments)::bigint, sum(reactions)::bigint,
+       max(last_activity) FILTER (WHERE place = 1), max(last_active_at),
+       (array_agg(last_event_id) FILTER (WHERE place = 1))[1]
+FROM (SELECT c.*, row_number() OVER (PARTITION BY space_id ORDER BY last_active_at DESC, last_event_id DESC) AS place
+      FROM change c) ranked
+GROUP BY space_id
+ORDER BY space_id
+ON CONFLICT (space_id) DO UPDATE
+SET events = t.events + excluded.events,
+    products = t.products + excluded.products,
+    purchases = t.purchases + excluded.purchases,
+    refunds = t.refunds + excluded.refunds,
+    joined = t.joined + excluded.joined,
+    cancelled = t.cancelled + excluded.cancelled,
+    streams = t.streams + excluded.streams,
+    interactions = t.interactions + excluded.interactions,
+    posts = t.posts + excluded.posts,
+    comments = t.comments + excluded.comments,
+    reactions = t.reactions + excluded.reactions,
+    last_activity = CASE WHEN (excluded.last_active_at, excluded.last_event_id)
+            > (t.last_active_at, t.last_event_id)
+        THEN excluded.last_activity ELSE t.last_activity END,
+    last_event_id = CASE WHEN (excluded.last_active_at, excluded.last_event_id)
+            > (t.last_active_at, t.last_event_id)
+        THEN excluded.last_event_id ELSE t.last_event_id END,
+    last_active_at = CASE WHEN (excluded.last_active_at, excluded.last_event_id)
+            > (t.last_active_at, t.last_event_id)
+        THEN excluded.last_active_at ELSE t.last_active_at END;
 
--- The last event that says something wins: its order is that of the topic.
-UPDATE space t
-SET name = d.name, owner_id = d.owner_id, currency = d.currency, category = d.category, created_at = d.occurred_at
-FROM (SELECT DISTINCT ON (space_id) space_id, name, owner_id, currency, category, occurred_at
-      FROM space_created
-      ORDER BY space_id, seq DESC) d
-WHERE t.space_id = d.space_id;
+-- What the topics space and membership say about these rows. The last event that says something wins, because the
+-- order within a topic is promised. Upserts, although the rows are there by now: their plan cannot go wrong.
+INSERT INTO space AS t (space_id, name, owner_id, currency, category, created_at)
+SELECT DISTINCT ON (space_id) space_id, name, owner_id, currency, category, occurred_at
+FROM space_created
+ORDER BY space_id, seq DESC
+ON CONFLICT (space_id) DO UPDATE
+SET name = excluded.name, owner_id = excluded.owner_id, currency = excluded.currency, category = excluded.category,
+    created_at = excluded.created_at;
 
-UPDATE space t
-SET settings = t.settings || d.settings
-FROM (SELECT c.space_id, jsonb_object_agg(s.key, s.value ORDER BY c.seq) AS settings
-      FROM space_settings_changed c
-      CROSS JOIN LATERAL jsonb_each(c.settings) s
-      GROUP BY c.space_id) d
-WHERE t.space_id = d.space_id;
+INSERT INTO space AS t (space_id, settings)
+SELECT c.space_id, jsonb_object_agg(s.key, s.value ORDER BY c.seq)
+FROM space_settings_changed c
+CROSS JOIN LATERAL jsonb_each(c.settings) s
+GROUP BY c.space_id
+ORDER BY c.space_id
+ON CONFLICT (space_id) DO UPDATE SET settings = t.settings || excluded.settings;
 
-UPDATE member t
-SET display_name = coalesce(d.display_name, t.display_name),
-    tier = coalesce(d.tier, t.tier),
-    status = d.status,
-    joined_at = coalesce(d.joined_at, t.joined_at)
-FROM (SELECT space_id, member_id,
-             (array_agg(display_name ORDER BY seq DESC) FILTER (WHERE joined_at IS NOT NULL))[1] AS display_name,
-             (array_agg(tier ORDER BY seq DESC) FILTER (WHERE tier IS NOT NULL))[1] AS tier,
-             (array_agg(status ORDER BY seq DESC))[1] AS status,
-             (array_agg(joined_at ORDER BY seq DESC) FILTER (WHERE joined_at IS NOT NULL))[1] AS joined_at
-      FROM (SELECT seq, space_id, member_id, display_name, tier, 'active' AS status, occurred_at AS joined_at
-            FROM member_joined
-            UNION ALL
-            SELECT seq, space_id, member_id, NULL, to_tier, 'active', NULL FROM membership_upgraded
-            UNION ALL
-            SELECT seq, space_id, member_id, NULL, to_tier, 'active', NULL FROM membership_downgraded
-            UNION ALL
-            SELECT seq, space_id, member_id, NULL, tier, 'active', NULL FROM membership_renewed
-            UNION ALL
-            SELECT seq, space_id, member_id, NULL, NULL, 'cancelled', NULL FROM membership_cancelled) m
-      GROUP BY space_id, member_id) d
-WHERE t.space_id = d.space_id AND t.member_id = d.member_id;
+INSERT INTO member AS t (space_id, member_id, display_name, tier, status, joined_at)
+SELECT space_id, member_id,
+       (array_agg(display_name ORDER BY seq DESC) FILTER (WHERE joined_at IS NOT NULL))[1],
+       (array_agg(tier ORDER BY seq DESC) FILTER (WHERE tier IS NOT NULL))[1],
+       (array_agg(status ORDER BY seq DESC))[1],
+       (array_agg(joined_at ORDER BY seq DESC) FILTER (WHERE joined_at IS NOT NULL))[1]
+FROM (SELECT seq, space_id, member_id, display_name, tier, 'active' AS status, occurred_at AS joined_at
+      FROM member_joined
+      UNION ALL
+      SELECT seq, space_id, member_id, NULL, to_tier, 'active', NULL FROM membership_upgraded
+      UNION ALL
+      SELECT seq, space_id, member_id, NULL, to_tier, 'active', NULL FROM membership_downgraded
+      UNION ALL
+      SELECT seq, space_id, member_id, NULL, tier, 'active', NULL FROM membership_renewed
+      UNION ALL
+      SELECT seq, space_id, member_id, NULL, NULL, 'cancelled', NULL FROM membership_cancelled) m
+GROUP BY space_id, member_id
+ORDER BY space_id, member_id
+ON CONFLICT (space_id, member_id) DO UPDATE
+SET display_name = coalesce(excluded.display_name, t.display_name), tier = coalesce(excluded.tier, t.tier),
+    status = excluded.status, joined_at = coalesce(excluded.joined_at, t.joined_at);

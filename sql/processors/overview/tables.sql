@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Read models: one row per Space and one per member of a Space. Counters add up in any order; what a later event
 -- overwrites (name, tier, status) comes from one topic only, where order is promised; the latest activity, which
--- comes from all topics, is the greatest (occurred_at, event_id), whichever arrived last.
+-- comes from all topics, is the greatest (occurred_at, event_id), whichever arrived last. The defaults are neutral
+-- values: every row is counted in the batch that makes it.
 
 CREATE TABLE space (
     space_id        uuid NOT NULL PRIMARY KEY,
@@ -11,20 +12,20 @@ CREATE TABLE space (
     category        text,
     settings        jsonb NOT NULL DEFAULT '{}',
     created_at      timestamptz,
-    events          bigint NOT NULL,
-    products        bigint NOT NULL,
-    purchases       bigint NOT NULL,
-    refunds         bigint NOT NULL,
-    joined          bigint NOT NULL,
-    cancelled       bigint NOT NULL,
-    streams         bigint NOT NULL,
-    interactions    bigint NOT NULL,
-    posts           bigint NOT NULL,
-    comments        bigint NOT NULL,
-    reactions       bigint NOT NULL,
-    last_activity   text COLLATE "C" NOT NULL,
-    last_active_at  timestamptz NOT NULL,
-    last_event_id   uuid NOT NULL
+    events          bigint NOT NULL DEFAULT 0,
+    products        bigint NOT NULL DEFAULT 0,
+    purchases       bigint NOT NULL DEFAULT 0,
+    refunds         bigint NOT NULL DEFAULT 0,
+    joined          bigint NOT NULL DEFAULT 0,
+    cancelled       bigint NOT NULL DEFAULT 0,
+    streams         bigint NOT NULL DEFAULT 0,
+    interactions    bigint NOT NULL DEFAULT 0,
+    posts           bigint NOT NULL DEFAULT 0,
+    comments        bigint NOT NULL DEFAULT 0,
+    reactions       bigint NOT NULL DEFAULT 0,
+    last_activity   text COLLATE "C" NOT NULL DEFAULT '',
+    last_active_at  timestamptz NOT NULL DEFAULT '-infinity',
+    last_event_id   uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'
 ) WITH (fillfactor = 70);
 
 CREATE TABLE member (
@@ -34,16 +35,16 @@ CREATE TABLE member (
     tier            text,
     status          text COLLATE "C" NOT NULL DEFAULT 'guest',
     joined_at       timestamptz,
-    events          bigint NOT NULL,
-    purchases       bigint NOT NULL,
-    refunds         bigint NOT NULL,
-    interactions    bigint NOT NULL,
-    posts           bigint NOT NULL,
-    comments        bigint NOT NULL,
-    reactions       bigint NOT NULL,
-    last_activity   text COLLATE "C" NOT NULL,
-    last_active_at  timestamptz NOT NULL,
-    last_event_id   uuid NOT NULL,
+    events          bigint NOT NULL DEFAULT 0,
+    purchases       bigint NOT NULL DEFAULT 0,
+    refunds         bigint NOT NULL DEFAULT 0,
+    interactions    bigint NOT NULL DEFAULT 0,
+    posts           bigint NOT NULL DEFAULT 0,
+    comments        bigint NOT NULL DEFAULT 0,
+    reactions       bigint NOT NULL DEFAULT 0,
+    last_activity   text COLLATE "C" NOT NULL DEFAULT '',
+    last_active_at  timestamptz NOT NULL DEFAULT '-infinity',
+    last_event_id   uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     PRIMARY KEY (space_id, member_id)
 ) WITH (fillfactor = 70);
 

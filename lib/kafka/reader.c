@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A consumer with partitions assigned by hand and commits off. librdkafka wants a group name even
+ * so; no group is ever joined under it. The end of a partition comes as an event of its own, and is
+ * counted once per partition. */
+#include "lib/kafka/reader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/buf.h"
+#include "lib/kafka/client.h"
+
+/* The end of a partition is only known when a fetch comes back empty: waiting long would make every
+ * tool slow. */
+#define FETCH_WAIT_MS "100"
+
+struct kafka_reader {
+    rd_kafka_t *kafka;
+    rd_kafka_topic_partition_list_t *partitions; /* opaque is set when the end was seen */
+    int ends_seen;
+    char *brokers;
+};
+
+int kafka_reader_open(const struct config *config, struct kafka_reader **ret_reader,
+                      struct error *error)
+{
+    rd_kafka_conf_t *conf;
+    char reason[512];
+    if (kafka_conf_new(config, &conf, error) != 0)
+        return -1;
+    if (kafka_conf_set(conf, "group.id", "weir-reader", error) != 0 ||
+        kafka_conf_set(conf, "enable.auto.commit", "false", error) != 0 ||
+        kafka_conf_set(conf, "enable.auto.offset.store", "false", error) != 0 ||
+        kafka_conf_set(conf, "enable.partition.eof", "true", error) != 0 ||
+        kafka_conf_set(conf, "fetch.wait.max.ms", FETCH_WAIT_MS, error) != 0 ||
+        kafka_conf_set(conf, "auto.offset.reset", "error", error) != 0 ||
+        kafka_conf_set(conf, "isolation.level", "read_committed", error) != 0) {
+        rd_kafka_conf_destroy(conf);
+        return -1;
+    }
+    rd_kafka_t *kafka = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
+    if (!kafka) {
+        rd_kafka_conf_destroy(conf);
+        return error_set(error, ERROR_USAGE, "bad-kafka-property", "Kafka client: %s", reason);
+    }
+    rd_kafka_poll_set_consumer(kafka);
+    struct kafka_reader *reader = xcalloc(1, sizeof *reader);
+    reader->kafka = kafka;
+    reader->brokers = xstrdup(config_text(config, OPT_KAFKA_BROKERS));
+    reader->partitions = rd_kafka_topic_partition_list_new(64);
+    *ret_reader = reader;
+    return 0;
+}
+
+void kafka_reader_free(struct kafka_reader *reader)
+{
+    if (!reader)
+        return;
+    rd_kafka_topic_partition_list_destroy(reader->partitions);
+    rd_kafka_consumer_close(reader->kafka);
+    rd_kafka_destroy(reader->kafka);
+    free(reader->brokers);
+    free(reader);
+}
+
+int kafka_reader_partitions(struct kafka_reader *reader, const char *topic, int32_t *ret_count,
+                            struct error *error)
+{
+    /* all topics: asking for one by name could create it */
+    const struct rd_kafka_metadata *metadata;
+    rd_kafka_resp_err_t code =
+        rd_kafka_metadata(reader->kafka, 1, NULL, &metadata, READER_TIMEOUT_MS);
+    if (code)
+        return error_set(
+            error, ERROR_RETRY, rd_kafka_err2name(code),
+            "no broker answered at %s within %d s (%s): is Kafka up, and is --kafka-brokers right?",
+            reader->brokers, READER_TIMEOUT_MS / 1000, rd_kafka_err2str(code));
+    *ret_count = 0;
+    for (int i = 0; i < metadata->topic_cnt; i++)
+        if (strcmp(metadata->topics[i].topic, topic) == 0)
+            *ret_count = metadata->topics[i].partition_cnt;
+    rd_kafka_metadata_destroy(metadata);
+    return 0;
+}
+
+int kafka_reader_extent(struct kafka_reader *reader, struct kafka_extent *extent,
+                        struct error *error)
+{
+    rd_kafka_resp_err_t code =
+        rd_kafka_query_watermark_offsets(reader->kafka, extent->topic, extent->partition,
+                                         &extent->low, &extent->high, READER_TIMEOUT_MS);
+    if (!code)
+        return 0;
+    kafka_error(error, code, "asking for the ends of the log", NULL);
+    return error_prefix(error, "%s partition %d", extent->topic, extent->partition);
+}
+
+void kafka_reader_add(struct kafka_reader *reader, const char *topic, int32_t partition,
+                      int64_t offset)
+{
+    rd_kafka_topic_partition_list_add(reader->partitions, topic, partition)->offset = offset;
+}
+
+int kafka_reader_start(struct kafka_reader *reader, struct error *error)
+{
+    reader->ends_seen = 0;
+    rd_kafka_resp_err_t code = rd_kafka_assign(reader->kafka, reader->partitions);
+    return code ? kafka_error(error, code, "starting to read", NULL) : 0;
+}
+
+static void note_end(struct kafka_reader *reader, const rd_kafka_message_t *message)
+{
+    rd_kafka_topic_partition_t *found = rd_kafka_topic_partition_list_find(
+        reader->partitions, rd_kafka_topic_name(message->rkt), message->partition);
+    if (found && !found->opaque) {
+        found->opaque = reader;
+        reader->ends_seen++;
+    }
+}
+
+int kafka_reader_next(struct kafka_reader *reader, int timeout_ms, rd_kafka_message_t **ret_message,
+                      struct error *error)
+{
+    *ret_message = NULL;
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(reader->kafka, timeout_ms);
+    if (!message)
+        return 0;
+    if (!message->err) {
+        *ret_message = message;
+        return 0;
+    }
+    int result = 0;
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+        note_end(reader, message);
+    else if (message->err != RD_KAFKA_RESP_ERR__TRANSPORT &&
+             message->err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        result = kafka_error(error, message->err, "reading", rd_kafka_message_errstr(message));
+    rd_kafka_message_destroy(message);
+    return result;
+}
+
+int kafka_reader_at_end(const struct kafka_reader *reader)
+{
+    return reader->ends_seen == reader->partitions->cnt;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reads topics from end to end without joining a consumer group and without leaving a trace in the
+ * cluster: for tools that look, not for processors. Records come in order within a partition. Not
+ * for several threads. */
+#ifndef WEIR_KAFKA_READER_H
+#define WEIR_KAFKA_READER_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdint.h>
+
+#include "lib/base/config.h"
+#include "lib/base/error.h"
+
+enum { READER_PARTITIONS_MAX = 16384, READER_TIMEOUT_MS = 10000 };
+
+/* Where one partition's log begins and ends. */
+struct kafka_extent {
+    const char *topic; /* the caller's */
+    int32_t partition;
+    int64_t low;  /* first offset that is there */
+    int64_t high; /* the offset that the next record gets */
+};
+
+struct kafka_reader;
+
+/* Errors: ERROR_USAGE. */
+int kafka_reader_open(const struct config *config, struct kafka_reader **ret_reader,
+                      struct error *error);
+void kafka_reader_free(struct kafka_reader *reader);
+
+/* How many partitions a topic has; 0 when it is not there. Creates no topic.
+ * Errors: ERROR_RETRY when no broker answers. */
+int kafka_reader_partitions(struct kafka_reader *reader, const char *topic, int32_t *ret_count,
+                            struct error *error);
+
+/* Asks for the ends of one partition's log. */
+int kafka_reader_extent(struct kafka_reader *reader, struct kafka_extent *extent,
+                        struct error *error);
+
+/* Adds a partition to those that are read. `offset` is absolute, or RD_KAFKA_OFFSET_BEGINNING,
+ * RD_KAFKA_OFFSET_END, or RD_KAFKA_OFFSET_TAIL(n). */
+void kafka_reader_add(struct kafka_reader *reader, const char *topic, int32_t partition,
+                      int64_t offset);
+
+/* Starts reading what was added. */
+int kafka_reader_start(struct kafka_reader *reader, struct error *error);
+
+/* The next record, or NULL when none came within timeout_ms. The caller destroys it with
+ * rd_kafka_message_destroy. */
+int kafka_reader_next(struct kafka_reader *reader, int timeout_ms, rd_kafka_message_t **ret_message,
+                      struct error *error);
+
+/* Whether every partition has been read to its end at least once since the start. */
+int kafka_reader_at_end(const struct kafka_reader *reader);
+
+#endif
