@@ -128,6 +128,24 @@ static void add_unclaimed(struct audit_positions *positions, size_t first, size_
     }
 }
 
+void audit_positions_expect(struct audit_positions *positions, const char *processor,
+                            int generation, const char *topic)
+{
+    for (size_t i = 0; i < positions->count; i++)
+        if (positions->rows[i].generation == generation &&
+            strcmp(positions->rows[i].processor, processor) == 0 &&
+            strcmp(positions->rows[i].topic, topic) == 0)
+            return;
+    if (positions->count >= AUDIT_POSITIONS_MAX)
+        return;
+    struct audit_position row = {
+        .generation = generation, .live = 1, .anchor_offset = -1, .low = -1, .high = -1};
+    snprintf(row.processor, sizeof row.processor, "%s", processor);
+    snprintf(row.topic, sizeof row.topic, "%s", topic);
+    positions->rows = xrealloc(positions->rows, (positions->count + 1) * sizeof *positions->rows);
+    positions->rows[positions->count++] = row;
+}
+
 static int complete_topics(struct audit_positions *positions, struct kafka_reader *reader,
                            struct error *error)
 {

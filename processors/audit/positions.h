@@ -51,6 +51,11 @@ struct audit_positions {
 int audit_positions_load(PGconn *conn, const char *processor, struct audit_positions *ret_positions,
                          struct error *error);
 
+/* Adds a topic that the generation consumes, when it has no position there yet. It counts as live.
+ * Call it before audit_positions_extents. */
+void audit_positions_expect(struct audit_positions *positions, const char *processor,
+                            int generation, const char *topic);
+
 /* Fills low and high, and adds the partitions of known topics that nobody has claimed. A topic that
  * is gone has no extent: high is -1. */
 int audit_positions_extents(struct audit_positions *positions, struct kafka_reader *reader,

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One bit per offset below the position, three times: expected (a record that must be accounted
+ * for), exempt (one that is too old to tell) and seen (it was found in a table). Reading the log
+ * sets the first two, reading the tables the third; what then differs is lost, doubled or stray. */
+#include "processors/audit/records.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/timestamp.h"
+#include "lib/base/uuid.h"
+
+enum { POLL_MS = 200, FRAME_BYTES = 5 };
+
+struct track {
+    const struct audit_position *position;
+    int64_t from; /* offset of bit 0 */
+    int64_t count;
+    unsigned char *expected, *exempt, *seen;
+};
+
+struct account {
+    const struct processor *processor;
+    struct track *tracks;
+    size_t track_count;
+    int64_t exempt_before_ms;
+    int64_t expected, others, unknown;    /* records */
+    int64_t applied, duplicates, dead;    /* rows */
+    int64_t lost, doubled, stray, exempt; /* offsets */
+    char example[200];
+};
+
+static int get_bit(const unsigned char *bits, int64_t at)
+{
+    return bits[at >> 3] >> (at & 7) & 1;
+}
+
+static void set_bit(unsigned char *bits, int64_t at)
+{
+    bits[at >> 3] = (unsigned char)(bits[at >> 3] | 1 << (at & 7));
+}
+
+static void give_example(struct account *account, const char *what, const struct track *track,
+                         int64_t at)
+{
+    if (!*account->example)
+        snprintf(account->example, sizeof account->example, "%s: %s partition %d offset %" PRId64,
+                 what, track->position->topic, track->position->partition, track->from + at);
+}
+
+static int64_t open_tracks(struct account *account, const struct audit_positions *positions)
+{
+    int64_t records = 0;
+    account->tracks = xcalloc(positions->count + 1, sizeof *account->tracks);
+    for (size_t i = 0; i < positions->count; i++) {
+        const struct audit_position *position = &positions->rows[i];
+        if (!position->live || !position->position_id ||
+            strcmp(position->processor, account->processor->name) != 0 || position->low < 0 ||
+            position->next_offset <= position->low)
+            continue;
+        struct track *track = &account->tracks[account->track_count++];
+        track->position = position;
+        track->from = position->low;
+        track->count =
+            (position->next_offset < position->high ? position->next_offset : position->high) -
+            track->from;
+        records += track->count;
+    }
+    return records;
+}
+
+static void make_bits(struct account *account)
+{
+    for (size_t i = 0; i < account->track_count; i++) {
+        struct track *track = &account->tracks[i];
+        size_t bytes = (size_t)(track->count / 8 + 1);
+        track->expected = xcalloc(3, bytes);
+        track->exempt = track->expected + bytes;
+        track->seen = track->exempt + bytes;
+    }
+}
+
+static void close_tracks(struct account *account)
+{
+    for (size_t i = 0; i < account->track_count; i++)
+        free(account->tracks[i].expected);
+    free(account->tracks);
+}
+
+/* Whether the processor has to account for the record. -1: this build does not know its schema. */
+static int must_account(const struct processor *processor, const rd_kafka_message_t *message)
+{
+    const unsigned char *value = message->payload;
+    struct uuid space_id;
+    if (!message->key || uuid_parse(message->key, message->key_len, &space_id) != 0 || !value ||
+        message->len < FRAME_BYTES || value[0] != 0)
+        return 1;
+    uint32_t id =
+        (uint32_t)value[1] << 24 | (uint32_t)value[2] << 16 | (uint32_t)value[3] << 8 | value[4];
+    if (id > INT32_MAX)
+        return 1;
+    const struct catalog_version *version = catalog_find_id(processor->catalog, (int32_t)id);
+    if (!version)
+        return -1;
+    return strcmp(version->event->topic, rd_kafka_topic_name(message->rkt)) != 0 ||
+           processor_consumes(processor, version->event) != NULL;
+}
+
+static void take_record(struct account *account, const rd_kafka_message_t *message)
+{
+    rd_kafka_timestamp_type_t kind;
+    for (size_t i = 0; i < account->track_count; i++) {
+        struct track *track = &account->tracks[i];
+        int64_t at = message->offset - track->from;
+        if (track->position->partition != message->partition ||
+            strcmp(track->position->topic, rd_kafka_topic_name(message->rkt)) != 0)
+            continue;
+        if (at < 0 || at >= track->count)
+            return;
+        int must = must_account(account->processor, message);
+        if (must < 0 || rd_kafka_message_timestamp(message, &kind) < account->exempt_before_ms) {
+            set_bit(track->exempt, at);
+            account->unknown += must < 0;
+            account->exempt++;
+        } else if (must) {
+            set_bit(track->expected, at);
+            account->expected++;
+        } else {
+            account->others++;
+        }
+        return;
+    }
+}
+
+static int read_log(const struct config *config, struct account *account, struct error *error)
+{
+    struct kafka_reader *reader;
+    if (kafka_reader_open(config, &reader, error) != 0)
+        return -1;
+    for (size_t i = 0; i < account->track_count; i++)
+        kafka_reader_add(reader, account->tracks[i].position->topic,
+                         account->tracks[i].position->partition, account->tracks[i].from);
+    int result = kafka_reader_start(reader, error);
+    int64_t last_us = monotonic_now_us();
+    while (result == 0 && !kafka_reader_at_end(reader)) {
+        rd_kafka_message_t *message;
+        result = kafka_reader_next(reader, POLL_MS, &message, error);
+        if (result == 0 && message) {
+            take_record(account, message);
+            rd_kafka_message_destroy(message);
+            last_us = monotonic_now_us();
+        } else if (result == 0 && monotonic_now_us() - last_us > AUDIT_STALL_MS * INT64_C(1000)) {
+            result = error_set(error, ERROR_RETRY, "kafka-stalled", "Kafka sent nothing for %d s",
+                               AUDIT_STALL_MS / 1000);
+        }
+    }
+    kafka_reader_free(reader);
+    return result;
+}
+
+static void take_row(struct account *account, struct track *track, int64_t offset)
+{
+    int64_t at = offset - track->from;
+    if (at < 0)
+        return; /* the log no longer has it */
+    if (at >= track->count || !(get_bit(track->expected, at) || get_bit(track->exempt, at))) {
+        account->stray++;
+        give_example(account, "recorded, but not consumed or not there", track, at);
+    } else if (get_bit(track->seen, at)) {
+        account->doubled++;
+        give_example(account, "recorded twice", track, at);
+    } else {
+        set_bit(track->seen, at);
+    }
+}
+
+/* Streams (position_id, offset) of one table, in the order of tracks. */
+static int read_table(PGconn *conn, struct account *account, const char *sql, int64_t *ret_rows,
+                      struct error *error)
+{
+    int result = 0;
+    if (!PQsendQuery(conn, sql) || !PQsetSingleRowMode(conn))
+        return pg_fail(conn, NULL, error);
+    for (PGresult *row; (row = PQgetResult(conn));) {
+        ExecStatusType status = PQresultStatus(row);
+        if (status == PGRES_SINGLE_TUPLE) {
+            int64_t position_id = pg_int(row, 0, 0);
+            for (size_t i = 0; i < account->track_count; i++)
+                if (account->tracks[i].position->position_id == position_id) {
+                    take_row(account, &account->tracks[i], pg_int(row, 0, 1));
+                    ++*ret_rows;
+                }
+        } else if (status != PGRES_TUPLES_OK && result == 0) {
+            result = pg_fail(conn, row, error);
+        }
+        PQclear(row);
+    }
+    return result;
+}
+
+static int read_tables(PGconn *conn, struct account *account, const char *schema,
+                       struct error *error)
+{
+    char sql[200];
+    snprintf(sql, sizeof sql, "SELECT position_id, kafka_offset FROM %s.applied_event", schema);
+    if (read_table(conn, account, sql, &account->applied, error) != 0)
+        return -1;
+    if (read_table(conn, account, "SELECT position_id, kafka_offset FROM weir.duplicate",
+                   &account->duplicates, error) != 0)
+        return -1;
+    return read_table(conn, account, "SELECT position_id, kafka_offset FROM weir.dead_letter",
+                      &account->dead, error);
+}
+
+static void find_lost(struct account *account)
+{
+    for (size_t i = 0; i < account->track_count; i++) {
+        const struct track *track = &account->tracks[i];
+        for (int64_t at = 0; at < track->count; at++)
+            if (get_bit(track->expected, at) && !get_bit(track->seen, at)) {
+                account->lost++;
+                give_example(account, "lost", track, at);
+            }
+    }
+}
+
+static const char rule[] = "each record below the position is accounted for exactly once";
+
+static void judge(const struct account *account, struct audit_report *report)
+{
+    int64_t bad = account->lost + account->doubled + account->stray;
+    char old[80] = "";
+    if (account->exempt)
+        snprintf(old, sizeof old, "; %" PRId64 " too old or of unknown schema to tell",
+                 account->exempt);
+    if (bad)
+        audit_add(report, "I3", account->processor->name, rule, AUDIT_BROKEN,
+                  "%" PRId64 " lost, %" PRId64 " recorded twice, %" PRId64
+                  " recorded without a record; the first: %s",
+                  account->lost, account->doubled, account->stray, account->example)
+            ->rows = bad;
+    else
+        audit_add(report, "I3", account->processor->name, rule, AUDIT_HOLDS,
+                  "%" PRId64 " records = %" PRId64 " applied + %" PRId64 " duplicates + %" PRId64
+                  " dead letters; %" PRId64 " not consumed%s",
+                  account->expected, account->applied, account->duplicates, account->dead,
+                  account->others, old);
+}
+
+/* Broker time decides what is too old; the newest record that was dealt with stands for now. */
+static int find_window(PGconn *conn, struct account *account, struct error *error)
+{
+    const char *values[] = {account->processor->name};
+    PGresult *result = NULL;
+    if (pg_query(conn,
+                 "SELECT coalesce((extract(epoch FROM max(anchor_timestamp)) * 1000)::bigint, 0) "
+                 "FROM weir.position WHERE processor = $1",
+                 1, values, &result, error) != 0)
+        return -1;
+    account->exempt_before_ms = pg_int(result, 0, 0) - account->processor->duplicate_window_ms;
+    PQclear(result);
+    return 0;
+}
+
+int audit_records(const struct config *config, PGconn *conn,
+                  const struct audit_positions *positions, const struct processor *processor,
+                  const char *schema, struct audit_report *report, struct error *error)
+{
+    struct account account = {.processor = processor};
+    int64_t records = open_tracks(&account, positions);
+    int result = 0;
+    if (records > AUDIT_RECORDS_MAX) {
+        audit_add(report, "I3", processor->name, rule, AUDIT_SKIPPED,
+                  "%" PRId64 " records are too many to read (at most %d)", records,
+                  AUDIT_RECORDS_MAX);
+    } else {
+        make_bits(&account);
+        result = find_window(conn, &account, error);
+        if (result == 0 && account.track_count)
+            result = read_log(config, &account, error);
+        if (result == 0)
+            result = read_tables(conn, &account, schema, error);
+        find_lost(&account);
+        if (result == 0)
+            judge(&account, report);
+    }
+    close_tracks(&account);
+    return result;
+}
