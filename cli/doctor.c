@@ -14,6 +14,7 @@
 
 #include "cli/command.h"
 #include "cli/support.h"
+#include "lib/avro/catalog.h"
 #include "lib/base/timestamp.h"
 #include "lib/http/client.h"
 
@@ -39,18 +40,28 @@ void report_add(struct report *report, enum finding_state state, const char *sub
     va_end(args);
 }
 
+static void examine_catalog(const struct config *config, struct report *report)
+{
+    struct error error = {0};
+    struct assets *assets = NULL;
+    struct catalog *catalog = NULL;
+    const char *home = config_text(config, OPT_HOME);
+    if (assets_open(home, &assets, &error) != 0 || catalog_open(assets, &catalog, &error) != 0)
+        report_add(report, FINDING_FAIL, "catalog", "correct the file, or --home", "%s",
+                   error.message);
+    else
+        report_add(report, FINDING_OK, "catalog", NULL, "%zu events on %zu topics, from %s",
+                   catalog_event_count(catalog), catalog_topic_count(catalog),
+                   *home ? home : "the program itself");
+    catalog_free(catalog);
+    assets_free(assets);
+}
+
 void doctor_program(const struct config *config, struct report *report)
 {
-    static struct topic_names names;
-    struct error error = {0};
     report_add(report, FINDING_OK, "program", NULL, "weir %s, librdkafka %s", WEIR_VERSION,
                rd_kafka_version_str());
-    if (topic_names_open(config, &names, &error) != 0)
-        report_add(report, FINDING_FAIL, "catalog", "check --home", "%s", error.message);
-    else
-        report_add(report, FINDING_OK, "catalog", NULL, "%zu domains from %s", names.count,
-                   *config_text(config, OPT_HOME) ? config_text(config, OPT_HOME)
-                                                  : "the program itself");
+    examine_catalog(config, report);
     char now[TIMESTAMP_TEXT_SIZE + 1];
     timestamp_format(timestamp_now_us(), now);
     if (timestamp_now_us() < CLOCK_LOWEST_US)

@@ -3,7 +3,6 @@
  * What `weir doctor` finds out about Postgres: version, encoding, clock, migrations, roles, halted
  * processors. */
 #include <inttypes.h>
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,8 @@
 #include "cli/doctor.h"
 #include "lib/base/asset.h"
 #include "lib/base/timestamp.h"
+#include "lib/pg/pg.h"
+#include "processors/engine/processor.h"
 
 enum { VERSION_LOWEST = 150000, CONNECTIONS_WANTED = 20 };
 static const int64_t CLOCK_WARN_US = 2 * INT64_C(1000000);
@@ -110,37 +111,74 @@ static void examine_halts(PGconn *conn, struct report *report)
 }
 
 /* Returns whether the control schema is there. */
-static int examine_schema(PGconn *conn, struct report *report)
+static int examine_migrations(PGconn *conn, const struct assets *assets, struct report *report)
 {
+    static const char folder[] = "sql/control/";
     char text[64];
-    one_value(conn, "SELECT to_regclass('weir.position')", text, sizeof text);
-    if (!*text) {
-        report_add(report, FINDING_FAIL, "migrations", "`weir migrate` makes it",
-                   "the schema weir is not there");
-        return 0;
+    size_t done = 0;
+    size_t missing = 0;
+    one_value(conn, "SELECT to_regclass('weir.migration')", text, sizeof text);
+    for (size_t i = 0; i < assets_count(assets); i++) {
+        const char *path = assets_at(assets, i)->path;
+        if (strncmp(path, folder, sizeof folder - 1) != 0)
+            continue;
+        const char *values[] = {path + sizeof folder - 1};
+        PGresult *result = NULL;
+        int found = *text &&
+                    pg_query(conn, "SELECT FROM weir.migration WHERE version = left($1, 4)", 1,
+                             values, &result, NULL) == 0 &&
+                    PQntuples(result) > 0;
+        PQclear(result);
+        done += found;
+        missing += !found;
     }
-    return 1;
+    if (missing)
+        report_add(report, FINDING_FAIL, "migrations", "`weir migrate` runs them",
+                   "%zu of %zu are missing", missing, done + missing);
+    else
+        report_add(report, FINDING_OK, "migrations", NULL, "all %zu are there", done);
+    return *text && missing == 0;
+}
+
+struct search {
+    PGconn *conn;
+    struct report *report;
+};
+
+static int examine_processor(const char *name, void *context)
+{
+    struct search *search = context;
+    const char *values[] = {name};
+    PGresult *result = NULL;
+    if (pg_query(search->conn, "SELECT FROM weir.processor WHERE processor = $1", 1, values,
+                 &result, NULL) == 0 &&
+        PQntuples(result) == 0)
+        report_add(search->report, FINDING_FAIL, "processor tables", "`weir migrate` makes them",
+                   "the processor %s has none", name);
+    PQclear(result);
+    return 0;
 }
 
 void doctor_database(const struct config *config, struct report *report)
 {
-    setenv("PGCONNECT_TIMEOUT", "5", 0);
-    PGconn *conn = PQconnectdb(config_text(config, OPT_DATABASE));
-    if (PQstatus(conn) != CONNECTION_OK) {
-        char message[400];
-        snprintf(message, sizeof message, "%s", PQerrorMessage(conn));
-        message[strcspn(message, "\n")] = '\0';
+    struct error error = {0};
+    struct assets *assets = NULL;
+    struct search search = {.report = report};
+    if (pg_connect(config_text(config, OPT_DATABASE), "weir doctor", &search.conn, &error) != 0) {
         report_add(report, FINDING_FAIL, "postgres",
                    "start it (`./dev services up` in a checkout), or correct --database", "%s",
-                   message);
-    } else {
-        examine_server(conn, report);
-        examine_clock(conn, report);
-        examine_room(conn, report);
-        if (examine_schema(conn, report)) {
-            examine_roles(conn, report);
-            examine_halts(conn, report);
-        }
+                   error.message);
+        return;
     }
-    PQfinish(conn);
+    examine_server(search.conn, report);
+    examine_clock(search.conn, report);
+    examine_room(search.conn, report);
+    if (assets_open(config_text(config, OPT_HOME), &assets, NULL) == 0 &&
+        examine_migrations(search.conn, assets, report)) {
+        examine_roles(search.conn, report);
+        processor_each(assets, examine_processor, &search);
+        examine_halts(search.conn, report);
+    }
+    assets_free(assets);
+    PQfinish(search.conn);
 }
