@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * JSON to Avro and back: every type there and back, every fault by its pointer, and bytes that were cut or changed. */
+ * JSON to Avro and back: every type there and back, every fault by its pointer, and bytes that were
+ * cut or changed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * JSON to Avro, held against avro-c: what is written, an independent reader reads as the same value. */
+ * JSON to Avro, held against avro-c: what is written, an independent reader reads as the same
+ * value. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
