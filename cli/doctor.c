@@ -38,6 +38,10 @@ void report_add(struct report *report, enum finding_state state, const char *sub
     va_start(args, format);
     vsnprintf(finding->message, sizeof finding->message, format, args);
     va_end(args);
+    /* one line each: answers of health checks have several */
+    for (char *c = finding->message; *c; c++)
+        if (*c == '\n')
+            *c = c[1] ? ';' : '\0';
 }
 
 static void examine_catalog(const struct config *config, struct report *report)

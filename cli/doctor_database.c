@@ -11,6 +11,7 @@
 #include "lib/base/asset.h"
 #include "lib/base/timestamp.h"
 #include "lib/pg/pg.h"
+#include "processors/engine/install.h"
 #include "processors/engine/processor.h"
 
 enum { VERSION_LOWEST = 150000, CONNECTIONS_WANTED = 20 };
@@ -142,20 +143,30 @@ static int examine_migrations(PGconn *conn, const struct assets *assets, struct 
 
 struct search {
     PGconn *conn;
+    const struct assets *assets;
+    const struct catalog *catalog;
     struct report *report;
 };
 
+/* Whether the database has the tables and the procedure of this build's version of the processor.
+ */
 static int examine_processor(const char *name, void *context)
 {
     struct search *search = context;
-    const char *values[] = {name};
-    PGresult *result = NULL;
-    if (pg_query(search->conn, "SELECT FROM weir.processor WHERE processor = $1", 1, values,
-                 &result, NULL) == 0 &&
-        PQntuples(result) == 0)
-        report_add(search->report, FINDING_FAIL, "processor tables", "`weir migrate` makes them",
-                   "the processor %s has none", name);
-    PQclear(result);
+    struct error error = {0};
+    struct processor *processor = NULL;
+    struct installed installed;
+    char subject[sizeof search->report->items->subject];
+    snprintf(subject, sizeof subject, "processor %s", name);
+    if (processor_load(search->assets, search->catalog, name, &processor, &error) != 0)
+        report_add(search->report, FINDING_FAIL, subject, "correct the file", "%s", error.message);
+    else if (install_find(search->conn, processor, &installed, &error) != 0)
+        report_add(search->report, FINDING_FAIL, subject,
+                   "`weir migrate` brings the database up to this build", "%s", error.message);
+    else
+        report_add(search->report, FINDING_OK, subject, NULL, "version %d, generation %d",
+                   processor->version, installed.generation);
+    processor_free(processor);
     return 0;
 }
 
@@ -163,6 +174,7 @@ void doctor_database(const struct config *config, struct report *report)
 {
     struct error error = {0};
     struct assets *assets = NULL;
+    struct catalog *catalog = NULL;
     struct search search = {.report = report};
     if (pg_connect(config_text(config, OPT_DATABASE), "weir doctor", &search.conn, &error) != 0) {
         report_add(report, FINDING_FAIL, "postgres",
@@ -174,11 +186,15 @@ void doctor_database(const struct config *config, struct report *report)
     examine_clock(search.conn, report);
     examine_room(search.conn, report);
     if (assets_open(config_text(config, OPT_HOME), &assets, NULL) == 0 &&
+        catalog_open(assets, &catalog, NULL) == 0 &&
         examine_migrations(search.conn, assets, report)) {
+        search.assets = assets;
+        search.catalog = catalog;
         examine_roles(search.conn, report);
         processor_each(assets, examine_processor, &search);
         examine_halts(search.conn, report);
     }
+    catalog_free(catalog);
     assets_free(assets);
     PQfinish(search.conn);
 }

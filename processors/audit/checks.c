@@ -100,8 +100,8 @@ static int run_check(PGconn *conn, const struct asset *checks, const char *proce
                   checks->path, statement->line, failure.message);
     } else {
         struct audit_item *item =
-            count ? audit_add(report, invariant, processor, name, AUDIT_BROKEN,
-                              "%lld rows break it", (long long)count)
+            count ? audit_add(report, invariant, processor, name, AUDIT_BROKEN, "%lld row%s it",
+                              (long long)count, count == 1 ? " breaks" : "s break")
                   : audit_add(report, invariant, processor, name, AUDIT_HOLDS, "no row breaks it");
         item->rows = count;
         item->first = first;

@@ -8,7 +8,7 @@
 #include "lib/base/timestamp.h"
 #include "producers/simulate/space.h"
 
-enum { FEE_BPS = 500, CONTRADICTIONS_OF_10000 = 400, LATE_OF_10000 = 300, LATE_HOURS_MAX = 47 };
+enum { FEE_BPS = 500, CONTRADICTIONS_OF_10000 = 1000, LATE_OF_10000 = 300, LATE_HOURS_MAX = 47 };
 
 static const char *const first_names[] = {"Ada",   "Bela", "Chidi", "Dana",  "Elif",  "Femi",
                                           "Grete", "Hana", "Ivo",   "Jun",   "Kofi",  "Lea",
