@@ -41,7 +41,7 @@ struct plan_envelope {
 
 struct plan;
 
-/* Compiles. `set` are the relations of the event's newest schema and must outlive the plan.
+/* Compiles. `set` are the relations of the event's newest schema; it, that schema and `writer` must outlive the plan.
  * Errors (ERROR_HALT, "schema-incompatible") name the path and the reason: a new field without default, a type that
  * cannot be promoted, … */
 int plan_compile(const struct schema *writer, const struct relation_set *set, struct plan **ret_plan, struct error *error);

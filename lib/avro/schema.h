@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Avro schemas as a tree that keeps what avro-c drops: doc, default, aliases, logical types and x- attributes.
- * avro-c parses each text first and is the judge of its validity; the tree is then read from the same text. */
+ * The parser is strict about what the specification demands, defaults included; the catalog asks avro-c as well, so that
+ * no schema is published that clients built on it cannot read. */
 #ifndef WEIR_AVRO_SCHEMA_H
 #define WEIR_AVRO_SCHEMA_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * For tests: an event ThingHappened with the usual `meta`, and fields of the test's own, without a catalog on disk. */
+ * For tests: an event ThingHappened with the usual `meta`, and fields of the test's own, without a
+ * catalog on disk. */
 #ifndef WEIR_TESTS_AVRO_EVENT_H
 #define WEIR_TESTS_AVRO_EVENT_H
 
@@ -44,9 +45,10 @@ static inline struct schema_document *test_schema(const char *text)
 /* The document of the event with `fields` (each with a comma before it) behind `meta`. */
 static inline struct schema_document *test_event_schema(const char *fields)
 {
-    char *text = xasprintf("{\"type\":\"record\",\"name\":\"ThingHappened\",\"namespace\":\"weir.test\","
-                           "\"fields\":[%s%s]}",
-                           TEST_META, fields);
+    char *text =
+        xasprintf("{\"type\":\"record\",\"name\":\"ThingHappened\",\"namespace\":\"weir.test\","
+                  "\"fields\":[%s%s]}",
+                  TEST_META, fields);
     struct schema_document *document = test_schema(text);
     free(text);
     return document;
