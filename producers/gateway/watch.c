@@ -16,7 +16,7 @@
 #include "lib/kafka/admin.h"
 
 enum {
-    WATCH_INTERVAL_MS = 10000,
+    WATCH_INTERVAL_MS = 3000,
     WATCH_RETRY_MS = 500, /* until everything is as it must be */
     WATCH_TIMEOUT_MS = 2000
 };

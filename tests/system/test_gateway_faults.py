@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway when things go wrong: a broker that is killed, frozen or away, a full queue, wrong topics, SIGTERM under
+load. On a broker of its own, because it is killed."""
+import concurrent.futures
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import threading
+import time
+import uuid
+
+import pytest
+import requests
+from confluent_kafka.admin import AdminClient, NewPartitions
+from gateway_process import ROOT, WEIR, Gateway, decode, free_port, records_of_space, wait_until
+
+TOPIC = "weir.membership"
+MEMBER = {"member_id": "0190a5f0-7a1c-7000-8000-000000000002", "display_name": "Ada"}
+
+
+class Broker:
+    """A broker of these tests alone, run by the same script as everybody's."""
+
+    def __init__(self, state):
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.state = pathlib.Path(state)
+        self.environment = {**os.environ, "WEIR_STATE": str(state), "WEIR_KAFKA_PORT": str(self.port)}
+
+    def run(self, verb):
+        subprocess.run([ROOT / "tests/services/kafka.sh", verb], env=self.environment, check=True, timeout=120)
+
+    def signal(self, number):
+        os.kill(int((self.state / "kafka" / "pid").read_text().split()[0]), number)
+
+    def topics(self):
+        subprocess.run([WEIR, "topics", "create", "--kafka-brokers", self.address], check=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    broker = Broker(tmp_path_factory.mktemp("broker"))
+    broker.run("start")
+    try:
+        broker.topics()
+        yield broker
+    finally:
+        broker.run("clean")
+
+
+@pytest.fixture
+def start(broker, tmp_path):
+    """Starts gateways, and ends them with the test."""
+    running = []
+
+    def start(*options, **arguments):
+        running.append(Gateway(broker.address, tmp_path / f"log-{len(running)}", *options, **arguments))
+        return running[-1]
+    yield start
+    for gateway in running:
+        gateway.kill()
+
+
+@pytest.fixture
+def space():
+    return str(uuid.uuid4())
+
+
+SHORT = ("--delivery-timeout", "2s", "--request-timeout", "6s")
+
+
+class Traffic:
+    """Clients that send one event after another and note each answer by its key."""
+
+    def __init__(self, gateway, space, clients=8):
+        self.gateway, self.space, self.answers = gateway, space, {}
+        self.lost = []  # keys whose request broke off
+        self.done = threading.Event()
+        self.threads = [threading.Thread(target=self.client, args=(n,)) for n in range(clients)]
+        for thread in self.threads:
+            thread.start()
+
+    def client(self, number):
+        session = requests.Session()
+        count = 0
+        while not self.done.is_set():
+            key = f"{number}-{count}"
+            count += 1
+            try:
+                answer = session.post(f"{self.gateway.url}/v1/spaces/{self.space}/events/MemberJoined",
+                                      data=json.dumps(MEMBER), timeout=30,
+                                      headers={"Content-Type": "application/json", "Idempotency-Key": key})
+                self.answers[key] = answer
+                if answer.status_code != 202:
+                    time.sleep(0.05)
+            except requests.ConnectionError:
+                self.lost.append(key)
+                if self.gateway.process.poll() is not None:
+                    return
+                time.sleep(0.05)
+
+    def accepted(self):
+        return [k for k, a in list(self.answers.items()) if a.status_code == 202]
+
+    def stop(self):
+        self.done.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def check_log(broker, traffic):
+    """What clients were told agrees with what is in the topic."""
+    ids = [str(decode(m)[1]["meta"]["event_id"]) for m in records_of_space(broker.address, TOPIC, traffic.space)]
+    for key, answer in traffic.answers.items():
+        body = answer.json()
+        assert body["idempotency_key"] == key
+        times = ids.count(body["event_id"])
+        if answer.status_code == 202:
+            assert times == 1, f"{key} was acknowledged and is {times} times in the topic"
+        elif answer.status_code == 503:
+            assert times == 0, f"{key} was said not to be written: {body}"
+            assert int(answer.headers["Retry-After"]) >= 1
+        else:
+            assert answer.status_code == 504 and body["type"] == "/problems/outcome-unknown", body
+            assert times <= 1
+
+
+def test_broker_killed_under_load(broker, start, space):
+    gateway = start(*SHORT)
+    traffic = Traffic(gateway, space)
+    try:
+        wait_until(lambda: len(traffic.accepted()) > 200, 30, "traffic flows")
+        broker.run("kill")
+        wait_until(lambda: any(a.status_code != 202 for a in list(traffic.answers.values())), 30, "the broker is missed")
+        wait_until(lambda: not gateway.ready(), 30, "the gateway is not ready")
+        assert gateway.alive()
+        broker.run("start")
+        before = len(traffic.accepted())
+        wait_until(lambda: len(traffic.accepted()) > before + 200, 30, "traffic flows again")
+        wait_until(gateway.ready, 30, "the gateway is ready again")
+    finally:
+        traffic.stop()
+    assert not traffic.lost
+    check_log(broker, traffic)
+    assert gateway.stop() == 0
+
+
+def test_frozen_broker_gives_unknown_outcomes_that_can_be_retried(broker, start, space):
+    gateway = start(*SHORT)
+    assert gateway.post(space, "MemberJoined", MEMBER).status_code == 202
+    broker.signal(signal.SIGSTOP)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(lambda n: gateway.post(space, "MemberJoined", MEMBER, key=f"u{n}"), range(20)))
+    finally:
+        broker.signal(signal.SIGCONT)
+    assert {a.status_code for a in answers} <= {503, 504} and any(a.status_code == 504 for a in answers)
+    for number, answer in enumerate(answers):
+        problem = answer.json()
+        assert problem["idempotency_key"] == f"u{number}" and problem["event_id"]
+        assert problem["type"] == ("/problems/outcome-unknown" if answer.status_code == 504 else "/problems/not-written")
+        retry = wait_until(lambda: (r := gateway.post(space, "MemberJoined", MEMBER, key=f"u{number}")).status_code == 202
+                           and r, 30, "the retry is accepted")
+        assert retry.json()["event_id"] == problem["event_id"]
+
+
+def test_queue_full(broker, start, space):
+    gateway = start("--delivery-timeout", "3s", "--request-timeout", "6s", "--inflight-max", "10")
+    assert gateway.post(space, "MemberJoined", MEMBER).status_code == 202
+    broker.signal(signal.SIGSTOP)
+    try:
+        lines = "".join(json.dumps(MEMBER) + "\n" for _ in range(15))
+        answer = requests.post(f"{gateway.url}/v1/spaces/{space}/events/MemberJoined", data=lines, timeout=30,
+                               headers={"Content-Type": "application/x-ndjson"})
+    finally:
+        broker.signal(signal.SIGCONT)
+    answers = [json.loads(line) for line in answer.text.splitlines()]
+    assert len(answers) == 15
+    assert [a["type"] for a in answers[10:]] == ["/problems/queue-full"] * 5
+    assert all(a["status"] in (503, 504) for a in answers[:10])
+    wait_until(lambda: gateway.post(space, "MemberJoined", MEMBER).status_code == 202, 30, "the queue is free again")
+
+
+def test_sigterm_under_load_loses_nothing(broker, start, space):
+    gateway = start()
+    traffic = Traffic(gateway, space, clients=16)
+    wait_until(lambda: len(traffic.accepted()) > 500, 30, "traffic flows")
+    began = time.monotonic()
+    assert gateway.stop() == 0
+    assert time.monotonic() - began < 5
+    traffic.stop()
+    assert {a.status_code for a in traffic.answers.values()} <= {202, 503}
+    check_log(broker, traffic)
+
+
+def test_sigterm_answers_what_waits_for_a_dead_broker(broker, start, space):
+    gateway = start("--drain-timeout", "1s")
+    assert gateway.post(space, "MemberJoined", MEMBER).status_code == 202
+    broker.signal(signal.SIGSTOP)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(10) as pool:
+            answers = [pool.submit(gateway.post, space, "MemberJoined", MEMBER, f"s{n}") for n in range(10)]
+            wait_until(lambda: (gateway.metric("weir_gateway_inflight_events") or 0) >= 10, 10, "all wait")
+            began = time.monotonic()
+            assert gateway.stop() == 0
+            assert time.monotonic() - began < 15
+            assert {a.result().status_code for a in answers} <= {503, 504}
+    finally:
+        broker.signal(signal.SIGCONT)
+
+
+def test_gateway_starts_before_its_broker(broker, start, space):
+    broker.run("stop")
+    try:
+        gateway = start(*SHORT, ready=False)
+        assert requests.get(gateway.url + "/readyz", timeout=5).status_code == 503
+        answer = gateway.post(space, "MemberJoined", MEMBER)
+        assert answer.status_code == 503 and answer.json()["type"] == "/problems/not-ready"
+    finally:
+        broker.run("start")
+    wait_until(gateway.ready, 30, "the gateway is ready")
+    assert gateway.post(space, "MemberJoined", MEMBER).status_code == 202
+
+
+def test_other_partition_count_closes_the_topic(broker, start, space):
+    gateway = start("--partitions", "5", ready=False)
+    wait_until(lambda: "instead of 5" in requests.get(gateway.url + "/readyz", timeout=5).text, 30, "the count is checked")
+    answer = gateway.post(space, "MemberJoined", MEMBER)
+    assert answer.status_code == 503 and answer.json()["type"] == "/problems/not-ready"
+    assert records_of_space(broker.address, TOPIC, space) == []
+
+
+def test_partitions_added_while_it_runs(broker, start, space):
+    """Last of all: partitions cannot be taken away again."""
+    gateway = start()
+    assert gateway.post(space, "MemberJoined", MEMBER).status_code == 202
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    admin.create_partitions([NewPartitions(TOPIC, 7)])[TOPIC].result(30)
+    wait_until(lambda: gateway.post(space, "MemberJoined", MEMBER).status_code == 503, 30, "the topic is closed")
+    assert not gateway.ready()
+    purchase = {"stream_id": MEMBER["member_id"], "host_id": MEMBER["member_id"], "title": "Hello"}
+    assert gateway.post(space, "LivestreamStarted", purchase).status_code in (202, 422), "other topics stay open"
