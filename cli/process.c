@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * weir process: runs processors, each on a thread of its own with its own consumer and database
+ * session, so that none waits for another. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+#include "lib/base/buf.h"
+#include "lib/base/log.h"
+#include "lib/observe/endpoint.h"
+#include "processors/engine/engine.h"
+
+static atomic_int stop;
+
+struct worker {
+    pthread_t thread;
+    int started;
+    struct processor *processor;
+    struct engine *engine;
+    struct error error;
+};
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+}
+
+static void handle_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+}
+
+static void *work(void *argument)
+{
+    struct worker *worker = argument;
+    if (engine_run(worker->engine, &worker->error) != 0) {
+        log_error("%s", worker->error.message);
+        stop = 1;
+    }
+    return NULL;
+}
+
+static int start_worker(const struct config *config, const struct assets *assets,
+                        const struct catalog *catalog, const struct observe *observe,
+                        const char *name, struct worker *worker, struct error *error)
+{
+    if (processor_load(assets, catalog, name, &worker->processor, error) != 0 ||
+        engine_new(config, worker->processor, observe->metrics, observe->health, &stop,
+                   &worker->engine, error) != 0)
+        return -1;
+    if (pthread_create(&worker->thread, NULL, work, worker) != 0)
+        return error_set(error, ERROR_FATAL, "thread", "cannot start a thread");
+    worker->started = 1;
+    return 0;
+}
+
+static int run_workers(const struct config *config, const struct assets *assets,
+                       const struct catalog *catalog, const struct observe *observe,
+                       struct error *error)
+{
+    size_t count = config_argument_count(config);
+    struct worker *workers = xcalloc(count, sizeof *workers);
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < count; i++)
+        code = start_worker(config, assets, catalog, observe, config_argument(config, i),
+                            &workers[i], error);
+    while (!stop && code == 0)
+        pause();
+    stop = 1;
+    for (size_t i = 0; i < count; i++) {
+        if (workers[i].started)
+            pthread_join(workers[i].thread, NULL);
+        if (workers[i].error.class != ERROR_NONE && code == 0) {
+            *error = workers[i].error;
+            code = -1;
+        }
+        engine_free(workers[i].engine);
+        processor_free(workers[i].processor);
+    }
+    free(workers);
+    return code;
+}
+
+static int run(const struct config *config, struct error *error)
+{
+    struct assets *assets = NULL;
+    struct catalog *catalog = NULL;
+    struct http_server *server = NULL;
+    struct observe observe = {.metrics = metrics_new(), .health = health_new()};
+    if (config_argument_count(config) == 0) {
+        error_set(error, ERROR_USAGE, "bad-argument",
+                  "name at least one processor, such as ledger");
+        return EXIT_USAGE;
+    }
+    handle_signals();
+    int code = assets_open(config_text(config, OPT_HOME), &assets, error);
+    if (code == 0)
+        code = catalog_open(assets, &catalog, error);
+    if (code == 0)
+        code = observe_serve(&observe, config_text(config, OPT_PROCESSOR_LISTEN), &server, error);
+    if (code == 0)
+        code = run_workers(config, assets, catalog, &observe, error);
+    http_server_free(server);
+    metrics_free(observe.metrics);
+    health_free(observe.health);
+    catalog_free(catalog);
+    assets_free(assets);
+    return code == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+static const enum option_id options[] = {OPT_KAFKA_BROKERS,    OPT_KAFKA,
+                                         OPT_PARTITIONS,       OPT_DATABASE,
+                                         OPT_PROCESSOR_LISTEN, OPT_BATCH_MAX_ROWS,
+                                         OPT_BATCH_MAX_BYTES,  OPT_BATCH_MAX_AGE,
+                                         OPT_LOCK_TIMEOUT,     OPT_STATEMENT_TIMEOUT,
+                                         OPT_SESSION_TIMEOUT,  OPT_FORCE_PARTITIONS};
+
+const struct command command_process = {
+    .name = "process",
+    .arguments = "NAME...",
+    .summary = "run processors: fold events into Postgres",
+    .help = "Runs the named processors (folders of sql/processors/) until SIGTERM, which finishes "
+            "the batch under way.\n"
+            "Start it on several machines to share the partitions. Kafka or Postgres being away is "
+            "waited out.\n"
+            "/livez, /readyz and /metrics are served on --processor-listen.\n\n"
+            "  weir process ledger analytics overview",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .run = run,
+};
