@@ -196,18 +196,72 @@ static int run_resume(struct context *context, struct error *error)
     return EXIT_OK;
 }
 
+/* Forgets a processor: what it wrote is in the topics. Raising the epochs first fences an owner
+ * that still runs. */
+static int reset(PGconn *conn, const char *name, const char *generation, struct error *error)
+{
+    const char *values[] = {name};
+    if (pg_run(conn, "BEGIN", error) == 0 &&
+        pg_query(conn, "UPDATE weir.position SET epoch = epoch + 1 WHERE processor = $1", 1, values,
+                 NULL, error) == 0 &&
+        pg_runf(conn, error,
+                "DROP SCHEMA IF EXISTS %s CASCADE; DROP SCHEMA IF EXISTS %s_%s CASCADE", name, name,
+                generation) == 0 &&
+        pg_query(conn, "DELETE FROM weir.position WHERE processor = $1", 1, values, NULL, error) ==
+            0 &&
+        pg_query(conn, "DELETE FROM weir.halt WHERE processor = $1", 1, values, NULL, error) == 0 &&
+        pg_query(conn, "DELETE FROM weir.processor WHERE processor = $1", 1, values, NULL, error) ==
+            0 &&
+        pg_run(conn, "COMMIT", error) == 0)
+        return 0;
+    pg_run(conn, "ROLLBACK", NULL);
+    return -1;
+}
+
+static int run_reset(struct context *context, struct error *error)
+{
+    const char *values[] = {config_argument(context->config, 1)};
+    PGresult *result = NULL;
+    if (!values[0]) {
+        error_set(error, ERROR_USAGE, "bad-argument", "name the processor to reset");
+        return EXIT_USAGE;
+    }
+    if (pg_query(
+            context->conn,
+            "SELECT quote_ident(processor), generation FROM weir.processor WHERE processor = $1", 1,
+            values, &result, error) != 0)
+        return EXIT_FAILED;
+    int code = -1;
+    if (PQntuples(result) == 0)
+        error_set(error, ERROR_USAGE, "unknown-processor", "this database has no processor \"%s\"",
+                  values[0]);
+    else if (!config_int(context->config, OPT_YES))
+        error_set(error, ERROR_USAGE, "not-confirmed",
+                  "this drops the schemas %s and %s_%s with everything that depends on them; `weir "
+                  "migrate` makes them anew, and "
+                  "the processor then reads its topics from the beginning. Say --yes to do it",
+                  values[0], values[0], PQgetvalue(result, 0, 1));
+    else
+        code = reset(context->conn, PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1), error);
+    if (code == 0)
+        printf("%s is forgotten; `weir migrate` makes it anew\n", values[0]);
+    PQclear(result);
+    return code == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
 static int run_action(struct context *context, struct error *error)
 {
     static const struct {
         const char *name;
         int (*run)(struct context *context, struct error *error);
-    } actions[] = {{"list", run_list}, {"test", run_test}, {"resume", run_resume}};
+    } actions[] = {
+        {"list", run_list}, {"test", run_test}, {"resume", run_resume}, {"reset", run_reset}};
     const char *name = config_argument(context->config, 0);
     for (size_t i = 0; name && i < sizeof actions / sizeof *actions; i++)
         if (strcmp(name, actions[i].name) == 0)
             return actions[i].run(context, error);
     error_set(error, ERROR_USAGE, "bad-argument",
-              "say what to do: list, test or resume; see --help");
+              "say what to do: list, test, resume or reset; see --help");
     return EXIT_USAGE;
 }
 
@@ -226,12 +280,12 @@ static int run(const struct config *config, struct error *error)
     return result;
 }
 
-static const enum option_id options[] = {OPT_DATABASE, OPT_EVENTS, OPT_SPACES, OPT_SEED,
-                                         OPT_PARTITIONS};
+static const enum option_id options[] = {OPT_DATABASE, OPT_EVENTS,     OPT_SPACES,
+                                         OPT_SEED,     OPT_PARTITIONS, OPT_YES};
 
 const struct command command_processor = {
     .name = "processor",
-    .arguments = "list|test NAME...|resume NAME",
+    .arguments = "list|test NAME...|resume NAME|reset NAME",
     .summary = "list processors, prove that one is a fold, resume a halted one",
     .help =
         "list    each processor with its generation, its version and why it stopped, if it did\n"
@@ -242,7 +296,10 @@ const struct command command_processor = {
         "        now() or random(), or depends on where a batch ends, is caught. Needs a database "
         "that was migrated;\n"
         "        works in schemas of its own and drops them\n"
-        "resume  lets a processor go on that stopped, once the cause is gone\n\n"
+        "resume  lets a processor go on that stopped, once the cause is gone\n"
+        "reset   forgets a processor and drops its tables; after `weir migrate` it reads its "
+        "topics from the\n"
+        "        beginning. For a processor under development; it needs --yes\n\n"
         "  weir processor test ledger\n"
         "  weir processor test mine --home ./mine --events 5000\n\n"
         "Exit code 3: the folds differ, or a check found rows.",

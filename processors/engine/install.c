@@ -283,7 +283,7 @@ static int find_generation(PGconn *conn, const struct processor *processor,
         code = error_set(error, ERROR_USAGE, "version-changed",
                          "processor %s is version %d here, but its tables were built by version "
                          "%s; it must be built anew: "
-                         "`weir processor reset %s`, then `weir migrate`",
+                         "`weir processor reset %s --yes`, then `weir migrate`",
                          processor->name, processor->version, PQgetvalue(result, 0, 1),
                          processor->name);
     installed->generation = *ret_found ? (int)pg_int(result, 0, 0) : 1;
