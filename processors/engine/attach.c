@@ -126,6 +126,19 @@ void attach_halt(struct engine *engine, const struct error *error, const struct 
     attach_detach(engine, HALTED_PAUSE_MS);
 }
 
+/* Has to be read before SET ROLE, which may not see it. */
+static int read_start(struct engine *engine, PGconn *conn, struct error *error)
+{
+    PGresult *result = NULL;
+    int code =
+        pg_query(conn, "SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()", 0,
+                 NULL, &result, error);
+    if (code == 0)
+        snprintf(engine->started_at, sizeof engine->started_at, "%s", PQgetvalue(result, 0, 0));
+    PQclear(result);
+    return code;
+}
+
 static int connect_postgres(struct engine *engine, struct error *error)
 {
     char name[128];
@@ -135,6 +148,8 @@ static int connect_postgres(struct engine *engine, struct error *error)
     if (pg_connect(config_text(engine->config, OPT_DATABASE), name, &conn, error) != 0)
         return -1;
     int code = install_find(conn, engine->processor, &engine->installed, error);
+    if (code == 0)
+        code = read_start(engine, conn, error);
     /* Kept plans are made while tables are still small, and a scan of all of a small table looks
      * cheap: 57 times the time per event once it had grown. Batches are no tables, so they do not
      * care. Positions and effects commit together, so that losing the last commits in a crash loses
@@ -282,7 +297,7 @@ static int claim(struct engine *engine, struct error *error)
     buf_put_text(&topics, "}");
     buf_put_text(&partitions, "}");
     const char *values[] = {engine->processor->name, generation, buf_text(&topics),
-                            buf_text(&partitions), owner};
+                            buf_text(&partitions),   owner,      engine->started_at};
     PGresult *result = NULL;
     int code = -1;
     for (int i = 0; code != 0 && i < CLAIM_TRIES; i++) {
@@ -290,8 +305,8 @@ static int claim(struct engine *engine, struct error *error)
                         "SELECT position_id, topic, kafka_partition, next_offset, anchor_offset, "
                         "anchor_event_id, "
                         "(extract(epoch FROM anchor_timestamp) * 1000000)::bigint, epoch "
-                        "FROM weir.claim($1, $2, $3, $4, $5)",
-                        5, values, &result, error);
+                        "FROM weir.claim($1, $2, $3, $4, $5, $6)",
+                        6, values, &result, error);
         if (code == 0 || strcmp(error->code, "55P03") != 0)
             break;
         log_warn("the former owner holds a partition for longer than lock-timeout; ending its "

@@ -218,7 +218,7 @@ $$;
 COMMENT ON FUNCTION weir.advance IS 'Moves positions under their epoch, or raises WR001';
 
 CREATE FUNCTION weir.claim(claimed_processor text, claimed_generation integer, topics text[], partitions integer[],
-                           new_owner text)
+                           new_owner text, backend_started_at timestamptz DEFAULT NULL)
 RETURNS SETOF weir.position
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -240,7 +240,7 @@ BEGIN
     SET epoch = p.epoch + 1,
         owner = new_owner,
         owner_pid = pg_backend_pid(),
-        owner_started_at = (SELECT a.backend_start FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()),
+        owner_started_at = backend_started_at, -- a session under SET ROLE cannot see its own
         claimed_at = now()
     FROM unnest(topics, partitions) AS c (topic, kafka_partition)
     WHERE (p.processor, p.generation, p.topic, p.kafka_partition)
