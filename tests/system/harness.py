@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the system tests stand on: the services of this checkout, and the program's processes, known by their pid.
+
+The services are those of `./dev test` when it started them (WEIR_STATE says so), else a pair of their own in
+.weir/system on free ports. Everything that is started here is ended here, also when a test fails.
+"""
+
+import collections
+import contextlib
+import itertools
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import psycopg
+import requests
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+import events
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PARTITIONS = 6
+POLL_S = 0.03
+LOG_TAIL = 3000
+
+_ports = set()
+
+
+def free_port(together=1):
+    """The first of `together` ports that nobody listens on, and that were not handed out before."""
+    while True:
+        with contextlib.ExitStack() as held:
+            sockets = [held.enter_context(socket.socket())]
+            sockets[0].bind(("127.0.0.1", 0))
+            first = sockets[0].getsockname()[1]
+            try:
+                for port in range(first + 1, first + together):
+                    sockets.append(held.enter_context(socket.socket()))
+                    sockets[-1].bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports = set(range(first, first + together))
+        if not ports & _ports and first + together < 65536:
+            _ports.update(ports)
+            return first
+
+
+def wait_until(condition, deadline=30.0, what=None):
+    """What `condition` returns, once it is true. `deadline` in seconds."""
+    end = time.monotonic() + deadline
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > end:
+            text = what() if callable(what) else what
+            raise AssertionError(f"not within {deadline} s: {text or getattr(condition, '__name__', 'the condition')}")
+        time.sleep(POLL_S)
+
+
+class Process:
+    """One process of the program, with its output in a file."""
+
+    def __init__(self, name, command, env, log):
+        self.name = name
+        self.log = log
+        with open(log, "ab") as out:
+            self.popen = subprocess.Popen(command, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        self.pid = self.popen.pid
+        self.url = None
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def is_alive(self):
+        return self.popen.poll() is None
+
+    def wait_log(self, pattern, deadline=30.0):
+        """The match of a pattern in what the process has said so far, or will say."""
+        found = lambda: re.search(pattern, self.text())
+        return wait_until(found, deadline, lambda: f"{self.name} says /{pattern}/; it said:\n{self.text()[-LOG_TAIL:]}")
+
+    def is_ready(self):
+        return self.answers("/readyz") == 200
+
+    def answers(self, path):
+        try:
+            return requests.get(self.url + path, timeout=5).status_code
+        except requests.RequestException:
+            return None
+
+    def metric(self, name, **labels):
+        """Sum of the series of /metrics with that name and those labels."""
+        total = 0.0
+        for line in requests.get(self.url + "/metrics", timeout=5).text.splitlines():
+            match = re.match(rf"{name}(?:{{(.*)}})? (\S+)$", line)
+            if match and all(f'{key}="{value}"' in (match[1] or "") for key, value in labels.items()):
+                total += float(match[2])
+        return total
+
+    def wait_ready(self, deadline=30.0):
+        def ready():
+            assert self.is_alive(), f"{self.name} ended with {self.popen.returncode}:\n{self.text()[-LOG_TAIL:]}"
+            return self.is_ready()
+
+        wait_until(ready, deadline, lambda: f"{self.name} is ready; it said:\n{self.text()[-LOG_TAIL:]}")
+        return self
+
+    def send(self, number):
+        if self.is_alive():
+            self.popen.send_signal(number)
+
+    def freeze(self):
+        self.send(signal.SIGSTOP)
+
+    def thaw(self):
+        self.send(signal.SIGCONT)
+
+    def kill(self):
+        self.send(signal.SIGKILL)
+        self.popen.wait(10)
+
+    def term(self, deadline=25.0):
+        """SIGTERM, and the exit code."""
+        self.send(signal.SIGTERM)
+        self.thaw()
+        return self.wait(deadline)
+
+    def wait(self, deadline=30.0):
+        try:
+            return self.popen.wait(deadline)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.name} did not end within {deadline} s:\n{self.text()[-LOG_TAIL:]}") from None
+
+
+class Stack:
+    def __init__(self):
+        self.shared = "WEIR_STATE" in os.environ and "WEIR_KAFKA_PORT" in os.environ
+        self.state = pathlib.Path(os.environ["WEIR_STATE"]) if self.shared else ROOT / ".weir" / "system"
+        self.kafka_port = int(os.environ["WEIR_KAFKA_PORT"]) if self.shared else free_port(2)
+        self.pg_port = int(os.environ["WEIR_PG_PORT"]) if self.shared else free_port()
+        self.weir = ROOT / "build" / "weir"
+        self.brokers = f"127.0.0.1:{self.kafka_port}"
+        self.database = f"host=127.0.0.1 port={self.pg_port} dbname=weir user=weir"
+        self.gateway_url = f"http://127.0.0.1:{free_port()}"
+        self.processes = []
+        self.dirty = False
+        self.numbers = itertools.count(1)
+        self.http = requests.Session()
+        self.env = dict(
+            os.environ,
+            WEIR_STATE=str(self.state),
+            WEIR_KAFKA_PORT=str(self.kafka_port),
+            WEIR_PG_PORT=str(self.pg_port),
+            WEIR_KAFKA_BROKERS=self.brokers,
+            WEIR_DATABASE=self.database,
+            WEIR_GATEWAY_LISTEN=self.gateway_url.removeprefix("http://"),
+            WEIR_TARGET=self.gateway_url,
+            WEIR_LOG_FORMAT="text",
+        )
+        self.wait_until = wait_until
+
+    # The services
+
+    def script(self, *command, check=True):
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.env, capture_output=True, text=True, errors="replace", timeout=120
+        )
+        assert not check or done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stderr}"
+        return done
+
+    def up(self):
+        assert self.weir.exists(), "build/weir is missing: ./dev build"
+        self.was_up = self.script("./dev", "services", "status", check=False).returncode == 0
+        (self.state / "log").mkdir(parents=True, exist_ok=True)
+        self.script("./dev", "services", "up")
+        self.reset()
+
+    def down(self):
+        self.end_all()
+        if not self.was_up:
+            self.script("./dev", "services", "down" if self.shared else "clean", check=False)
+
+    def kafka(self, verb):
+        """start, stop or kill (-9) of the broker."""
+        self.script("tests/services/kafka.sh", verb)
+
+    def postgres(self, verb):
+        """start, stop or kill (-9) of the database."""
+        self.script("tests/services/postgres.sh", verb)
+
+    def heal(self):
+        """Both services run; the database and the topics are those of the catalog."""
+        self.script("./dev", "services", "up")
+        if self.dirty:
+            self.reset()
+
+    def reset(self):
+        """An empty database, migrated, and empty topics."""
+        self.end_all()
+        self.new_database()
+        self.new_topics()
+        self.run("migrate")
+        self.dirty = False
+
+    def new_database(self):
+        with psycopg.connect(self.database.replace("dbname=weir", "dbname=postgres"), autocommit=True) as connection:
+            connection.execute("DROP DATABASE IF EXISTS weir WITH (FORCE)")
+            connection.execute("CREATE DATABASE weir")
+
+    def new_topics(self):
+        self.delete_topics(events.TOPICS)
+        self.run("topics", "create")
+
+    def delete_topics(self, names):
+        admin = self.admin()
+        present = [name for name in admin.list_topics(timeout=20).topics if name in names]
+        for future in admin.delete_topics(present).values() if present else []:
+            future.result(30)
+        wait_until(lambda: not set(admin.list_topics(timeout=20).topics) & set(names), what="the topics are gone")
+
+    def admin(self):
+        return AdminClient({"bootstrap.servers": self.brokers})
+
+    # The program
+
+    def run(self, *arguments, check=True, timeout=120, env=None):
+        """One command of the program, to its end."""
+        done = subprocess.run(
+            [str(self.weir), *map(str, arguments)],
+            env=dict(self.env, **(env or {})),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+        assert not check or done.returncode == 0, f"weir {arguments} ended with {done.returncode}:\n{done.stderr}"
+        return done
+
+    def start(self, name, *arguments, env=None):
+        log = self.state / "log" / f"{name}-{next(self.numbers)}.log"
+        log.unlink(missing_ok=True)
+        process = Process(name, [str(self.weir), *map(str, arguments)], dict(self.env, **(env or {})), log)
+        self.processes.append(process)
+        return process
+
+    def start_gateway(self, *options, ready=True):
+        process = self.start("gateway", "gateway", *options)
+        process.url = self.gateway_url
+        return process.wait_ready() if ready else process
+
+    def start_processors(self, *names, options=(), ready=True):
+        port = free_port()
+        names = names or tuple(events.PROCESSORS)
+        process = self.start("process", "process", *names, "--processor-listen", f"127.0.0.1:{port}", *options)
+        process.url = f"http://127.0.0.1:{port}"
+        return process.wait_ready() if ready else process
+
+    def end(self, process):
+        if process.is_alive():
+            process.thaw()
+            process.send(signal.SIGTERM)
+            try:
+                process.popen.wait(25)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        if process in self.processes:
+            self.processes.remove(process)
+
+    def end_all(self):
+        for process in self.processes:
+            process.thaw()
+            process.send(signal.SIGTERM)
+        for process in list(self.processes):
+            self.end(process)
+
+    def logs_tail(self):
+        return "\n".join(f"--- {p.name} {p.pid}\n{p.text()[-LOG_TAIL:]}" for p in self.processes)
+
+    # HTTP, Postgres, Kafka
+
+    def post(self, space, event, body, key=None, **options):
+        headers = options.pop("headers", {})
+        if key is not None:
+            headers = {"Idempotency-Key": key, **headers}
+        url = f"{self.gateway_url}/v1/spaces/{space}/events/{event}"
+        return self.http.post(url, json=body, headers=headers, timeout=30, **options)
+
+    def psql(self, query, *values, role=None):
+        """The rows of a query, as a list of tuples; an empty list where there are none."""
+        with psycopg.connect(self.database, autocommit=True, connect_timeout=10) as connection:
+            if role:
+                connection.execute(f"SET ROLE {role}")
+            result = connection.execute(query, values or None)
+            return result.fetchall() if result.description else []
+
+    def value(self, query, *values):
+        return self.psql(query, *values)[0][0]
+
+    @contextlib.contextmanager
+    def transaction(self):
+        """A database session of the test's own that is rolled back at the end."""
+        connection = psycopg.connect(self.database)
+        try:
+            yield connection
+            connection.rollback()
+        finally:
+            connection.close()
+
+    def ends(self, topics=events.TOPICS):
+        """{(topic, partition): end of the log}; the end that a reader of committed records comes to."""
+        reader = Consumer({"bootstrap.servers": self.brokers, "group.id": "test-ends"})
+        try:
+            return {
+                (topic, partition): reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)[1]
+                for topic in topics
+                for partition in range(PARTITIONS)
+            }
+        finally:
+            reader.close()
+
+    def positions(self, processor):
+        rows = self.psql("SELECT topic, kafka_partition, next_offset FROM weir.position WHERE processor = %s", processor)
+        return {(topic, partition): offset for topic, partition, offset in rows}
+
+    def lag(self, processor, ends=None):
+        topics = events.PROCESSORS.get(processor) or sorted({t for t, _ in self.positions(processor)})
+        ends = ends or self.ends(topics)
+        positions = self.positions(processor)
+        return sum(end - positions.get(key, 0) for key, end in ends.items() if key[0] in topics)
+
+    def wait_drained(self, *processors, deadline=60.0):
+        """Until each has dealt with everything that is in its topics now."""
+        processors = processors or tuple(events.PROCESSORS)
+        ends = self.ends()
+
+        def drained():
+            try:
+                return all(self.lag(name, ends) == 0 for name in processors)
+            except psycopg.OperationalError:
+                return False
+
+        wait_until(drained, deadline, lambda: f"lag 0; it is {[(n, self.lag(n, ends)) for n in processors]}")
+
+    def records(self, topics=events.TOPICS):
+        """Every committed record of the topics, by partition in the order of their offsets."""
+        found = collections.defaultdict(list)
+        reader = Consumer(
+            {
+                "bootstrap.servers": self.brokers,
+                "group.id": "test-records",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "error",
+            }
+        )
+        try:
+            places = []
+            for topic in topics:
+                for partition in reader.list_topics(topic, timeout=20).topics[topic].partitions:
+                    low, _ = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)
+                    places.append(TopicPartition(topic, partition, low))
+            reader.assign(places)
+            open_places = {(place.topic, place.partition) for place in places}
+            end = time.monotonic() + 60
+            while open_places:
+                assert time.monotonic() < end, f"the topics could not be read: {open_places}"
+                for message in reader.consume(5000, 1.0 if len(open_places) > 1 else 0.2):
+                    if message.error() is None:
+                        found[message.topic(), message.partition()].append(message)
+                    else:
+                        open_places.discard((message.topic(), message.partition()))
+        finally:
+            reader.close()
+        return found
