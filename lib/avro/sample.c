@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Walks the schema and throws dice. What a field is called says more than its type: identifiers are
+ * drawn from the pool of their name, currencies from a few, shares stay below one. A record that
+ * holds itself ends early, by nulls and empty lists. */
+#include "lib/avro/sample.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/base64.h"
+#include "lib/base/timestamp.h"
+#include "lib/base/uuid.h"
+
+enum {
+    SAMPLE_DEPTH_SOFT = 6, /* from here on what can be null or empty is */
+    SAMPLE_DEPTH_MAX = SCHEMA_DEPTH_MAX,
+    SAMPLE_ITEMS_MAX = 4,
+    SAMPLE_AMOUNT_MAX = 10000,
+    SAMPLE_BYTES_MAX = 1 << 10
+};
+
+static const int64_t SAMPLE_SPAN_US = INT64_C(90) * 86400 * 1000000;
+
+/* What is being made, under which name. */
+struct maker {
+    struct sample *sample;
+    const char *name;
+    int depth;
+};
+
+static json_t *make_value(struct maker *maker, const struct schema *schema);
+
+/* splitmix64 (Steele, Lea, Flood 2014) */
+uint64_t sample_next(struct sample *sample)
+{
+    uint64_t mixed = sample->state += UINT64_C(0x9e3779b97f4a7c15);
+    mixed = (mixed ^ (mixed >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    mixed = (mixed ^ (mixed >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return mixed ^ (mixed >> 31);
+}
+
+static int below(struct maker *maker, int limit)
+{
+    return (int)(sample_next(maker->sample) % (uint64_t)limit);
+}
+
+static int ends_with(const char *text, const char *end)
+{
+    size_t size = strlen(text);
+    size_t end_size = strlen(end);
+    return size >= end_size && strcmp(text + size - end_size, end) == 0;
+}
+
+static json_t *make_uuid(struct maker *maker)
+{
+    char name[200];
+    char text[UUID_TEXT_SIZE + 1];
+    int pool = maker->sample->pool_size > 0 ? maker->sample->pool_size : 1;
+    snprintf(name, sizeof name, "sample/%s/%d", maker->name, below(maker, pool));
+    struct uuid uuid = uuid_v5(name, strlen(name));
+    uuid_format(&uuid, text);
+    return json_string(text);
+}
+
+static json_t *make_text(struct maker *maker)
+{
+    static const char *const currencies[] = {"EUR", "USD", "GBP"};
+    static const char *const words[] = {"amber", "birch", "cedar", "dune",
+                                        "ember", "fjord", "größe", "日本"};
+    if (ends_with(maker->name, "currency"))
+        return json_string(currencies[below(maker, 3)]);
+    return json_sprintf("%s %s %d", maker->name, words[below(maker, 8)], below(maker, 1000));
+}
+
+static json_t *make_timestamp(struct maker *maker, const char *end)
+{
+    char text[TIMESTAMP_TEXT_SIZE + 1];
+    int64_t back = (int64_t)(sample_next(maker->sample) % (uint64_t)SAMPLE_SPAN_US);
+    timestamp_format(maker->sample->now_us - back, text);
+    text[TIMESTAMP_TEXT_SIZE - 1] = '\0';
+    return json_sprintf("%s%s", text, end);
+}
+
+static json_t *make_integer(struct maker *maker, const struct schema *schema)
+{
+    char text[TIMESTAMP_TEXT_SIZE + 1];
+    switch (schema->logical) {
+    case LOGICAL_DATE:
+        timestamp_format(maker->sample->now_us - (int64_t)below(maker, 90) * INT64_C(86400000000),
+                         text);
+        return json_stringn(text, 10);
+    case LOGICAL_TIME_MILLIS:
+        return json_integer(below(maker, 86400000));
+    case LOGICAL_TIME_MICROS:
+        return json_integer((json_int_t)below(maker, 86400000) * 1000);
+    case LOGICAL_TIMESTAMP_MILLIS:
+    case LOGICAL_TIMESTAMP_MICROS:
+    case LOGICAL_TIMESTAMP_NANOS:
+        return make_timestamp(maker, "Z");
+    case LOGICAL_LOCAL_TIMESTAMP_MILLIS:
+    case LOGICAL_LOCAL_TIMESTAMP_MICROS:
+    case LOGICAL_LOCAL_TIMESTAMP_NANOS:
+        return make_timestamp(maker, "");
+    default:
+        break;
+    }
+    if (ends_with(maker->name, "quantity") || ends_with(maker->name, "count"))
+        return json_integer(1 + below(maker, 5));
+    if (ends_with(maker->name, "_bps")) /* hundredths of a percent, and no share above a quarter */
+        return json_integer(100 * below(maker, 26));
+    return json_integer(1 + below(maker, SAMPLE_AMOUNT_MAX));
+}
+
+static json_t *make_decimal(struct maker *maker, const struct schema *schema)
+{
+    char digits[8];
+    struct buf text = {0};
+    int whole = schema->precision - schema->scale;
+    snprintf(digits, sizeof digits, "%d", below(maker, SAMPLE_AMOUNT_MAX));
+    buf_printf(&text, "%s%.*s", below(maker, 4) ? "" : "-", whole > 4 ? 4 : whole, digits);
+    if (whole == 0)
+        buf_put_u8(&text, '0');
+    if (schema->scale > 0)
+        buf_printf(&text, ".%d", below(maker, 10));
+    json_t *value = json_stringn(text.data, text.size);
+    buf_free(&text);
+    return value;
+}
+
+static json_t *make_bytes(struct maker *maker, const struct schema *schema)
+{
+    struct buf bytes = {0};
+    struct buf text = {0};
+    if (schema->logical == LOGICAL_DECIMAL)
+        return make_decimal(maker, schema);
+    if (schema->logical == LOGICAL_UUID)
+        return make_uuid(maker);
+    if (schema->logical == LOGICAL_DURATION)
+        return json_pack("{s:i,s:i,s:i}", "months", below(maker, 12), "days", below(maker, 31),
+                         "millis", below(maker, 86400000));
+    size_t size = schema->type == AVRO_FIXED_TYPE ? schema->fixed_size : (size_t)below(maker, 12);
+    for (size_t i = 0; i < size; i++)
+        buf_put_u8(&bytes, (uint8_t)sample_next(maker->sample));
+    base64_encode(bytes.data, bytes.size, &text);
+    json_t *value = json_stringn(text.data ? text.data : "", text.size);
+    buf_free(&bytes);
+    buf_free(&text);
+    return value;
+}
+
+static json_t *make_fields(struct maker *maker, const struct schema *record, size_t first)
+{
+    const char *outer = maker->name;
+    json_t *object = json_object();
+    for (size_t i = first; i < record->field_count; i++) {
+        const struct schema_field *field = &record->fields[i];
+        /* What has a default is left to it now and then. */
+        if (field->preset && below(maker, 8) == 0)
+            continue;
+        maker->name = field->name;
+        json_object_set_new(object, field->name, make_value(maker, field->type));
+    }
+    maker->name = outer;
+    return object;
+}
+
+static json_t *make_collection(struct maker *maker, const struct schema *schema)
+{
+    int is_map = schema->type == AVRO_MAP_TYPE;
+    json_t *collection = is_map ? json_object() : json_array();
+    int count = maker->depth >= SAMPLE_DEPTH_SOFT || below(maker, 10) == 0
+                    ? 0
+                    : 1 + below(maker, SAMPLE_ITEMS_MAX);
+    for (int i = 0; i < count; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key%d", i);
+        json_t *item = make_value(maker, schema->items);
+        if (is_map)
+            json_object_set_new(collection, key, item);
+        else
+            json_array_append_new(collection, item);
+    }
+    return collection;
+}
+
+static json_t *make_union(struct maker *maker, const struct schema *schema)
+{
+    for (size_t i = 0; i < schema->branch_count; i++)
+        if (schema->branches[i]->type == AVRO_NULL_TYPE &&
+            (maker->depth >= SAMPLE_DEPTH_SOFT || below(maker, 3) == 0))
+            return json_null();
+    return make_value(maker, schema->branches[below(maker, (int)schema->branch_count)]);
+}
+
+static json_t *make_by_type(struct maker *maker, const struct schema *schema)
+{
+    switch (schema->type) {
+    case AVRO_NULL_TYPE:
+        break;
+    case AVRO_BOOLEAN_TYPE:
+        return json_boolean(below(maker, 2));
+    case AVRO_INT_TYPE:
+    case AVRO_LONG_TYPE:
+        return make_integer(maker, schema);
+    case AVRO_FLOAT_TYPE:
+    case AVRO_DOUBLE_TYPE:
+        return json_real(below(maker, SAMPLE_AMOUNT_MAX) / 8.0); /* exact in 32 bits too */
+    case AVRO_BYTES_TYPE:
+    case AVRO_FIXED_TYPE:
+        return make_bytes(maker, schema);
+    case AVRO_STRING_TYPE:
+        return schema->logical == LOGICAL_UUID ? make_uuid(maker) : make_text(maker);
+    case AVRO_RECORD_TYPE:
+        return make_fields(maker, schema, 0);
+    case AVRO_ENUM_TYPE:
+        return json_string(schema->symbols[below(maker, (int)schema->symbol_count)]);
+    case AVRO_ARRAY_TYPE:
+    case AVRO_MAP_TYPE:
+        return make_collection(maker, schema);
+    case AVRO_UNION_TYPE:
+        return make_union(maker, schema);
+    }
+    return json_null();
+}
+
+static json_t *make_value(struct maker *maker, const struct schema *schema)
+{
+    if (maker->depth == SAMPLE_DEPTH_MAX) /* only a record that must hold itself comes here */
+        return json_null();
+    maker->depth++;
+    json_t *value = make_by_type(maker, schema);
+    maker->depth--;
+    return value;
+}
+
+json_t *sample_event(struct sample *sample, const struct schema *record)
+{
+    struct maker maker = {.sample = sample, .name = ""};
+    return make_fields(&maker, record, 1);
+}
