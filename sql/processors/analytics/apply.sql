@@ -42,8 +42,8 @@ WITH commerce_fact AS (
 ), livestream_fact AS (
     INSERT INTO livestream (event_id, space_id, occurred_at, action, stream_id, member_id, currency, amount, reaction,
                             poll_id, choice, duration_seconds, peak_viewers, average_viewers)
-    SELECT event_id, space_id, occurred_at, lower(kind), stream_id, member_id, tip_currency, tip_amount, reaction,
-           poll_id, choice, NULL::integer, NULL::integer, NULL::double precision
+    SELECT event_id, space_id, occurred_at, lower(kind COLLATE "C"), stream_id, member_id, tip_currency, tip_amount,
+           reaction, poll_id, choice, NULL::integer, NULL::integer, NULL::double precision
     FROM livestream_interaction
     UNION ALL
     SELECT event_id, space_id, occurred_at, 'stream_started', stream_id, host_id, NULL, NULL, NULL, NULL, NULL, NULL,

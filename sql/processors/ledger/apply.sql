@@ -6,8 +6,11 @@
 -- of any size gives what one event at a time gives:
 --   refunds   of a purchase are met until its total is used up, and what is more goes to suspense
 --   credits   go out of a member's account as far as they are there, what is missing comes from suspense, and
---             whoever is paid gets the full amount. The shortfall up to an event is how far the running sum fell below zero.
--- Amounts beyond 10^14 or below 0, and currencies that are not three letters, are recorded with legs of zero.
+--             whoever is paid gets the full amount. The shortfall up to an event is how far the running sum fell
+--             below zero.
+-- Lookups compare space_id by IS NOT DISTINCT FROM, which no index serves: a plan made on empty tables might else take
+-- the index by Space, and read all of a Space for one purchase.
+-- Amounts beyond 10^14 or below 0, and currencies that are not three capitals, are recorded with legs of zero.
 
 WITH purchase AS MATERIALIZED (
     SELECT p.*, CASE WHEN p.problem IS NULL THEN p.total * p.fee_bps / 10000 ELSE 0 END AS fee,
@@ -17,12 +20,12 @@ WITH purchase AS MATERIALIZED (
                  CASE WHEN NOT s.sound THEN 'invalid amount'
                       WHEN row_number() OVER (PARTITION BY s.purchase_id, s.space_id, s.sound ORDER BY s.seq) > 1
                           OR (SELECT true FROM transfer t
-                              WHERE t.reference_id = s.purchase_id AND t.space_id = s.space_id
+                              WHERE t.reference_id = s.purchase_id AND t.space_id IS NOT DISTINCT FROM s.space_id
                                 AND t.kind = 'purchase' AND t.problem IS NULL)
                           THEN 'purchase id used twice' END AS problem
           FROM (SELECT e.seq, e.event_id, e.space_id, e.occurred_at, e.currency, e.total, e.buyer_id, e.referrer_id,
                        e.purchase_id, e.fee_bps, e.referral_bps,
-                       e.total BETWEEN 0 AND 100000000000000 AND length(e.currency) = 3
+                       e.total BETWEEN 0 AND 100000000000000 AND e.currency ~ '^[A-Z]{3}$'
                        AND e.fee_bps >= 0 AND e.referral_bps >= 0
                        AND e.fee_bps::bigint + e.referral_bps <= 10000 AS sound
                 FROM product_purchased e) s) p
@@ -34,27 +37,29 @@ WITH purchase AS MATERIALIZED (
                      AS asked_before
           FROM (SELECT m.*, CASE WHEN m.problem IS NULL THEN m.amount ELSE 0 END AS wanted,
                        (SELECT coalesce(sum(x.clearing + x.suspense), 0) FROM transfer x
-                        WHERE x.reference_id = m.purchase_id AND x.space_id = m.space_id AND x.kind = 'refund')
+                        WHERE x.reference_id = m.purchase_id AND x.space_id IS NOT DISTINCT FROM m.space_id
+                          AND x.kind = 'refund')
                            AS accepted
                 FROM (SELECT r.seq, r.event_id, r.space_id, r.occurred_at, r.currency, r.amount, r.buyer_id,
                              r.purchase_id,
                              coalesce(t.amount, q.total) AS total, coalesce(t.fee, q.fee) AS fee,
                              coalesce(t.counterparty, q.referral) AS referral,
                              coalesce(t.counterparty_id, q.referrer_id) AS referrer_id,
-                             CASE WHEN r.amount NOT BETWEEN 0 AND 100000000000000 OR length(r.currency) <> 3
+                             CASE WHEN r.amount NOT BETWEEN 0 AND 100000000000000 OR r.currency !~ '^[A-Z]{3}$'
                                       THEN 'invalid amount'
                                   WHEN t.event_id IS NULL AND q.event_id IS NULL THEN 'refund of an unknown purchase'
                                   WHEN r.currency COLLATE "C" <> coalesce(t.currency, q.currency COLLATE "C")
                                       THEN 'refund in another currency' END AS problem
                       FROM purchase_refunded r
                       LEFT JOIN LATERAL (SELECT * FROM transfer x
-                                         WHERE x.reference_id = r.purchase_id AND x.space_id = r.space_id
+                                         WHERE x.reference_id = r.purchase_id
+                                           AND x.space_id IS NOT DISTINCT FROM r.space_id
                                            AND x.kind = 'purchase' AND x.problem IS NULL
                                          LIMIT 1) t ON true
                       LEFT JOIN purchase q ON q.purchase_id = r.purchase_id AND q.space_id = r.space_id
                           AND q.problem IS NULL AND q.seq < r.seq) m) w) s
 ), payment AS (
-    SELECT p.*, p.amount BETWEEN 0 AND 100000000000000 AND length(p.currency) = 3
+    SELECT p.*, p.amount BETWEEN 0 AND 100000000000000 AND p.currency ~ '^[A-Z]{3}$'
                 AND p.fee_bps BETWEEN 0 AND 10000 AS sound
     FROM (SELECT event_id, space_id, occurred_at, 'membership' AS kind, payment_currency AS currency,
                  payment_amount AS amount, member_id, NULL::uuid AS reference_id, fee_bps
@@ -118,7 +123,8 @@ WITH purchase AS MATERIALIZED (
            CASE WHEN problem = 'invalid amount' THEN 0 ELSE amount END,
            CASE WHEN problem IS NULL THEN -(after - before - fee_back - referral_back) ELSE 0 END,
            CASE WHEN problem IS NULL THEN -fee_back ELSE 0 END,
-           CASE WHEN problem = 'invalid amount' THEN 0 WHEN problem IS NULL THEN after - before - amount ELSE -amount END,
+           CASE WHEN problem = 'invalid amount' THEN 0 WHEN problem IS NULL THEN after - before - amount
+                ELSE -amount END,
            0,
            CASE WHEN problem IS NULL THEN -referral_back ELSE 0 END,
            CASE WHEN problem IS NULL AND after - before < amount THEN 'refund larger than what is left'
