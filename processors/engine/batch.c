@@ -114,6 +114,7 @@ int batch_add(struct batch *batch, struct decoder *decoder, const struct record 
     }
     if (batch->count == 0)
         batch->opened_us = monotonic_now_us();
+    batch->bytes += record->key_size + record->value_size;
     struct entry *entry = &batch->entries[batch->count++];
     *entry = (struct entry){.record = *record,
                             .event = decoded.event,

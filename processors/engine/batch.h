@@ -74,7 +74,7 @@ struct batch {
     struct entry *entries;
     size_t count;
     size_t capacity;
-    size_t bytes;     /* of all rows */
+    size_t bytes;     /* of all records and their rows */
     struct buf *data; /* per relation; ARRAY_HEADER_SIZE bytes are free before the first row */
     uint32_t *row_counts;
     struct rows *rows;
