@@ -221,8 +221,10 @@ static void on_get(const struct http_answer *answer, void *opaque)
     get->done = 1;
     get->status = answer->status;
     strncpy(get->problem, answer->problem, sizeof get->problem - 1);
-    if (get->body)
+    if (get->body) {
         buf_put(get->body, answer->body, answer->body_size);
+        buf_reserve(get->body, 1)[0] = '\0';
+    }
 }
 
 int http_get(const char *url, int timeout_ms, int *ret_status, struct buf *ret_body,

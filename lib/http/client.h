@@ -51,7 +51,8 @@ int http_client_submit(struct http_client *client, const struct http_call *reque
 /* Waits up to timeout_ms for something to happen and calls back for each answer. */
 int http_client_poll(struct http_client *client, int timeout_ms, struct error *error);
 
-/* One GET. ret_body (may be NULL) is reset and filled. Errors: ERROR_RETRY when no answer came. */
+/* One GET. ret_body (may be NULL) is reset and filled, with a NUL behind its size. Errors:
+ * ERROR_RETRY when no answer came. */
 int http_get(const char *url, int timeout_ms, int *ret_status, struct buf *ret_body,
              struct error *error);
 

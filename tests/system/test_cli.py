@@ -7,7 +7,7 @@ import time
 import uuid
 
 import pytest
-from confluent_kafka.admin import ConfigResource
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 import events
 
@@ -157,10 +157,10 @@ def test_another_partition_count_is_named(platform):
 
 def test_another_setting_is_named_and_left_alone(platform):
     def set_retention(value):
-        resource = ConfigResource(ConfigResource.Type.TOPIC, "weir.space", set_config={
-            "retention.ms": value, "message.timestamp.type": "LogAppendTime",
-            "retention.bytes": "-1", "cleanup.policy": "delete"})
-        for future in platform.admin().alter_configs([resource]).values():
+        admin = platform.admin()  # must outlive what it is asked
+        entry = ConfigEntry("retention.ms", value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, "weir.space", incremental_configs=[entry])
+        for future in admin.incremental_alter_configs([resource]).values():
             future.result(20)
 
     set_retention("86400000")
