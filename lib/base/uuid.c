@@ -4,6 +4,7 @@
  */
 #include "lib/base/uuid.h"
 
+#include <endian.h>
 #include <openssl/evp.h>
 #include <string.h>
 #include <sys/random.h>
@@ -14,12 +15,27 @@ static const unsigned char digit_at[32] = {0,  1,  2,  3,  4,  5,  6,  7,  9,  1
                                            12, 14, 15, 16, 17, 19, 20, 21, 22, 24, 25,
                                            26, 27, 28, 29, 30, 31, 32, 33, 34, 35};
 
-static int digit_value(unsigned char c)
+#define EACH_BYTE(value) ((value)*UINT64_C(0x0101010101010101))
+
+/* Eight hexadecimal digits at once, as bytes of one word: checks ranges by what carries into the
+ * high bits of the bytes, turns each byte into its nibble, then packs the nibbles. Returns whether
+ * all were digits. */
+static int read_digits(const char *text, unsigned char ret_bytes[4])
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    uint64_t word;
+    memcpy(&word, text, sizeof word);
+    word = le64toh(word);
+    uint64_t ascii = word & EACH_BYTE(0x7f);
+    uint64_t lower = ascii | EACH_BYTE(0x20);
+    uint64_t is_digit = (ascii + EACH_BYTE(0x80 - '0')) & ~(ascii + EACH_BYTE(0x80 - '9' - 1));
+    uint64_t is_letter = (lower + EACH_BYTE(0x80 - 'a')) & ~(lower + EACH_BYTE(0x80 - 'f' - 1));
+    uint64_t good = (is_digit | is_letter) & ~word & EACH_BYTE(0x80);
+    uint64_t nibbles = (word & EACH_BYTE(0x0f)) + ((word >> 6) & EACH_BYTE(0x01)) * 9;
+    nibbles = (nibbles << 4 | nibbles >> 8) & UINT64_C(0x00ff00ff00ff00ff);
+    nibbles = (nibbles | nibbles >> 8) & UINT64_C(0x0000ffff0000ffff);
+    uint32_t packed = htole32((uint32_t)(nibbles | nibbles >> 16));
+    memcpy(ret_bytes, &packed, sizeof packed);
+    return good == EACH_BYTE(0x80);
 }
 
 static void random_bytes(void *to, size_t size)
@@ -74,15 +90,17 @@ int uuid_parse(const char *text, size_t size, struct uuid *ret_uuid)
     if (size != UUID_TEXT_SIZE || text[8] != '-' || text[13] != '-' || text[18] != '-' ||
         text[23] != '-')
         return -1;
+    char digits[32];
+    memcpy(digits, text, 8);
+    memcpy(digits + 8, text + 9, 4);
+    memcpy(digits + 12, text + 14, 4);
+    memcpy(digits + 16, text + 19, 4);
+    memcpy(digits + 20, text + 24, 12);
     struct uuid uuid;
-    int bad = 0;
-    for (int i = 0; i < 16; i++) {
-        int high = digit_value((unsigned char)text[digit_at[2 * i]]);
-        int low = digit_value((unsigned char)text[digit_at[2 * i + 1]]);
-        bad |= high | low;
-        uuid.bytes[i] = (unsigned char)((unsigned)high << 4 | (unsigned)low);
-    }
-    if (bad < 0)
+    int good = 1;
+    for (int i = 0; i < 4; i++)
+        good &= read_digits(digits + 8 * i, uuid.bytes + 4 * i);
+    if (!good)
         return -1;
     *ret_uuid = uuid;
     return 0;
