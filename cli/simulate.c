@@ -119,6 +119,7 @@ static int run(const struct config *config, struct error *error)
     int64_t seed = config_int(config, OPT_SEED);
     int bounded = config_is_set(config, OPT_EVENTS);
     struct simulation_options options = {
+        .config = config,
         .target = target,
         /* the same seed means the same idempotency keys: a second run must be a new platform, not a
            copy */
@@ -150,40 +151,43 @@ static int run(const struct config *config, struct error *error)
     return code;
 }
 
-static const enum option_id options[] = {OPT_TARGET, OPT_GATEWAY_LISTEN, OPT_DURATION, OPT_EVENTS,
-                                         OPT_RATE,   OPT_SPACES,         OPT_SEED};
+static const enum option_id options[] = {
+    OPT_TARGET, OPT_GATEWAY_LISTEN, OPT_DURATION, OPT_EVENTS,     OPT_RATE,  OPT_SPACES,
+    OPT_SEED,   OPT_KAFKA_BROKERS,  OPT_KAFKA,    OPT_PARTITIONS, OPT_LINGER};
 
 const struct command command_simulate = {
     .name = "simulate",
     .arguments = "",
     .summary = "send a creator platform's traffic through the gateway",
-    .help = "Plays a platform: Spaces of which a few are very popular (Zipf), with products, "
-            "members, livestreams and posts;\n"
-            "purchases, refunds, memberships, tips and credits that refer to one another as they "
-            "should. On purpose, some\n"
-            "events occurred days ago, some contradict the facts (refunds larger than the "
-            "purchase, spends without funds),\n"
-            "some are sent twice under the same Idempotency-Key, and some are invalid and must be "
-            "refused.\n"
-            "\n"
-            "Events are due at --rate a second whether or not earlier ones were answered. 429, "
-            "503, 504 and lost connections\n"
-            "are tried again under the same key until there is an answer. A line of counters goes "
-            "to stderr; at the end the\n"
-            "totals of what was acknowledged go to stdout, to be held against the ledger.\n"
-            "\n"
-            "The same --seed makes the same events under the same keys (on the same day), so "
-            "sending them twice has one\n"
-            "effect. Without --seed each run is a new platform. --events ends after so many, "
-            "--duration after that time.\n"
-            "\n"
-            "Examples:\n"
-            "  weir simulate\n"
-            "  weir simulate --duration 5m --rate 2000 --spaces 5000\n"
-            "  weir simulate --seed 7 --events 10000 -o json >totals.json\n"
-            "\n"
-            "Exit codes: 0 all went as meant; 1 an event was given up, refused or doubled; 2 wrong "
-            "usage.",
+    .help =
+        "Plays a platform: Spaces of which a few are very popular (Zipf), with products, "
+        "members, livestreams and posts;\n"
+        "purchases, refunds, memberships, tips and credits that refer to one another as they "
+        "should. On purpose, some\n"
+        "events occurred days ago, some contradict the facts (refunds larger than the "
+        "purchase, spends without funds),\n"
+        "some are sent twice under the same Idempotency-Key, and some are invalid and must be "
+        "refused.\n"
+        "\n"
+        "Events are due at --rate a second whether or not earlier ones were answered. 429, "
+        "503, 504 and lost connections\n"
+        "are tried again under the same key until there is an answer. A line of counters goes "
+        "to stderr; at the end the\n"
+        "totals of what was acknowledged go to stdout, to be held against the ledger.\n"
+        "\n"
+        "The same --seed makes the same events under the same keys (on the same day), so "
+        "sending them twice has one\n"
+        "effect. Without --seed each run is a new platform. --events ends after so many, "
+        "--duration after that time.\n"
+        "\n"
+        "Examples:\n"
+        "  weir simulate\n"
+        "  weir simulate --duration 5m --rate 2000 --spaces 5000\n"
+        "  weir simulate --seed 7 --events 10000 -o json >totals.json\n"
+        "  weir simulate --target kafka --rate 20000     (encodes by itself; needs no gateway)\n"
+        "\n"
+        "Exit codes: 0 all went as meant; 1 an event was given up, refused or doubled; 2 wrong "
+        "usage.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .run = run,

@@ -12,10 +12,10 @@
 #include <string.h>
 
 #include "lib/base/timestamp.h"
-#include "lib/http/client.h"
 #include "producers/simulate/latency.h"
 #include "producers/simulate/random.h"
 #include "producers/simulate/totals.h"
+#include "producers/simulate/transport.h"
 
 enum slot_state { SLOT_FREE, SLOT_READY, SLOT_FLYING, SLOT_PAUSED };
 
@@ -38,7 +38,7 @@ struct slot {
 
 struct simulation {
     struct simulation_options options;
-    struct http_client *client;
+    struct transport *transport;
     struct sim_world *world;
     struct sim_totals totals;
     struct latency latency;
@@ -55,16 +55,20 @@ struct simulation {
     struct slot slots[SIMULATION_WINDOW];
 };
 
+static void on_answer(const struct http_answer *answer, void *opaque);
+
 int simulation_open(const struct simulation_options *options, struct simulation **ret_simulation,
                     struct error *error)
 {
-    struct http_client *client;
-    if (http_client_open(SIMULATION_CONNECTIONS, &client, error) != 0)
+    struct transport *transport;
+    int direct = strcmp(options->target, SIMULATION_TARGET_KAFKA) == 0;
+    if ((direct ? transport_kafka_open(options->config, on_answer, &transport, error)
+                : transport_http_open(options->target, on_answer, &transport, error)) != 0)
         return -1;
     struct simulation *simulation = xcalloc(1, sizeof *simulation);
     int64_t now_us = timestamp_now_us();
     simulation->options = *options;
-    simulation->client = client;
+    simulation->transport = transport;
     simulation->world = sim_world_new(options->seed, (size_t)options->spaces, SIMULATION_WINDOW,
                                       now_us - now_us % DAY_US);
     simulation->jitter.state = options->seed ^ (uint64_t)now_us;
@@ -80,7 +84,7 @@ void simulation_free(struct simulation *simulation)
 {
     if (!simulation)
         return;
-    http_client_free(simulation->client);
+    simulation->transport->free(simulation->transport);
     sim_world_free(simulation->world);
     totals_free(&simulation->totals);
     for (size_t i = 0; i < SIMULATION_WINDOW; i++)
@@ -239,31 +243,18 @@ static void on_answer(const struct http_answer *answer, void *opaque)
 
 static int send_slot(struct simulation *simulation, struct slot *slot, struct error *error)
 {
-    char url[512];
-    char key[96];
-    snprintf(url, sizeof url, "%s/v1/spaces/%s/events/%s", simulation->options.target,
-             slot->event.space_id, sim_type_name(slot->event.type));
-    snprintf(key, sizeof key, "Idempotency-Key: sim-%" PRIx64 "-%" PRIu64, simulation->options.seed,
+    char key[64];
+    snprintf(key, sizeof key, "sim-%" PRIx64 "-%" PRIu64, simulation->options.seed,
              slot->event.index);
-    struct http_call call = {.method = "POST",
-                             .url = url,
-                             .headers = {"Content-Type: application/json", key},
-                             .body = slot->event.body.data,
-                             .body_size = slot->event.body.size,
-                             .timeout_ms = SIMULATION_REQUEST_TIMEOUT_MS,
-                             .on_answer = on_answer,
-                             .opaque = slot};
-    if (http_client_submit(simulation->client, &call, error) != 0)
-        return -1;
     slot->state = SLOT_FLYING;
     simulation->progress.sent++;
-    return 0;
+    return simulation->transport->send(simulation->transport, &slot->event, key, slot, error);
 }
 
 static int send_ready(struct simulation *simulation, struct error *error)
 {
     while (simulation->ready_count &&
-           http_client_under_way(simulation->client) < SIMULATION_CONNECTIONS) {
+           simulation->transport->under_way < simulation->transport->limit) {
         struct slot *slot = &simulation->slots[simulation->ready[simulation->ready_first]];
         simulation->ready_first = (simulation->ready_first + 1) % SIMULATION_WINDOW;
         simulation->ready_count--;
@@ -312,8 +303,8 @@ int simulation_step(struct simulation *simulation, int timeout_ms, struct error 
         if (next_us > until_us)
             next_us = until_us;
         int64_t wait_us = next_us - now_us;
-        if (http_client_poll(simulation->client, wait_us > 0 ? (int)((wait_us + 999) / 1000) : 0,
-                             error) != 0)
+        if (simulation->transport->poll(
+                simulation->transport, wait_us > 0 ? (int)((wait_us + 999) / 1000) : 0, error) != 0)
             return -1;
         now_us = monotonic_now_us();
     } while (now_us < until_us);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Sends a world's events to the gateway at a steady rate, as many clients would: the next event is
- * due when it is due, whether or not earlier ones were answered (an open loop), up to a window
- * beyond the oldest one without an answer.
+ * Sends a world's events to the gateway, or straight to Kafka, at a steady rate, as many clients
+ * would: the next event is due when it is due, whether or not earlier ones were answered (an open
+ * loop), up to a window beyond the oldest one without an answer.
  *
  * An event is sent until it has an answer: 429, 503, 504 and lost connections are tried again under
  * the same Idempotency-Key with growing pauses, for up to SIMULATION_GIVE_UP_MS. Latency counts
@@ -13,20 +13,23 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "lib/base/config.h"
 #include "lib/base/error.h"
 
 enum {
     SIMULATION_WINDOW = 1024,
-    SIMULATION_CONNECTIONS = 64,
     SIMULATION_GIVE_UP_MS = 120000,
     SIMULATION_OVERRUN_MS = 1000, /* a sender that fell behind makes no events longer than this */
-    SIMULATION_REQUEST_TIMEOUT_MS = 30000,
     SIMULATION_PAUSE_FIRST_MS = 25,
     SIMULATION_PAUSE_MAX_MS = 1000
 };
 
+/* As a target: the topics themselves, without a gateway. */
+#define SIMULATION_TARGET_KAFKA "kafka"
+
 struct simulation_options {
-    const char *target; /* "http://127.0.0.1:18080"; must outlive the simulation */
+    const struct config *config; /* where Kafka is; must outlive the simulation, as target */
+    const char *target;          /* "http://127.0.0.1:18080", or SIMULATION_TARGET_KAFKA */
     uint64_t seed;
     int64_t spaces;
     int64_t rate;        /* events a second */

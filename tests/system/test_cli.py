@@ -138,6 +138,18 @@ def test_simulator_gives_no_event_up_while_the_gateway_restarts(platform):
         assert row == (flows["purchases"]["count"], flows["purchases"]["amount"])
 
 
+def test_straight_to_the_topics_is_the_same_event(platform):
+    """What the simulator encodes by itself under the keys of before has the ids that the gateway gave."""
+    counts = "SELECT count(*), sum(amount) FROM ledger_1.transfer"
+    before = platform.psql(counts)
+    direct = ("simulate", "--target", "kafka", "--seed", 11, "--events", 300, "--rate", 5000, "--spaces", 20, "-o", "json")
+    again = as_json(platform.run(*direct))
+    assert again["acked"] > 290 and again["requests"]["refused_as_meant"] + again["acked"] == 300
+    platform.wait_drained()
+    assert platform.psql(counts) == before
+    assert platform.value("SELECT count(*) FROM weir.dead_letter") == 0
+
+
 # topics
 
 
