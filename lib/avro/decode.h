@@ -10,6 +10,7 @@
 #include "lib/base/utf8.h"
 
 #include <endian.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -50,14 +51,35 @@ static inline int cursor_long_slow(struct cursor *cursor, int64_t *ret_value)
     return cursor_fail(cursor, "a number is longer than 64 bits");
 }
 
+/* The lower seven bits of each of the bytes of a little-endian word, side by side. */
+static inline uint64_t cursor_pack_sevens(uint64_t word)
+{
+    word &= UINT64_C(0x7f7f7f7f7f7f7f7f);
+    word = (word & UINT64_C(0x007f007f007f007f)) | (word & UINT64_C(0x7f007f007f007f00)) >> 1;
+    word = (word & UINT64_C(0x00003fff00003fff)) | (word & UINT64_C(0x3fff00003fff0000)) >> 2;
+    return (word & UINT64_C(0x000000000fffffff)) | (word & UINT64_C(0x0fffffff00000000)) >> 4;
+}
+
 static inline int cursor_long(struct cursor *cursor, int64_t *ret_value)
 {
-    if (cursor->at < cursor->end && *cursor->at < 0x80) {
+    uint64_t word;
+    if (cursor->end - cursor->at < (ptrdiff_t)sizeof word)
+        return cursor_long_slow(cursor, ret_value);
+    if (*cursor->at < 0x80) {
         unsigned byte = *cursor->at++;
         *ret_value = (int64_t)(byte >> 1) ^ -(int64_t)(byte & 1);
         return 0;
     }
-    return cursor_long_slow(cursor, ret_value);
+    /* Up to eight bytes at once: the first with a clear high bit is the last. */
+    memcpy(&word, cursor->at, sizeof word);
+    word = le64toh(word);
+    uint64_t stop = ~word & UINT64_C(0x8080808080808080);
+    if (stop == 0)
+        return cursor_long_slow(cursor, ret_value);
+    cursor->at += (unsigned)__builtin_ctzll(stop) / 8 + 1;
+    uint64_t value = cursor_pack_sevens(word & (stop ^ (stop - 1)));
+    *ret_value = (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+    return 0;
 }
 
 static inline int cursor_int(struct cursor *cursor, int64_t *ret_value)

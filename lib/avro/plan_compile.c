@@ -176,9 +176,10 @@ static int compile_union(struct compiler *compiler, const struct resolve *resolv
         compiler->plan->targets[targets + i] = here(compiler);
         if (compile_value(compiler, resolve->branches[i], shape) != 0)
             return -1;
-        jumps[i] = add_step(compiler, STEP_JUMP, 0);
+        if (i + 1 < count) /* the last one goes on by itself */
+            jumps[i] = add_step(compiler, STEP_JUMP, 0);
     }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i + 1 < count; i++)
         compiler->plan->steps[jumps[i]].target = here(compiler);
     return 0;
 }
