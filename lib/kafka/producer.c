@@ -144,7 +144,11 @@ static int set_number(rd_kafka_conf_t *conf, const char *key, int64_t value, str
     return kafka_conf_set(conf, key, text, error);
 }
 
-/* What the guarantees rest on comes last, so that no --kafka property takes it away. */
+/* What the guarantees rest on comes last, so that no --kafka property takes it away.
+ *
+ * With idempotence librdkafka (2.0.2, and still in 2.15) lets five messages of a partition be under
+ * way; while more wait for them and are older than linger.ms, its broker thread polls without
+ * sleeping. A linger above the broker's round trip avoids that; 0 is for one event at a time. */
 static int configure(rd_kafka_conf_t *conf, const struct producer_options *options,
                      struct error *error)
 {

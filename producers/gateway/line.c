@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Each server thread has one event_record that it encodes into; librdkafka copies what it takes. */
+ * Each server thread has one workspace that it encodes into; librdkafka copies what it takes. */
 #include "producers/gateway/line.h"
 
 #include <pthread.h>
@@ -11,31 +11,38 @@
 #include "lib/base/hash.h"
 #include "lib/base/nearest.h"
 
-/* Freed when its thread ends. */
-static pthread_key_t record_key;
-static pthread_once_t record_once = PTHREAD_ONCE_INIT;
+/* Too large for the stack of a function that is called for each event, because every stack is
+ * cleared first. Freed when its thread ends. */
+struct workspace {
+    struct event_record record;
+    struct faults faults;
+};
 
-static void free_record(void *record)
+static pthread_key_t workspace_key;
+static pthread_once_t workspace_once = PTHREAD_ONCE_INIT;
+
+static void free_workspace(void *context)
 {
-    event_record_free(record);
-    free(record);
+    struct workspace *workspace = context;
+    event_record_free(&workspace->record);
+    free(workspace);
 }
 
-static void make_record_key(void)
+static void make_workspace_key(void)
 {
-    if (pthread_key_create(&record_key, free_record) != 0)
+    if (pthread_key_create(&workspace_key, free_workspace) != 0)
         abort();
 }
 
-static struct event_record *thread_record(void)
+static struct workspace *thread_workspace(void)
 {
-    pthread_once(&record_once, make_record_key);
-    struct event_record *record = pthread_getspecific(record_key);
-    if (!record) {
-        record = xcalloc(1, sizeof *record);
-        pthread_setspecific(record_key, record);
+    pthread_once(&workspace_once, make_workspace_key);
+    struct workspace *workspace = pthread_getspecific(workspace_key);
+    if (!workspace) {
+        workspace = xcalloc(1, sizeof *workspace);
+        pthread_setspecific(workspace_key, workspace);
     }
-    return record;
+    return workspace;
 }
 
 const char *line_nearest_event(const struct catalog *catalog, const char *name)
@@ -120,9 +127,10 @@ static void take_event(struct line *line, const struct key *key, json_t *body)
 {
     struct ingest *ingest = line->ingest;
     struct gateway *gateway = ingest->gateway;
-    struct event_record *record = thread_record();
-    struct faults faults;
-    faults.count = 0;
+    struct workspace *workspace = thread_workspace();
+    struct event_record *record = &workspace->record;
+    struct faults *faults = &workspace->faults;
+    faults->count = 0;
     const struct event_input input = {.event = line->event,
                                       .space = ingest->space,
                                       .key = key,
@@ -132,12 +140,12 @@ static void take_event(struct line *line, const struct key *key, json_t *body)
     line->event_id = key_event_id(ingest->space, key);
     line->has_id = 1;
     if (!json_is_object(body)) {
-        faults_add(&faults, "", "must be an object with the fields of %s", line->event->name);
-        line_refuse(line, PROBLEM_INVALID_EVENT, &faults, "the body is no JSON object");
-    } else if (event_encode(&input, &gateway->rules, record, &faults) != 0) {
-        line_refuse(line, PROBLEM_INVALID_EVENT, &faults, "%zu fault%s in %s%s", faults.count,
-                    faults.count == 1 ? "" : "s", line->event->name,
-                    faults.count == FAULTS_MAX ? ", and perhaps more" : "");
+        faults_add(faults, "", "must be an object with the fields of %s", line->event->name);
+        line_refuse(line, PROBLEM_INVALID_EVENT, faults, "the body is no JSON object");
+    } else if (event_encode(&input, &gateway->rules, record, faults) != 0) {
+        line_refuse(line, PROBLEM_INVALID_EVENT, faults, "%zu fault%s in %s%s", faults->count,
+                    faults->count == 1 ? "" : "s", line->event->name,
+                    faults->count == FAULTS_MAX ? ", and perhaps more" : "");
     } else if (record->value.size > gateway->event_max) {
         line_refuse(line, PROBLEM_EVENT_TOO_LARGE, NULL,
                     "%zu bytes when encoded; at most %zu are taken", record->value.size,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Problems as RFC 9457 describes them: one table of types, each with a stable relative URI
- * "/problems/<name>", a title and a status; docs/http.md lists them for clients. */
+ * "/problems/<name>", a title and a status; docs/publish-over-http.md lists them for clients. */
 #ifndef WEIR_GATEWAY_PROBLEM_H
 #define WEIR_GATEWAY_PROBLEM_H
 
