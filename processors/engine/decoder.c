@@ -118,11 +118,11 @@ int decoder_decode(struct decoder *decoder, const struct record *record, int32_t
     if (!slot)
         return -1;
     decoded->event = slot->event;
-    if (strcmp(slot->event->topic, record->topic) != 0)
+    if (slot->event && strcmp(slot->event->topic, record->topic) != 0)
         return error_set(error, ERROR_DEAD_LETTER, "topic-wrong", "%s belongs on %s",
                          slot->event->name, slot->event->topic);
     struct plan_record plan_record = {.space_id = decoded->space_id,
-                                      .topic = slot->event->topic,
+                                      .topic = record->topic,
                                       .partition = record->partition,
                                       .offset = record->offset,
                                       .timestamp_us = record->timestamp_us,
@@ -155,17 +155,18 @@ int decoder_look_up(struct decoder *decoder, PGconn *conn, struct error *error)
             ? catalog_find_event(decoder->processor->catalog, PQgetvalue(result, 0, 0))
             : NULL;
     struct schema_document *document = NULL;
-    if (!event) /* an event type that this build has never heard of waits too: it may be one to
-                   consume */
+    if (PQntuples(result) == 0)
         code = error_set(error, ERROR_RETRY, "schema-unknown",
                          "schema id %s is not recorded in weir.schema", id);
-    else
+    else if (event)
         code = schema_parse(PQgetvalue(result, 0, 1), (size_t)PQgetlength(result, 0, 1), &document,
                             error);
     if (code == 0) {
         struct slot *slot = slot_at(decoder, decoder->unknown_id);
         slot->document = document;
-        code = fill_slot(decoder, slot, event, schema_root(document), error);
+        /* Without an event: a type that this build does not know, and so does not consume. A build
+         * whose processor consumes it has another version of the processor, and reads it anew. */
+        code = fill_slot(decoder, slot, event, document ? schema_root(document) : NULL, error);
     }
     PQclear(result);
     return code;

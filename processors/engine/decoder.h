@@ -32,7 +32,7 @@ void decoder_free(struct decoder *decoder);
 
 struct decoded {
     const struct consumed *consumed; /* NULL: the processor does not consume this event type */
-    const struct catalog_event *event;
+    const struct catalog_event *event; /* NULL: recorded by a newer build, unknown to this one */
     struct uuid space_id;
     struct plan_envelope envelope; /* of an event that is not consumed: only the id */
     int32_t schema_id;
@@ -46,7 +46,7 @@ int decoder_decode(struct decoder *decoder, const struct record *record, int32_t
                    struct error *error);
 
 /* Looks the id of the last "schema-unknown" up in weir.schema, where a newer build may have
- * recorded it. */
+ * recorded it. An event type that this build does not know is one that it does not consume. */
 int decoder_look_up(struct decoder *decoder, PGconn *conn, struct error *error);
 
 #endif

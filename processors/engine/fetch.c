@@ -146,14 +146,16 @@ static void handle_error(struct engine *engine, const rd_kafka_message_t *messag
     }
 }
 
-static void recover_unknown_schema(struct engine *engine, struct error *error)
+static void recover_unknown_schema(struct engine *engine, const struct error *error)
 {
-    log_warn("%s", error->message);
+    struct error failure = {0};
     apply_wait(engine, REVOKE_WAIT_MS);
-    if (engine->conn && !engine->in_flight)
-        decoder_look_up(engine->decoder, engine->conn, error);
+    int found = engine->conn && !engine->in_flight &&
+                decoder_look_up(engine->decoder, engine->conn, &failure) == 0;
+    if (!found)
+        log_warn("%s", error->message);
     /* Found or not, the partitions are read again from their positions; unknown, after a pause. */
-    attach_detach(engine, error->class == ERROR_NONE ? 0 : BACKOFF_MAX_MS);
+    attach_detach(engine, found ? 0 : BACKOFF_MAX_MS);
 }
 
 /* Takes one record. Returns 0 when nothing more should be taken for now. */
