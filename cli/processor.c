@@ -19,6 +19,7 @@ struct context {
     struct assets *assets;
     struct catalog *catalog;
     PGconn *conn;
+    int shown; /* rows of a finding */
 };
 
 /* The folds that must all give the same tables; the first one is what the others are compared with.
@@ -32,7 +33,8 @@ static const struct {
              {7, ORDER_RANDOM},      {1, ORDER_BY_TOPIC_BACKWARDS}};
 enum { FOLD_COUNT = sizeof folds / sizeof *folds };
 
-static void print_findings(const json_t *findings)
+/* Only the first findings are shown with rows: the same rows differ in fold after fold. */
+static void print_findings(struct context *context, const json_t *findings)
 {
     size_t i;
     json_t *finding;
@@ -44,13 +46,19 @@ static void print_findings(const json_t *findings)
         json_t *row;
         printf("    %s %s: %" JSON_INTEGER_FORMAT " rows\n", table ? "table" : "check",
                table ? table : check, json_integer_value(json_object_get(finding, "rows")));
-        json_array_foreach(json_object_get(finding, "sample"), j, row)
+        json_array_foreach(context->shown ? NULL : json_object_get(finding, "sample"), j, row)
         {
-            char *text = json_dumps(row, JSON_COMPACT);
-            printf("      %s\n", text);
+            const char *side = json_string_value(json_object_get(row, "side"));
+            char *text = json_dumps(table ? json_object_get(row, "row") : row, JSON_COMPACT);
+            printf("      %-11s%s\n",
+                   !table                  ? ""
+                   : !strcmp(side, "this") ? "this fold"
+                                           : "first fold",
+                   text);
             free(text);
         }
     }
+    context->shown |= json_array_size(findings) > 0;
 }
 
 /* One fold: made, compared with the first, dropped unless it is the first. */
@@ -80,7 +88,7 @@ static int run_fold(struct context *context, const struct processor *processor,
         printf("%-10s %-20s %-18s %s\n", processor->name, batch, corpus_order_name(options.order),
                json_array_size(findings) == 0 ? (index == 0 ? "checks hold" : "equal")
                                               : (index == 0 ? "CHECKS FAIL" : "DIFFERENT"));
-        print_findings(findings);
+        print_findings(context, findings);
     }
     int found = json_array_size(findings) > 0;
     json_array_append_new(report, json_pack("{s:s, s:s, s:b, s:o}", "batch", batch, "order",

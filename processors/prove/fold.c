@@ -107,6 +107,8 @@ static int apply(struct fold *fold, size_t from, size_t *ret_to, struct error *e
             break;
     }
     free(known);
+    if (code == 0 && error)
+        *error = (struct error){0}; /* of the try that found the duplicates */
     for (size_t i = 0; code == 0 && i < fold->corpus->stream_count; i++)
         if (slice->next_offsets[i] >= 0)
             fold->positions[i].next_offset = slice->next_offsets[i];

@@ -19,11 +19,14 @@ static json_t *read_row(const PGresult *result, int row, int column)
 static int compare_table(PGconn *conn, const char *left, const char *right, const char *table,
                          json_t *findings, struct error *error)
 {
+    /* By the row's text, so that both sides of the same key stand together. */
     char *sql = xasprintf(
-        "SELECT side, to_jsonb(d), count(*) OVER () FROM ("
-        "(SELECT '%s' AS side, l.* FROM (TABLE %s.%s EXCEPT ALL TABLE %s.%s) AS l) UNION ALL "
-        "(SELECT '%s', r.* FROM (TABLE %s.%s EXCEPT ALL TABLE %s.%s) AS r)) AS d LIMIT %d",
-        left, left, table, right, table, right, right, table, left, table, VERIFY_ROWS_SHOWN);
+        "SELECT side, content, count(*) OVER () FROM ("
+        "(SELECT 'first' AS side, to_jsonb(l) AS content, l::text AS place "
+        "FROM (TABLE %s.%s EXCEPT ALL TABLE %s.%s) AS l) UNION ALL "
+        "(SELECT 'this', to_jsonb(r), r::text "
+        "FROM (TABLE %s.%s EXCEPT ALL TABLE %s.%s) AS r)) AS d ORDER BY place, side LIMIT %d",
+        left, table, right, table, right, table, left, table, VERIFY_ROWS_SHOWN);
     PGresult *result = NULL;
     int code = pg_query(conn, sql, 0, NULL, &result, error);
     free(sql);

@@ -12,8 +12,8 @@
 enum { VERIFY_ROWS_SHOWN = 5 };
 
 /* Rows of the author's tables in schema `left` and not in `right`, or the other way round, compared
- * with EXCEPT ALL. Appends
- * {"table", "rows", "sample": [{"side", "row"}]} to `findings` for each table that differs. */
+ * with EXCEPT ALL. Appends {"table", "rows", "sample": [{"side", "row"}]} to `findings` for each
+ * table that differs; side is "first" for rows of `left` and "this" for those of `right`. */
 int verify_equal(PGconn *conn, const char *left, const char *right, json_t *findings,
                  struct error *error);
 
