@@ -33,6 +33,25 @@ struct audit {
     struct audit_positions positions;
 };
 
+/* One that this build does not have is passed over, unless it was asked for. */
+static int add_live(struct audit *audit, const char *name, int generation, struct error *error)
+{
+    struct live *live = &audit->live[audit->live_count];
+    live->generation = generation;
+    snprintf(live->schema, sizeof live->schema, "%s_%d", name, generation);
+    if (processor_load(audit->request->assets, audit->request->catalog, name, &live->processor,
+                       error) == 0) {
+        audit->live_count++;
+    } else if (!audit->request->processor && strcmp(error->code, "unknown-processor") == 0) {
+        audit_add(audit->report, "", name, "is a processor of this build", AUDIT_SKIPPED,
+                  "it is not, so it was not looked at; --home names the folder that has it");
+        *error = (struct error){0};
+    } else {
+        return -1;
+    }
+    return 0;
+}
+
 static int find_live(struct audit *audit, struct error *error)
 {
     const char *values[] = {audit->request->processor};
@@ -50,16 +69,8 @@ static int find_live(struct audit *audit, struct error *error)
         code =
             error_set(error, ERROR_USAGE, "no-processor", "the database has no processor%s%s",
                       values[0] ? " called " : "", values[0] ? values[0] : ": run `weir migrate`");
-    for (int i = 0; code == 0 && i < PQntuples(result) && i < LIVE_MAX; i++) {
-        struct live *live = &audit->live[audit->live_count];
-        live->generation = (int)pg_int(result, i, 1);
-        snprintf(live->schema, sizeof live->schema, "%s_%d", PQgetvalue(result, i, 0),
-                 live->generation);
-        code = processor_load(audit->request->assets, audit->request->catalog,
-                              PQgetvalue(result, i, 0), &live->processor, error);
-        if (code == 0)
-            audit->live_count++;
-    }
+    for (int i = 0; code == 0 && i < PQntuples(result) && i < LIVE_MAX; i++)
+        code = add_live(audit, PQgetvalue(result, i, 0), (int)pg_int(result, i, 1), error);
     PQclear(result);
     return code;
 }
@@ -78,15 +89,23 @@ static int load_positions(struct audit *audit, struct error *error)
     return audit_positions_extents(&audit->positions, audit->reader, error);
 }
 
-/* Of one processor's live generation, or of all when `name` is NULL. */
-static int64_t sum_lag(const struct audit *audit, const char *name)
+/* Of one processor's live generation. */
+static int64_t lag_of(const struct audit *audit, const char *name)
 {
     int64_t lag = 0;
     for (size_t i = 0; i < audit->positions.count; i++) {
         const struct audit_position *row = &audit->positions.rows[i];
-        if (row->live && (!name || strcmp(row->processor, name) == 0))
+        if (row->live && strcmp(row->processor, name) == 0)
             lag += audit_lag(row);
     }
+    return lag;
+}
+
+static int64_t sum_lag(const struct audit *audit)
+{
+    int64_t lag = 0;
+    for (size_t i = 0; i < audit->live_count; i++)
+        lag += lag_of(audit, audit->live[i].processor->name);
     return lag;
 }
 
@@ -96,7 +115,7 @@ static int wait_for_end(struct audit *audit, struct error *error)
     while (monotonic_now_us() < deadline_us) {
         if (load_positions(audit, error) != 0)
             return -1;
-        if (sum_lag(audit, NULL) == 0)
+        if (sum_lag(audit) == 0)
             return 0;
         struct timespec pause = {.tv_nsec = WAIT_STEP_MS * 1000000};
         nanosleep(&pause, NULL);
@@ -140,7 +159,7 @@ static void judge_positions(struct audit *audit, const struct live *live)
 static void judge_progress(struct audit *audit, const struct live *live)
 {
     const struct audit_halt *halt = find_halt(audit, live);
-    int64_t lag = sum_lag(audit, live->processor->name);
+    int64_t lag = lag_of(audit, live->processor->name);
     const char *name = live->processor->name;
     if (halt)
         audit_add(audit->report, "", name, "is not halted", AUDIT_BROKEN, "%s: %s", halt->code,
@@ -190,7 +209,7 @@ int audit_run(const struct audit_request *request, struct audit_report *report, 
         result = wait_for_end(&audit, error);
     if (result == 0)
         result = examine(&audit, error);
-    *ret_lag = sum_lag(&audit, NULL);
+    *ret_lag = sum_lag(&audit);
     audit_positions_free(&audit.positions);
     for (size_t i = 0; i < audit.live_count; i++)
         processor_free(audit.live[i].processor);
