@@ -265,6 +265,15 @@ static void test_event(void **state)
     assert_string_equal(json_string_value(json_object_get(json_object_get(again, "meta"), "actor")),
                         "***");
     json_decref(again);
+    /* That there is none is no secret. */
+    json_object_set_new(meta, "actor", json_null());
+    bytes.size = 0;
+    assert_int_equal(avro_event_from_json(schema, meta, fields, &bytes, &faults), 0);
+    assert_int_equal(avro_to_json(schema, (unsigned char *)bytes.data, bytes.size,
+                                  AVRO_JSON_MASK_PII, &again, &error),
+                     0);
+    assert_true(json_is_null(json_object_get(json_object_get(again, "meta"), "actor")));
+    json_decref(again);
     json_object_set_new(fields, "meta", json_object());
     json_object_set_new(meta, "event_id", json_null());
     bytes.size = 0;

@@ -292,6 +292,37 @@ static void test_unreadable(void **state)
                       "duration is out of range");
 }
 
+/* An int that is none stays an error where it is promoted. */
+static void test_narrow(void **state)
+{
+    (void)state;
+    static const char *const readers[] = {
+        "\"int\"",      "\"long\"", "\"float\"", "\"double\"", LOGICAL("long", "timestamp-millis"),
+        MAP("\"long\"")};
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
+        const char *writer = i == 5 ? MAP("\"int\"") : "\"int\"";
+        struct error error = {0};
+        char *from = xasprintf(",{\"name\":\"a\",\"type\":%s}", writer);
+        char *to = xasprintf(",{\"name\":\"a\",\"type\":%s}", readers[i]);
+        assert_int_equal(open_plan(&fixture, from, to, &error), 0);
+        encode(&fixture, i == 5 ? "{\"a\":{\"k\":1}}" : "{\"a\":1}");
+        /* The number is the last byte (before the map's end). */
+        fixture.bytes.size -= i == 5 ? 2 : 1;
+        buf_put(&fixture.bytes, "\x80\x80\x80\x80\x10", 5);
+        if (i == 5)
+            buf_put_u8(&fixture.bytes, 0);
+        fixture.record.avro = (const unsigned char *)fixture.bytes.data;
+        fixture.record.avro_size = fixture.bytes.size;
+        assert_int_equal(plan_decode(fixture.plan, &fixture.record, fixture.rows, fixture.counts,
+                                     &fixture.envelope, &error),
+                         -1);
+        assert_non_null(strstr(error.message, "an int is out of range"));
+        close_plan(&fixture);
+        free(from);
+        free(to);
+    }
+}
+
 #define EVERYTHING                                                                                 \
     ",{\"name\":\"b\",\"type\":\"boolean\"},{\"name\":\"i\",\"type\":\"int\"},{\"name\":\"l\","    \
     "\"type\":\"long\"},"                                                                          \
@@ -362,7 +393,7 @@ int main(void)
         cmocka_unit_test(test_children), cmocka_unit_test(test_promotions),
         cmocka_unit_test(test_fields),   cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_refused),  cmocka_unit_test(test_unreadable),
-        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_narrow),   cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
