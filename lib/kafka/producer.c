@@ -29,11 +29,15 @@ struct generation {
     struct producer *producer;
     rd_kafka_t *kafka;
     atomic_int failed;
+    rd_kafka_topic_t
+        *topics[PRODUCER_TOPICS_MAX]; /* held so that librdkafka keeps what it looked up */
 };
 
 struct producer {
     rd_kafka_conf_t *conf; /* what each generation is a copy of */
     producer_on_report on_report;
+    const char *topics[PRODUCER_TOPICS_MAX];
+    size_t topic_count;
     pthread_rwlock_t lock; /* of `generation` */
     struct generation *generation;
     pthread_t thread;
@@ -88,8 +92,12 @@ static struct generation *generation_new(struct producer *producer, struct error
     rd_kafka_conf_t *conf = rd_kafka_conf_dup(producer->conf);
     rd_kafka_conf_set_opaque(conf, generation);
     generation->kafka = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
-    if (generation->kafka)
+    if (generation->kafka) {
+        for (size_t i = 0; i < producer->topic_count; i++)
+            generation->topics[i] =
+                rd_kafka_topic_new(generation->kafka, producer->topics[i], NULL);
         return generation;
+    }
     rd_kafka_conf_destroy(conf);
     free(generation);
     error_set(error, ERROR_USAGE, "kafka-producer", "cannot make the Kafka producer: %s", reason);
@@ -103,6 +111,8 @@ static void generation_retire(struct generation *generation)
     rd_kafka_purge(generation->kafka, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     while (rd_kafka_outq_len(generation->kafka) > 0 && monotonic_now_us() < deadline_us)
         rd_kafka_poll(generation->kafka, POLL_MS);
+    for (size_t i = 0; i < PRODUCER_TOPICS_MAX && generation->topics[i]; i++)
+        rd_kafka_topic_destroy(generation->topics[i]);
     rd_kafka_destroy(generation->kafka);
     free(generation);
 }
@@ -189,6 +199,11 @@ int producer_open(const struct config *config, const struct producer_options *op
 {
     struct producer *producer = xcalloc(1, sizeof *producer);
     producer->on_report = options->on_report;
+    while (producer->topic_count < options->topic_count &&
+           producer->topic_count < PRODUCER_TOPICS_MAX) {
+        producer->topics[producer->topic_count] = options->topics[producer->topic_count];
+        producer->topic_count++;
+    }
     pthread_rwlock_init(&producer->lock, NULL);
     if (kafka_conf_new(config, &producer->conf, error) == 0 &&
         prefer_lz4(config, producer->conf, error) == 0 &&

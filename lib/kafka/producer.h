@@ -34,7 +34,7 @@ struct producer_report {
  * block. */
 typedef void (*producer_on_report)(const struct producer_report *report, void *opaque);
 
-enum { PRODUCER_HEADERS_MAX = 8 };
+enum { PRODUCER_HEADERS_MAX = 8, PRODUCER_TOPICS_MAX = 128 };
 
 struct producer_header {
     const char *name;
@@ -60,6 +60,10 @@ struct producer_options {
     int messages_max;         /* in the queue or under way; more are refused */
     size_t message_bytes_max; /* of one message */
     producer_on_report on_report;
+    /* Topics that will be written to, or NULL. They are looked up at once; otherwise the first
+     * message to each would wait for that, up to a second. The texts must outlive the producer. */
+    const char *const *topics;
+    size_t topic_count;
 };
 
 struct producer;

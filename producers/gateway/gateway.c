@@ -52,12 +52,18 @@ static int64_t window_us(const struct config *config, enum option_id id)
 
 static int open_parts(struct gateway *gateway, const struct config *config, struct error *error)
 {
-    const struct producer_options options = {.delivery_timeout_ms =
-                                                 config_int(config, OPT_DELIVERY_TIMEOUT),
-                                             .linger_ms = config_int(config, OPT_LINGER),
-                                             .messages_max = gateway->inflight_max,
-                                             .message_bytes_max = gateway->event_max,
-                                             .on_report = ingest_report};
+    const char *topics[PRODUCER_TOPICS_MAX];
+    struct producer_options options = {.topics = topics,
+                                       .delivery_timeout_ms =
+                                           config_int(config, OPT_DELIVERY_TIMEOUT),
+                                       .linger_ms = config_int(config, OPT_LINGER),
+                                       .messages_max = gateway->inflight_max,
+                                       .message_bytes_max = gateway->event_max,
+                                       .on_report = ingest_report};
+    for (; options.topic_count < catalog_topic_count(gateway->catalog) &&
+           options.topic_count < PRODUCER_TOPICS_MAX;
+         options.topic_count++)
+        topics[options.topic_count] = catalog_topic_at(gateway->catalog, options.topic_count);
     gateway->observe.metrics = metrics_new();
     gateway->observe.health = health_new();
     gateway_metrics_open(gateway);

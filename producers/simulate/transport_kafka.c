@@ -192,9 +192,19 @@ int transport_kafka_open(const struct config *config, transport_on_answer on_ans
         kafka->entries[i].next = kafka->free_list;
         kafka->free_list = &kafka->entries[i];
     }
-    if (assets_open(config_text(config, OPT_HOME), &kafka->assets, error) != 0 ||
-        catalog_open(kafka->assets, &kafka->catalog, error) != 0 ||
-        producer_open(config, &options, &kafka->producer, error) != 0) {
+    const char *topics[PRODUCER_TOPICS_MAX];
+    int result = assets_open(config_text(config, OPT_HOME), &kafka->assets, error);
+    if (result == 0)
+        result = catalog_open(kafka->assets, &kafka->catalog, error);
+    while (result == 0 && options.topic_count < catalog_topic_count(kafka->catalog) &&
+           options.topic_count < PRODUCER_TOPICS_MAX) {
+        topics[options.topic_count] = catalog_topic_at(kafka->catalog, options.topic_count);
+        options.topic_count++;
+    }
+    options.topics = topics;
+    if (result == 0)
+        result = producer_open(config, &options, &kafka->producer, error);
+    if (result != 0) {
         kafka_free(&kafka->transport);
         return -1;
     }

@@ -128,6 +128,32 @@ static void acknowledged(void **state)
     stop();
 }
 
+/* librdkafka takes up to a second to find a topic's leader once a message waits for it. */
+static void known_topics_are_found_in_advance(void **state)
+{
+    static const char *const topics[] = {"weir.test"};
+    const struct timespec pause = {.tv_sec = 1, .tv_nsec = 500000000};
+    const struct producer_options options = {.delivery_timeout_ms = 5000,
+                                             .linger_ms = 1,
+                                             .messages_max = 10,
+                                             .message_bytes_max = 10000,
+                                             .on_report = on_report,
+                                             .topics = topics,
+                                             .topic_count = 1};
+    struct error error;
+    (void)state;
+    start(5000, 1000);
+    producer_free(fixture.producer);
+    assert_int_equal(producer_open(fixture.config, &options, &fixture.producer, &error), 0);
+    nanosleep(&pause, NULL);
+    int64_t begin_us = monotonic_now_us();
+    send_many(1);
+    wait_settled();
+    assert_true(monotonic_now_us() - begin_us < 500000);
+    assert_int_equal(reports[PRODUCER_ACKED], 1);
+    stop();
+}
+
 static void broker_away(void **state)
 {
     (void)state;
@@ -250,10 +276,10 @@ static void bad_property(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(acknowledged),    cmocka_unit_test(broker_away),
-        cmocka_unit_test(answer_too_late), cmocka_unit_test(failed_for_good),
-        cmocka_unit_test(out_of_sequence), cmocka_unit_test(bounded),
-        cmocka_unit_test(bad_property),
+        cmocka_unit_test(acknowledged),    cmocka_unit_test(known_topics_are_found_in_advance),
+        cmocka_unit_test(broker_away),     cmocka_unit_test(answer_too_late),
+        cmocka_unit_test(failed_for_good), cmocka_unit_test(out_of_sequence),
+        cmocka_unit_test(bounded),         cmocka_unit_test(bad_property),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
