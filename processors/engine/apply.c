@@ -213,6 +213,16 @@ void apply_poll(struct engine *engine)
     }
 }
 
+void apply_watch(struct engine *engine)
+{
+    if (PQconsumeInput(engine->conn) && !PQisBusy(engine->conn) &&
+        PQstatus(engine->conn) == CONNECTION_OK)
+        return;
+    struct error error;
+    pg_fail(engine->conn, NULL, &error);
+    attach_recover(engine, &error);
+}
+
 void apply_wait(struct engine *engine, int64_t timeout_ms)
 {
     int64_t deadline_us = monotonic_now_us() + timeout_ms * 1000;

@@ -228,11 +228,13 @@ static void wait_for_work(struct engine *engine, int timeout_ms)
     /* With both batches full there is no room for records: only the result matters. */
     if (!fetch_is_full(engine))
         fds[count++] = (struct pollfd){.fd = engine->wake_fd, .events = POLLIN};
-    if (engine->in_flight) {
-        short events = PQflush(engine->conn) > 0 ? POLLIN | POLLOUT : POLLIN;
+    if (engine->conn) {
+        short events = engine->in_flight && PQflush(engine->conn) > 0 ? POLLIN | POLLOUT : POLLIN;
         fds[count++] = (struct pollfd){.fd = PQsocket(engine->conn), .events = events};
     }
     poll(fds, count, timeout_ms);
+    if (engine->conn && fds[count - 1].revents && !engine->in_flight)
+        apply_watch(engine);
     uint64_t wakes;
     if (read(engine->wake_fd, &wakes, sizeof wakes) < 0)
         return; /* nothing was written to it */

@@ -110,6 +110,9 @@ int fetch_is_full(const struct engine *engine);
 void apply_start(struct engine *engine);
 /* Takes results that have arrived. */
 void apply_poll(struct engine *engine);
+/* Reads what Postgres says although nothing is in flight: that it goes away. A crash takes the last
+ * commits back, so that what was applied must be read again although no new record comes. */
+void apply_watch(struct engine *engine);
 /* Waits for the call in flight, at most `timeout_ms`. */
 void apply_wait(struct engine *engine, int64_t timeout_ms);
 /* Commits the positions to Kafka, as a hint for lag tools. */
