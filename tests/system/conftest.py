@@ -7,14 +7,21 @@ fresh   the same, with an empty database and empty topics for the module, for te
 Whatever a module started is ended with it. No test sleeps for a fixed time: it waits for a condition with a deadline.
 """
 
+import os
+
 import pytest
 
 from harness import Stack
 
+STACK = Stack()
+# for tests that start things themselves
+for name in ("WEIR_STATE", "WEIR_KAFKA_PORT", "WEIR_PG_PORT", "WEIR_KAFKA_BROKERS", "WEIR_DATABASE"):
+    os.environ[name] = STACK.env[name]
 
-@pytest.fixture(scope="session")
+
+@pytest.fixture(scope="session", autouse=True)
 def whole_stack():
-    stack = Stack()
+    stack = STACK
     try:
         stack.up()
         yield stack

@@ -64,13 +64,14 @@ def wait_until(condition, deadline=30.0, what=None):
 
 
 class Process:
-    """One process of the program, with its output in a file."""
+    """One process of the program. What it prints is in `out`, what it logs in `log`."""
 
     def __init__(self, name, command, env, log):
         self.name = name
         self.log = log
-        with open(log, "ab") as out:
-            self.popen = subprocess.Popen(command, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        self.out = log.with_suffix(".out")
+        with open(log, "wb") as err, open(self.out, "wb") as out:
+            self.popen = subprocess.Popen(command, env=env, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
         self.pid = self.popen.pid
         self.url = None
 
@@ -245,7 +246,6 @@ class Stack:
 
     def start(self, name, *arguments, env=None):
         log = self.state / "log" / f"{name}-{next(self.numbers)}.log"
-        log.unlink(missing_ok=True)
         process = Process(name, [str(self.weir), *map(str, arguments)], dict(self.env, **(env or {})), log)
         self.processes.append(process)
         return process
@@ -333,7 +333,7 @@ class Stack:
         topics = events.PROCESSORS.get(processor) or sorted({t for t, _ in self.positions(processor)})
         ends = ends or self.ends(topics)
         positions = self.positions(processor)
-        return sum(end - positions.get(key, 0) for key, end in ends.items() if key[0] in topics)
+        return sum(max(0, end - positions.get(key, 0)) for key, end in ends.items() if key[0] in topics)
 
     def wait_drained(self, *processors, deadline=60.0):
         """Until each has dealt with everything that is in its topics now."""
