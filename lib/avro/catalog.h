@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The catalog: every event type, its versions and their ids, read from schemas/<domain>/<Event>/<version>.avsc and
- * schemas/catalog.lock. Immutable after it is opened, so threads share it. */
+ * The catalog: every event type, its versions and their ids, read from
+ * schemas/<domain>/<Event>/<version>.avsc and schemas/catalog.lock. Immutable after it is opened,
+ * so threads share it. */
 #ifndef WEIR_AVRO_CATALOG_H
 #define WEIR_AVRO_CATALOG_H
 
@@ -14,32 +15,34 @@ enum catalog_ingest { INGEST_PUBLIC, INGEST_SERVICE, INGEST_INTERNAL };
 
 struct catalog_version {
     int version;
-    int32_t id;                    /* schema id on the wire */
-    char fingerprint[65];          /* SHA-256 of the file, hexadecimal */
-    const char *text;              /* the file itself */
+    int32_t id;           /* schema id on the wire */
+    char fingerprint[65]; /* SHA-256 of the file, hexadecimal */
+    const char *text;     /* the file itself */
     size_t text_size;
-    const struct schema *schema;   /* root record */
+    const struct schema *schema; /* root record */
     const struct catalog_event *event;
 };
 
 struct catalog_event {
-    const char *name;              /* "ProductPurchased" */
-    const char *relation;          /* "product_purchased" */
-    const char *domain;            /* "commerce" */
-    const char *topic;             /* "weir.commerce" */
-    enum catalog_ingest ingest;    /* of the newest version */
+    const char *name;                       /* "ProductPurchased" */
+    const char *relation;                   /* "product_purchased" */
+    const char *domain;                     /* "commerce" */
+    const char *topic;                      /* "weir.commerce" */
+    enum catalog_ingest ingest;             /* of the newest version */
     const struct catalog_version *versions; /* ascending */
     size_t version_count;
-    size_t index;                  /* place in the catalog, 0… */
+    size_t index; /* place in the catalog, 0… */
 };
 
 enum { CATALOG_EVENTS_MAX = 1024 };
 
 struct catalog;
 
-/* Errors (ERROR_USAGE) name the file: a schema that does not parse, a missing or doubled version, a version that is not in
- * the lock, a file that differs from its locked fingerprint, a doubled id, a missing doc, a missing or wrong `meta`, an event
- * field named like a reserved column, two events with one relation name. */
+/* Errors (ERROR_USAGE) name the file: a schema that does not parse, a missing or doubled version, a
+ * version that is not in the lock, a file that differs from its locked fingerprint, a doubled id, a
+ * missing doc, a missing or wrong `meta`, an event field named like a reserved column, two events
+ * with one relation name, a schema that avro-c cannot read. `assets` own the texts and must outlive
+ * the catalog. */
 int catalog_open(const struct assets *assets, struct catalog **ret_catalog, struct error *error);
 void catalog_free(struct catalog *catalog);
 

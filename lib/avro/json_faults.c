@@ -93,6 +93,9 @@ void encoder_unknown_fields(struct encoder *encoder, const struct schema *record
     json_t *value;
     json_object_foreach((json_t *)object, name, value)
     {
+        if (encoder->faults->count ==
+            FAULTS_MAX) /* looking for names costs more than they are worth */
+            break;
         const char *nearest = NULL;
         size_t least = strlen(name) / 3 + 2; /* farther names help nobody */
         int known = 0;

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The decode plan: (writer schema, newest schema) compiled once into a flat program that turns the Avro bytes of an
- * event into rows of its relations, in the binary form in which Postgres takes a composite type:
+ * The decode plan: (writer schema, newest schema) compiled once into a flat program that turns the
+ * Avro bytes of an event into rows of its relations, in the binary form in which Postgres takes a
+ * composite type:
  *
- *     int32 row size, int32 column count, then per column: int32 type oid, int32 size or -1 for NULL, the bytes
+ *     int32 row size, int32 column count, then per column: int32 type oid, int32 size or -1 for
+ * NULL, the bytes
  *
- * so that rows of one relation, one behind the other, are the elements of a binary array. Nothing is allocated per
- * event. Every byte is bounds-checked; bad UTF-8, NUL bytes in text, enum or union indexes out of range, over-long
- * varints, counts over their limit and bytes left over are errors (ERROR_DEAD_LETTER, "avro-invalid", with the byte
- * offset and the field). After an error the row buffers are back at what they were. */
+ * so that rows of one relation, one behind the other, are the elements of a binary array. Nothing
+ * is allocated per event. Every byte is bounds-checked; bad UTF-8, NUL bytes in text, enum or union
+ * indexes out of range, over-long varints, counts over their limit and bytes left over are errors
+ * (ERROR_DEAD_LETTER, "avro-invalid", with the byte offset and the field). After an error the row
+ * buffers are back at what they were. */
 #ifndef WEIR_AVRO_PLAN_H
 #define WEIR_AVRO_PLAN_H
 
@@ -41,15 +44,16 @@ struct plan_envelope {
 
 struct plan;
 
-/* Compiles. `set` are the relations of the event's newest schema; it, that schema and `writer` must outlive the plan.
- * Errors (ERROR_HALT, "schema-incompatible") name the path and the reason: a new field without default, a type that
- * cannot be promoted, … */
-int plan_compile(const struct schema *writer, const struct relation_set *set, struct plan **ret_plan, struct error *error);
+/* Compiles. `set` are the relations of the event's newest schema; it, that schema and `writer` must
+ * outlive the plan. Errors (ERROR_HALT, "schema-incompatible") name the path and the reason: a new
+ * field without default, a type that cannot be promoted, … */
+int plan_compile(const struct schema *writer, const struct relation_set *set,
+                 struct plan **ret_plan, struct error *error);
 void plan_free(struct plan *plan);
 
-/* Decodes one event. rows[i] belongs to relation i of the set and is appended to; row_counts[i] is increased by the rows
- * added (always 1 for relation 0). */
-int plan_decode(const struct plan *plan, const struct plan_record *record, struct buf *rows, uint32_t *row_counts,
-                struct plan_envelope *ret_envelope, struct error *error);
+/* Decodes one event. rows[i] belongs to relation i of the set and is appended to; row_counts[i] is
+ * increased by the rows added (always 1 for relation 0). */
+int plan_decode(const struct plan *plan, const struct plan_record *record, struct buf *rows,
+                uint32_t *row_counts, struct plan_envelope *ret_envelope, struct error *error);
 
 #endif

@@ -360,8 +360,8 @@ static int run_event(struct run *run, struct plan_envelope *ret_envelope)
 int plan_decode(const struct plan *plan, const struct plan_record *record, struct buf *rows,
                 uint32_t *row_counts, struct plan_envelope *ret_envelope, struct error *error)
 {
-    size_t sizes[RELATIONS_PER_EVENT_MAX];
-    uint32_t counts[RELATIONS_PER_EVENT_MAX];
+    size_t sizes[RELATIONS_PER_EVENT_MAX] = {0};
+    uint32_t counts[RELATIONS_PER_EVENT_MAX] = {0};
     struct run run = {.plan = plan,
                       .record = record,
                       .rows = rows,

@@ -92,7 +92,7 @@ static enum match match_types(const struct schema *writer, const struct schema *
         return is_promotion(writer->type, reader->type) ? MATCH_PROMOTED : MATCH_NONE;
     if (writer->type == AVRO_FIXED_TYPE && writer->fixed_size != reader->fixed_size)
         return MATCH_NONE;
-    if (!reader->full_name || strcmp(writer->full_name, reader->full_name) == 0)
+    if (!writer->name || !reader->name || strcmp(writer->full_name, reader->full_name) == 0)
         return MATCH_SAME;
     if (strcmp(writer->name, reader->name) == 0)
         return MATCH_NAMED;

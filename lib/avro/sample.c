@@ -42,7 +42,7 @@ uint64_t sample_next(struct sample *sample)
 
 static int below(struct maker *maker, int limit)
 {
-    return (int)(sample_next(maker->sample) % (uint64_t)limit);
+    return limit > 0 ? (int)(sample_next(maker->sample) % (uint64_t)limit) : 0;
 }
 
 static int ends_with(const char *text, const char *end)
