@@ -6,13 +6,15 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "cli/command.h"
 #include "lib/base/buf.h"
 #include "lib/base/log.h"
 #include "lib/observe/endpoint.h"
 #include "processors/engine/engine.h"
+
+enum { STOP_TICK_MS = 100 }; /* how soon a worker that gave up ends the program */
 
 static atomic_int stop;
 
@@ -24,17 +26,22 @@ struct worker {
     struct error error;
 };
 
-static void on_signal(int number)
+/* Signals are taken by the main thread alone, in wait_for_signal; threads inherit the mask. */
+static void block_signals(sigset_t *ret_signals)
 {
-    (void)number;
-    stop = 1;
+    sigemptyset(ret_signals);
+    sigaddset(ret_signals, SIGTERM);
+    sigaddset(ret_signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, ret_signals, NULL);
 }
 
-static void handle_signals(void)
+/* Returns when a signal came or a worker set `stop`. */
+static void wait_for_signal(const sigset_t *signals)
 {
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
+    const struct timespec tick = {.tv_nsec = STOP_TICK_MS * 1000000L};
+    while (!stop && sigtimedwait(signals, NULL, &tick) < 0)
+        ;
+    stop = 1;
 }
 
 static void *work(void *argument)
@@ -63,7 +70,7 @@ static int start_worker(const struct config *config, const struct assets *assets
 
 static int run_workers(const struct config *config, const struct assets *assets,
                        const struct catalog *catalog, const struct observe *observe,
-                       struct error *error)
+                       const sigset_t *signals, struct error *error)
 {
     size_t count = config_argument_count(config);
     struct worker *workers = xcalloc(count, sizeof *workers);
@@ -71,8 +78,8 @@ static int run_workers(const struct config *config, const struct assets *assets,
     for (size_t i = 0; code == 0 && i < count; i++)
         code = start_worker(config, assets, catalog, observe, config_argument(config, i),
                             &workers[i], error);
-    while (!stop && code == 0)
-        pause();
+    if (code == 0)
+        wait_for_signal(signals);
     stop = 1;
     for (size_t i = 0; i < count; i++) {
         if (workers[i].started)
@@ -93,20 +100,21 @@ static int run(const struct config *config, struct error *error)
     struct assets *assets = NULL;
     struct catalog *catalog = NULL;
     struct http_server *server = NULL;
+    sigset_t signals;
     struct observe observe = {.metrics = metrics_new(), .health = health_new()};
     if (config_argument_count(config) == 0) {
         error_set(error, ERROR_USAGE, "bad-argument",
                   "name at least one processor, such as ledger");
         return EXIT_USAGE;
     }
-    handle_signals();
+    block_signals(&signals);
     int code = assets_open(config_text(config, OPT_HOME), &assets, error);
     if (code == 0)
         code = catalog_open(assets, &catalog, error);
     if (code == 0)
         code = observe_serve(&observe, config_text(config, OPT_PROCESSOR_LISTEN), &server, error);
     if (code == 0)
-        code = run_workers(config, assets, catalog, &observe, error);
+        code = run_workers(config, assets, catalog, &observe, &signals, error);
     http_server_free(server);
     metrics_free(observe.metrics);
     health_free(observe.health);

@@ -4,8 +4,8 @@
  *
  *     embed OUT FILE...
  *
- * The generated file defines the table that lib/base/asset.h reads, sorted by path as CMake's glob delivers it.
- * It holds data only; a trailing NUL byte lets text be used as a C string. */
+ * The generated file defines the table that lib/base/asset.h reads, sorted by path as CMake's glob
+ * delivers it. It holds data only; a trailing NUL byte lets text be used as a C string. */
 #include <stdio.h>
 #include <stdlib.h>
 
