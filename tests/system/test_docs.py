@@ -140,3 +140,84 @@ def test_newcomer_adds_event_and_processor(shell, fresh):
 @pytest.mark.parametrize("name", ["README.md", "docs/publish-over-http.md"])
 def test_page_runs(shell, name):
     shell.follow(ROOT / name)
+
+
+def test_queries_for_operators_run(fresh):
+    queries = [text for words, text in blocks(ROOT / "docs/operate.md") if words == ["sql"]]
+    assert queries
+    for query in queries:
+        fresh.psql(query)
+
+
+# What needs no services
+
+
+def help_of(*words):
+    return subprocess.run([ROOT / "build/weir", *words], capture_output=True, text=True, check=True).stdout
+
+
+def commands():
+    return re.findall(r"^  (\w+) ", help_of("help"), re.M)
+
+
+def command_lines(page):
+    """Each `weir …` of the page, in a block of shell or between backticks, up to what the shell takes for itself."""
+    text = re.sub(r"\\\n", " ", page.read_text())
+    shell = "\n".join(block for info, block in FENCE.findall(text) if info.startswith("sh"))
+    inline = re.findall(r"`((?:build/)?weir [^`]*)`", FENCE.sub("", text))
+    for line in [re.sub(r"(^|\s)#.*", "", line) for line in shell.splitlines()] + inline:
+        for match in re.finditer(r"(?:^|[\s`($])(?:build/)?weir ([a-z][^|&>;`#\n]*)", line):
+            yield match[1].split()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_command_lines_are_understood(page):
+    known = commands()
+    for words in command_lines(page):
+        name = words[0].rstrip(",.")
+        if name == "help":
+            continue
+        assert name in known, f"weir {' '.join(words)}: no such command"
+        text = help_of(name, "--help")
+        for word in words[1:]:
+            option = word.split("=")[0].strip(",.")
+            if option.startswith("--") and option != "--help":
+                assert re.search(rf"^  {re.escape(option)} ", text, re.M), f"weir {' '.join(words)}: no {option}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_options_links_and_length(page):
+    text = page.read_text()
+    options = "".join(help_of(name, "--help") for name in commands()) + (ROOT / "dev").read_text() + "--wait --check --volumes"
+    prose = re.sub(r"```.*?^```", "", text, flags=re.M | re.S)
+    for option in re.findall(r"`(--[a-z][a-z-]+)", prose):
+        assert option in options, f"{page.name}: nothing takes {option}"
+    for link in re.findall(r"\]\(([^)#:]+)\)", prose):
+        assert (page.parent / link).exists(), f"{page.name}: {link} is not there"
+    assert len(text.splitlines()) <= 200, f"{page.name} is too long to be read"
+
+
+def test_problems_are_the_ones_listed():
+    source = (ROOT / "producers/gateway/problem.c").read_text()
+    sent = {(name, status) for name, status in re.findall(r'= \{"([a-z-]+)", (\d+),', source)}
+    page = (ROOT / "docs/publish-over-http.md").read_text()
+    listed = set()
+    for status, names in re.findall(r"^\| (\d{3}) \| (`[^|]*`) \|", page, re.M):
+        listed |= {(name, status) for name in re.findall(r"`([a-z-]+)`", names)}
+    assert listed == sent
+
+
+def test_metrics_are_the_ones_listed():
+    sources = [path.read_text() for folder in ("producers", "processors", "lib/observe") for path in (ROOT / folder).rglob("*.c")]
+    made = {name for text in sources for name in re.findall(r'"((?:weir|kafka)_[a-z_]+_[a-z]+)"', text)}
+    page = (ROOT / "docs/operate.md").read_text()
+    listed = set(re.findall(r"\b((?:weir_gateway|weir_processor|kafka_consumergroup)_\w+)", page))
+    assert made and listed == made
+
+
+def test_every_event_column_type_is_listed():
+    """docs/write-a-processor.md names each SQL type that a column can have."""
+    source = (ROOT / "lib/avro/relation.c").read_text()
+    page = (ROOT / "docs/write-a-processor.md").read_text()
+    types = re.findall(r'^    \[SQL_\w+\] = \{"(\w+)"', source, re.M)
+    assert types and [name for name in types if f"`{name}`" not in page] == []
