@@ -20,8 +20,9 @@ static enum media media_of(const char *type)
     if (size == strlen("application/json") && strncasecmp(type, "application/json", size) == 0)
         return MEDIA_JSON;
     if (size == strlen("application/x-ndjson") &&
-        (strncasecmp(type, "application/x-ndjson", size) == 0 ||
-         strncasecmp(type, "application/jsonl", size) == 0))
+        strncasecmp(type, "application/x-ndjson", size) == 0)
+        return MEDIA_NDJSON;
+    if (size == strlen("application/jsonl") && strncasecmp(type, "application/jsonl", size) == 0)
         return MEDIA_NDJSON;
     return MEDIA_OTHER;
 }
