@@ -213,6 +213,8 @@ int catalog_open(const struct assets *assets, struct catalog **ret_catalog, stru
     int result = read_sources(catalog, assets, &count, error);
     if (result == 0)
         result = group(catalog, count, error);
+    for (size_t i = 0; result == 0 && i < catalog->event_count; i++)
+        result = catalog_check_readable(&catalog->events[i], error);
     free(catalog->sources);
     catalog->sources = NULL;
     if (result != 0) {

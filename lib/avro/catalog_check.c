@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/avro/catalog_parts.h"
+#include "lib/avro/resolve.h"
 
 static const char *const reserved[] = {"seq",
                                        "space_id",
@@ -167,4 +168,23 @@ int catalog_check_portable(const char *text, size_t size, struct error *error)
                          avro_strerror());
     avro_schema_decref(schema);
     return 0;
+}
+
+int catalog_check_readable(const struct catalog_event *event, struct error *error)
+{
+    const struct catalog_version *newest = catalog_newest(event);
+    struct arena arena = {0};
+    int result = 0;
+    for (size_t i = 0; result == 0 && i + 1 < event->version_count; i++) {
+        const struct resolve *resolve;
+        result = resolve_build(&arena, event->versions[i].schema, newest->schema, &resolve, error);
+        if (result != 0) {
+            error_prefix(error,
+                         "schemas/%s/%s/%d.avsc: records of version %d could not be read any more",
+                         event->domain, event->name, newest->version, event->versions[i].version);
+            error->class = ERROR_USAGE;
+        }
+    }
+    arena_free(&arena);
+    return result;
 }

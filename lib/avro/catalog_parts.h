@@ -34,6 +34,9 @@ int catalog_check_schema(const struct schema *schema, const char *domain, const 
 /* Asks avro-c, so that no schema is taken that clients built on it cannot read. */
 int catalog_check_portable(const char *text, size_t size, struct error *error);
 
+/* Whether records of each older version can be read as the newest one. */
+int catalog_check_readable(const struct catalog_event *event, struct error *error);
+
 /* Whether a column of this name stands in the envelope. */
 int catalog_reserved(const char *column);
 

@@ -129,8 +129,8 @@ int install_control(PGconn *conn, const struct assets *assets, const struct cata
     return code;
 }
 
-/* Creates the composite type of a relation, or checks that the one there has the same attributes.
- */
+/* Creates the composite type of a relation, or sees to it that the one there has the same
+ * attributes. */
 static int install_type(PGconn *conn, const struct relation *relation, struct error *error)
 {
     char name[128];
@@ -153,11 +153,15 @@ static int install_type(PGconn *conn, const struct relation *relation, struct er
         bind_type(relation, &sql);
         code = pg_run(conn, buf_text(&sql), error);
     } else if (code == 0 && strcmp(PQgetvalue(result, 0, 0), buf_text(&expected)) != 0) {
-        code = error_set(error, ERROR_USAGE, "schema-changed",
-                         "version %d of %s has other fields than when this database met it; a "
-                         "published schema never "
-                         "changes: add a new version",
-                         relation->version, relation->event->name);
+        /* Of a draft that was tried and never published; what a procedure uses cannot be dropped.
+         */
+        bind_type(relation, &sql);
+        code = pg_runf(conn, NULL, "DROP TYPE weir_event.%s", name) == 0
+                   ? pg_run(conn, buf_text(&sql), error)
+                   : error_set(error, ERROR_USAGE, "schema-changed",
+                               "version %d of %s has other fields than when this database met it; "
+                               "a published schema never changes: add a new version",
+                               relation->version, relation->event->name);
     }
     PQclear(result);
     buf_free(&expected);

@@ -181,6 +181,32 @@ static void test_paths(void **state)
     expect_failure("a schema's path is");
 }
 
+static void write_second(const char *text)
+{
+    char two[800];
+    snprintf(two, sizeof two, "%s", locked(1, "shop/Sold/1", GOOD));
+    strcat(two, locked(2, "shop/Sold/2", text));
+    write_file("schemas/catalog.lock", two);
+    write_file("schemas/shop/Sold/1.avsc", GOOD);
+    write_file("schemas/shop/Sold/2.avsc", text);
+}
+
+static void test_older_versions(void **state)
+{
+    (void)state;
+    struct catalog *catalog;
+    struct error error = {0};
+    write_second(EVENT("Sold", DOC,
+                       META ",{\"name\":\"tip\",\"doc\":\"d\",\"type\":\"long\",\"default\":0}"));
+    if (open_home(&catalog, &error) != 0)
+        fail_msg("%s", error.message);
+    write_second(EVENT("Sold", DOC, META ",{\"name\":\"tip\",\"doc\":\"d\",\"type\":\"long\"}"));
+    expect_failure("shop/Sold/2.avsc: records of version 1 could not be read any more");
+    write_second(
+        EVENT("Sold", DOC, META ",{\"name\":\"amount\",\"doc\":\"d\",\"type\":\"string\"}"));
+    expect_failure("amount");
+}
+
 static void test_one_relation(void **state)
 {
     (void)state;
@@ -282,6 +308,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_good, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lock, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_paths, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_older_versions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_relation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rules, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_meta, set_up, tear_down),
