@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The HTTP/1.1 server, and the only user of libmicrohttpd. A few threads serve all connections by
- * epoll. A handler gets a request with its whole body and answers it exactly once: at once, or
+ * poll. A handler gets a request with its whole body and answers it exactly once: at once, or
  * later and from any thread; while it waits the connection is suspended and costs no thread.
  *
  * Lifetime: a request belongs to its connection and is valid from the handler's call until
