@@ -227,7 +227,8 @@ void apply_wait(struct engine *engine, int64_t timeout_ms)
 {
     int64_t deadline_us = monotonic_now_us() + timeout_ms * 1000;
     while (engine->in_flight && monotonic_now_us() < deadline_us) {
-        struct pollfd fd = {.fd = PQsocket(engine->conn), .events = POLLIN};
+        short events = PQflush(engine->conn) > 0 ? POLLIN | POLLOUT : POLLIN;
+        struct pollfd fd = {.fd = PQsocket(engine->conn), .events = events};
         poll(&fd, 1, IDLE_WAIT_MS);
         apply_poll(engine);
     }

@@ -118,8 +118,15 @@ void attach_halt(struct engine *engine, const struct error *error, const struct 
     log_error("halted: %s. Nothing was written for it. `weir processor resume %s` goes on once the "
               "cause is gone",
               reason.message, engine->processor->name);
+    /* The wait may fail and detach, which frees the positions. */
+    struct position place = {0};
+    if (position) {
+        place = *position;
+        place.topic = xstrdup(position->topic);
+    }
     apply_wait(engine, REVOKE_WAIT_MS);
-    save_halt(engine, &reason, position, entry);
+    save_halt(engine, &reason, position ? &place : NULL, entry);
+    free(place.topic);
     engine->halted = 1;
     metrics_gauge_set(engine->metrics.halted, 1);
     health_set(engine->health, engine->check, 0, reason.message);
@@ -311,7 +318,10 @@ static int claim(struct engine *engine, struct error *error)
             break;
         log_warn("the former owner holds a partition for longer than lock-timeout; ending its "
                  "database session");
-        pg_query(engine->conn, "SELECT weir.evict($1, $2, $3, $4)", 4, values, NULL, error);
+        struct error failure;
+        if (pg_query(engine->conn, "SELECT weir.evict($1, $2, $3, $4)", 4, values, NULL,
+                     &failure) != 0)
+            log_warn("it could not be ended: %s", failure.message);
     }
     if (code == 0)
         read_positions(engine, result);
@@ -328,7 +338,7 @@ static int assign_positions(struct engine *engine, struct error *error)
     for (size_t i = 0; i < engine->position_count; i++) {
         const struct position *position = &engine->positions[i];
         rd_kafka_topic_partition_list_add(list, position->topic, position->partition)->offset =
-            position->anchor_offset >= 0 ? position->anchor_offset : position->next_offset;
+            position->verified ? position->next_offset : position->anchor_offset;
     }
     rd_kafka_resp_err_t failure = rd_kafka_assign(engine->kafka, list);
     rd_kafka_topic_partition_list_destroy(list);
@@ -336,6 +346,21 @@ static int assign_positions(struct engine *engine, struct error *error)
         return error_set(error, ERROR_RETRY, rd_kafka_err2name(failure), "assigning partitions: %s",
                          rd_kafka_err2str(failure));
     return 0;
+}
+
+void attach_restart(struct engine *engine)
+{
+    struct error error;
+    apply_wait(engine, REVOKE_WAIT_MS); /* which moves the positions */
+    if (!engine->attached)
+        return;
+    if (engine->in_flight) {
+        attach_detach(engine, BACKOFF_MAX_MS);
+        return;
+    }
+    batch_reset(engine->filling, engine->position_count);
+    if (assign_positions(engine, &error) != 0)
+        attach_recover(engine, &error);
 }
 
 int attach_try(struct engine *engine, struct error *error)

@@ -197,7 +197,10 @@ size_t batch_judge(struct batch *batch, size_t from, size_t to, const struct kno
                    size_t known_count)
 {
     int64_t window_us = batch->processor->duplicate_window_ms * 1000;
-    batch->stamp++;
+    if (++batch->stamp == 0) { /* slots of another round would look like this one's */
+        memset(batch->slots, 0, batch->slot_count * sizeof *batch->slots);
+        batch->stamp = 1;
+    }
     for (size_t i = 0; i < known_count; i++)
         *find_slot(batch, known, &known[i].event_id, &known[i].space_id) =
             (uint64_t)batch->stamp << 32 | (KNOWN_BASE + i);

@@ -85,13 +85,14 @@ static const struct slot *find_slot(struct decoder *decoder, int32_t id, struct 
     return fill_slot(decoder, slot, version->event, version->schema, error) == 0 ? slot : NULL;
 }
 
-/* The event id of any event: the first field of `meta`, the first field of each event, is its text.
- */
-static int peek_event_id(const unsigned char *avro, size_t size, struct uuid *ret_id)
+struct uuid decoder_event_id(const void *value, size_t size)
 {
-    return size > UUID_TEXT_SIZE && avro[0] == UUID_TEXT_SIZE * 2
-               ? uuid_parse((const char *)avro + 1, UUID_TEXT_SIZE, ret_id)
-               : -1;
+    const unsigned char *bytes = value;
+    struct uuid id = {{0}};
+    if (size > FRAME_SIZE + UUID_TEXT_SIZE && bytes[0] == 0 &&
+        bytes[FRAME_SIZE] == UUID_TEXT_SIZE * 2)
+        uuid_parse((const char *)bytes + FRAME_SIZE + 1, UUID_TEXT_SIZE, &id);
+    return id;
 }
 
 int decoder_decode(struct decoder *decoder, const struct record *record, int32_t seq,
@@ -102,6 +103,7 @@ int decoder_decode(struct decoder *decoder, const struct record *record, int32_t
     struct decoded *decoded = ret_decoded;
     memset(decoded, 0, sizeof *decoded);
     decoded->schema_id = -1;
+    decoded->envelope.event_id = decoder_event_id(value, record->value_size);
     if (!record->key || uuid_parse(record->key, record->key_size, &decoded->space_id) != 0)
         return error_set(error, ERROR_DEAD_LETTER, "key-invalid",
                          "the key is no Space id (36 characters of a UUID)");
@@ -129,7 +131,6 @@ int decoder_decode(struct decoder *decoder, const struct record *record, int32_t
                                       .seq = seq,
                                       .avro = value + FRAME_SIZE,
                                       .avro_size = record->value_size - FRAME_SIZE};
-    peek_event_id(plan_record.avro, plan_record.avro_size, &decoded->envelope.event_id);
     if (!slot->consumed)
         return 0;
     size_t first = slot->consumed->first_relation;

@@ -38,6 +38,11 @@ struct decoded {
     int32_t schema_id;
 };
 
+/* The event id that the bytes of a record's value show, whether or not they can be decoded and
+ * without any schema: the first field of `meta`, the first field of each event, is its text. All
+ * zero when they show none. An anchor is compared by it. */
+struct uuid decoder_event_id(const void *value, size_t size);
+
 /* Decodes a record; rows and row_counts have an element for each relation of the processor.
  * Errors: ERROR_DEAD_LETTER "key-invalid", "frame-invalid", "avro-invalid" (ret_decoded holds what
  * could be read); ERROR_RETRY "schema-unknown": nobody has recorded the id yet. */

@@ -53,12 +53,8 @@ static void log_changed(struct engine *engine, const struct position *position, 
 static void verify_anchor(struct engine *engine, struct position *position,
                           const rd_kafka_message_t *message)
 {
-    const unsigned char *value = message->payload;
     int64_t timestamp_us = rd_kafka_message_timestamp(message, NULL) * 1000;
-    struct uuid id = {{0}};
-    /* meta.event_id is the first field of each event. */
-    if (message->len > FRAME_SIZE + UUID_TEXT_SIZE)
-        uuid_parse((const char *)value + FRAME_SIZE + 1, UUID_TEXT_SIZE, &id);
+    struct uuid id = decoder_event_id(message->payload, message->len);
     if (message->offset != position->anchor_offset)
         log_changed(engine, position, "the next record is", message->offset);
     else if (timestamp_us != position->anchor_timestamp_us)
@@ -76,25 +72,19 @@ static void handle_out_of_range(struct engine *engine, struct position *position
     int64_t high = -1;
     rd_kafka_query_watermark_offsets(engine->kafka, position->topic, position->partition, &low,
                                      &high, METADATA_TIMEOUT_MS);
-    if (!position->verified && low >= 0 && position->anchor_offset < low &&
-        position->next_offset >= low && position->next_offset <= high) {
-        log_warn("%s [%d]: the record before the position was deleted, so it cannot be checked "
-                 "that the log is the same",
-                 position->topic, position->partition);
+    int inside = low >= 0 && position->next_offset >= low && position->next_offset <= high;
+    if (inside && position->anchor_offset < low) {
+        if (!position->verified)
+            log_warn("%s [%d]: the record before the position was deleted, so it cannot be checked "
+                     "that the log is the same",
+                     position->topic, position->partition);
         position->verified = 1;
-        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-        rd_kafka_topic_partition_list_add(list, position->topic, position->partition)->offset =
-            position->next_offset;
-        rd_kafka_error_t *failure =
-            rd_kafka_seek_partitions(engine->kafka, list, METADATA_TIMEOUT_MS);
-        rd_kafka_topic_partition_list_destroy(list);
-        if (failure) {
-            rd_kafka_error_destroy(failure);
-            attach_detach(engine, BACKOFF_FIRST_MS);
-        }
+        /* What was out of range is not fetched any more, and librdkafka seeks only in what is. */
+        attach_restart(engine);
         return;
     }
-    if (low < 0) { /* the broker went away meanwhile: look again */
+    if (low < 0 || inside) { /* the broker went away, or the log's end: look again */
+        apply_wait(engine, REVOKE_WAIT_MS);
         attach_detach(engine, BACKOFF_MAX_MS);
         return;
     }
@@ -133,7 +123,11 @@ static void handle_error(struct engine *engine, const rd_kafka_message_t *messag
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-        /* What comes back may be another log: attach anew, which reads the anchors. */
+    case RD_KAFKA_RESP_ERR__BAD_MSG:
+    case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
+    case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED:
+        /* What comes back may be another log: attach anew, which reads the anchors. What cannot be
+         * read must not become a gap, which the client would go on behind (check.crcs). */
         if (engine->attached) {
             log_warn("kafka: %s; claiming and checking the partitions again",
                      rd_kafka_message_errstr(message));

@@ -92,6 +92,9 @@ void attach_register(rd_kafka_conf_t *conf);
 int attach_try(struct engine *engine, struct error *error);
 /* Drops batches and assignment and sets when to try again. */
 void attach_detach(struct engine *engine, int64_t pause_ms);
+/* Keeps the claim but has Kafka deliver all partitions again, from their positions on. Frees the
+ * positions when that fails. */
+void attach_restart(struct engine *engine);
 /* After a failure: detaches with growing pauses; gives the connection up when it is broken. */
 void attach_recover(struct engine *engine, const struct error *error);
 /* Stops the processor until a person resumes it. `entry` is the guilty record or NULL. */

@@ -231,7 +231,8 @@ static void move_positions(struct slice *slice, const struct batch *batch, size_
         const struct entry *entry = &batch->entries[i];
         int64_t offset = entry->record.offset;
         slice->anchors[entry->position].offset = offset;
-        slice->anchors[entry->position].event_id = entry->event_id;
+        slice->anchors[entry->position].event_id =
+            decoder_event_id(entry->record.value, entry->record.value_size);
         slice->anchors[entry->position].timestamp_us = entry->record.timestamp_us;
         if (slice->next_offsets[entry->position] < offset + 1)
             slice->next_offsets[entry->position] = offset + 1;

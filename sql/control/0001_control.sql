@@ -252,7 +252,7 @@ COMMENT ON FUNCTION weir.claim IS 'Makes the caller the owner of partitions and 
 
 CREATE FUNCTION weir.evict(claimed_processor text, claimed_generation integer, topics text[], partitions integer[])
 RETURNS integer
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT count(*)::integer
     FROM (SELECT DISTINCT a.pid
           FROM weir.position p
