@@ -57,7 +57,7 @@ struct http_server {
 
 struct reply_header {
     const char *name;
-    char value[256];
+    char value[HTTP_REPLY_VALUE_BYTES];
 };
 
 struct http_request {

@@ -25,6 +25,7 @@ struct http_request;
 enum {
     HTTP_HEADER_BYTES_MAX = 16384, /* request line and headers together; more is 431 */
     HTTP_REPLY_HEADERS_MAX = 8,
+    HTTP_REPLY_VALUE_BYTES = 520, /* of one of them; a key of 255 bytes fits, escaped */
     HTTP_THREADS_MAX = 16
 };
 

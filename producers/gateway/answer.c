@@ -95,10 +95,10 @@ static int line_status(const struct line *line)
 /* A quoted string, as the header is defined; the key is printable ASCII. */
 static void put_key_header(struct http_request *request, const struct key *key)
 {
-    char value[KEY_BYTES_MAX + 1];
+    char value[2 * KEY_BYTES_MAX + 3];
     size_t size = 0;
     value[size++] = '"';
-    for (size_t i = 0; i < key->size && size < sizeof value - 3; i++) {
+    for (size_t i = 0; i < key->size; i++) {
         if (key->text[i] == '"' || key->text[i] == '\\')
             value[size++] = '\\';
         value[size++] = key->text[i];
