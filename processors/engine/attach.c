@@ -14,6 +14,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
+#include "lib/base/utf8.h"
 #include "processors/engine/internal.h"
 
 enum { CLAIM_TRIES = 3 };
@@ -74,6 +75,11 @@ static void save_halt(struct engine *engine, const struct error *error,
     char offset[24] = "";
     char id[UUID_TEXT_SIZE + 1] = "";
     struct error failure;
+    struct error reason = *error;
+    /* It may quote what a client sent, cut in the middle of a character. */
+    int cut = !utf8_valid(reason.message, strlen(reason.message));
+    for (char *c = reason.message; cut && *c; c++)
+        *c = *c & 0x80 ? '?' : *c;
     snprintf(generation, sizeof generation, "%d", engine->installed.generation);
     if (position)
         snprintf(partition, sizeof partition, "%d", position->partition);
@@ -83,8 +89,8 @@ static void save_halt(struct engine *engine, const struct error *error,
     }
     const char *values[] = {engine->processor->name,
                             generation,
-                            error->code,
-                            error->message,
+                            reason.code,
+                            reason.message,
                             position ? position->topic : NULL,
                             position ? partition : NULL,
                             entry ? offset : NULL,

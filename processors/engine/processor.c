@@ -139,6 +139,13 @@ static int check_name(const char *name, struct error *error)
     int good = size > 0 && size <= PROCESSOR_NAME_MAX && islower((unsigned char)*name);
     for (const char *c = name; *c; c++)
         good = good && (islower((unsigned char)*c) || isdigit((unsigned char)*c) || *c == '_');
+    /* Schemas that are somebody else's: resetting the processor would drop them. */
+    if (strcmp(name, "weir") == 0 || strcmp(name, "weir_event") == 0 ||
+        strcmp(name, "public") == 0 || strcmp(name, "information_schema") == 0 ||
+        strncmp(name, "pg_", 3) == 0)
+        return error_set(error, ERROR_USAGE, "bad-processor",
+                         "\"%s\" is no processor name: Postgres or Weir has a schema of that name",
+                         name);
     return good ? 0
                 : error_set(
                       error, ERROR_USAGE, "bad-processor",
