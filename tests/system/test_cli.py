@@ -249,10 +249,10 @@ def test_tail_follows(platform):
     follower = platform.start("tail", "tail", "-f", "--space", space, "--last", 1, "--limit", 2)
     body = {"name": "Kiln", "owner_id": str(uuid.uuid4()), "currency": "EUR"}
     platform.post(space, "SpaceCreated", body)
-    follower.wait_log("SpaceCreated")
+    platform.wait_until(lambda: "SpaceCreated" in follower.out.read_text(), what="the tail shows the event")
     platform.post(space, "SpaceSettingsChanged", {"settings": {"theme": "dark"}})
     assert follower.wait(20) == 0
-    assert [json.loads(line)["event"] for line in follower.text().splitlines()] == ["SpaceCreated", "SpaceSettingsChanged"]
+    assert [json.loads(line)["event"] for line in follower.out.read_text().splitlines()] == ["SpaceCreated", "SpaceSettingsChanged"]
     platform.wait_drained()
 
 
