@@ -159,15 +159,17 @@ static int add_event(struct catalog *catalog, const struct source *source, size_
         versions[i] = source[i].version;
         versions[i].event = event;
     }
-    *event =
-        (struct catalog_event){.name = arena_strdup(&catalog->arena, source->event),
-                               .relation = arena_strdup(&catalog->arena, relation),
-                               .domain = arena_strdup(&catalog->arena, source->domain),
-                               .topic = arena_printf(&catalog->arena, "weir.%s", source->domain),
-                               .ingest = source[count - 1].ingest,
-                               .versions = versions,
-                               .version_count = count,
-                               .index = catalog->event_count++};
+    *event = (struct catalog_event){
+        .name = arena_strdup(&catalog->arena, source->event),
+        .relation = arena_strdup(&catalog->arena, relation),
+        .domain = arena_strdup(&catalog->arena, source->domain),
+        .topic = arena_printf(&catalog->arena, "weir.%s", source->domain),
+        .subject = arena_printf(&catalog->arena, "weir.%s-weir.%s.%s", source->domain,
+                                source->domain, source->event),
+        .ingest = source[count - 1].ingest,
+        .versions = versions,
+        .version_count = count,
+        .index = catalog->event_count++};
     /* Events are sorted by domain, so a new topic is one that differs from the last. */
     if (catalog->topic_count == 0 ||
         strcmp(catalog->topics[catalog->topic_count - 1], event->topic) != 0)

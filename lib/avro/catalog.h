@@ -28,6 +28,8 @@ struct catalog_event {
     const char *relation;                   /* "product_purchased" */
     const char *domain;                     /* "commerce" */
     const char *topic;                      /* "weir.commerce" */
+    const char *subject;                    /* in a registry, by TopicRecordNameStrategy:
+                                               "weir.commerce-weir.commerce.ProductPurchased" */
     enum catalog_ingest ingest;             /* of the newest version */
     const struct catalog_version *versions; /* ascending */
     size_t version_count;

@@ -6,7 +6,8 @@
  *     POST /v1/spaces/{space_id}/events           NDJSON lines that name their event
  *     GET  /v1/events                             the event types
  *     GET  /v1/events/{Event}                     the newest schema of one
- *     GET  /livez, /readyz, /healthz, /metrics */
+ *     GET  /livez, /readyz, /healthz, /metrics
+ *     GET  /subjects, /schemas, /config, /mode    the schema registry's API, see registry.c */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "lib/base/json_text.h"
 #include "producers/gateway/answer.h"
 #include "producers/gateway/line.h"
+#include "producers/gateway/registry.h"
 
 enum { SEGMENTS_MAX = 6, SEGMENT_BYTES = 80 };
 
@@ -149,7 +151,7 @@ void gateway_handle(struct http_request *request, void *context)
         handle_space(gateway, request, &route);
     else if (is(&route, 0, "v1") && is(&route, 1, "events") && route.count <= 3)
         handle_events(gateway, request, &route);
-    else
+    else if (!registry_answer(gateway, request))
         answer_problem(gateway, request, PROBLEM_NOT_FOUND, NULL,
                        "there are POST /v1/spaces/{space_id}/events/{Event}, "
                        "POST /v1/spaces/{space_id}/events and GET /v1/events");
