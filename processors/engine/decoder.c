@@ -141,10 +141,17 @@ int decoder_decode(struct decoder *decoder, const struct record *record, int32_t
     return 0;
 }
 
-int decoder_look_up(struct decoder *decoder, PGconn *conn, struct error *error)
+int32_t decoder_unknown_id(const struct decoder *decoder)
+{
+    return decoder->unknown_id;
+}
+
+int decoder_look_up(struct decoder *decoder, PGconn *conn, int32_t schema_id, struct error *error)
 {
     char id[16];
-    snprintf(id, sizeof id, "%d", decoder->unknown_id);
+    if (slot_at(decoder, schema_id)->known) /* two partitions waited for it */
+        return 0;
+    snprintf(id, sizeof id, "%d", schema_id);
     const char *values[] = {id};
     PGresult *result = NULL;
     if (pg_query(conn, "SELECT event, definition FROM weir.schema WHERE schema_id = $1", 1, values,
@@ -163,7 +170,8 @@ int decoder_look_up(struct decoder *decoder, PGconn *conn, struct error *error)
         code = schema_parse(PQgetvalue(result, 0, 1), (size_t)PQgetlength(result, 0, 1), &document,
                             error);
     if (code == 0) {
-        struct slot *slot = slot_at(decoder, decoder->unknown_id);
+        struct slot *slot = slot_at(decoder, schema_id);
+        schema_free(slot->document); /* of a try that failed */
         slot->document = document;
         /* Without an event: a type that this build does not know, and so does not consume. A build
          * whose processor consumes it has another version of the processor, and reads it anew. */

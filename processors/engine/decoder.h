@@ -31,7 +31,7 @@ struct decoder *decoder_new(const struct processor *processor);
 void decoder_free(struct decoder *decoder);
 
 struct decoded {
-    const struct consumed *consumed; /* NULL: the processor does not consume this event type */
+    const struct consumed *consumed;   /* NULL: the processor does not consume this event type */
     const struct catalog_event *event; /* NULL: recorded by a newer build, unknown to this one */
     struct uuid space_id;
     struct plan_envelope envelope; /* of an event that is not consumed: only the id */
@@ -50,8 +50,11 @@ int decoder_decode(struct decoder *decoder, const struct record *record, int32_t
                    struct buf *rows, uint32_t *row_counts, struct decoded *ret_decoded,
                    struct error *error);
 
-/* Looks the id of the last "schema-unknown" up in weir.schema, where a newer build may have
- * recorded it. An event type that this build does not know is one that it does not consume. */
-int decoder_look_up(struct decoder *decoder, PGconn *conn, struct error *error);
+/* The id of the last "schema-unknown". */
+int32_t decoder_unknown_id(const struct decoder *decoder);
+
+/* Looks an id up in weir.schema, where a newer build may have recorded it. An event type that this
+ * build does not know is one that it does not consume. */
+int decoder_look_up(struct decoder *decoder, PGconn *conn, int32_t schema_id, struct error *error);
 
 #endif

@@ -274,6 +274,7 @@ int engine_run(struct engine *engine, struct error *error)
         fetch_some(engine);
         apply_start(engine);
         apply_poll(engine);
+        fetch_look_up(engine);
         apply_start(engine);
         apply_hint(engine);
         apply_prune(engine);

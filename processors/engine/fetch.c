@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/base/log.h"
+#include "lib/base/timestamp.h"
 #include "processors/engine/internal.h"
 
 int fetch_is_full(const struct engine *engine)
@@ -102,7 +103,7 @@ static void handle_end(struct engine *engine, struct position *position, int64_t
     position->end_offset = offset;
     if (!position->verified)
         log_changed(engine, position, "the log ends", offset);
-    else if (offset > position->next_offset)
+    else if (offset > position->next_offset && !position->waits)
         engine->filling->ends[position - engine->positions] = offset;
 }
 
@@ -140,16 +141,50 @@ static void handle_error(struct engine *engine, const rd_kafka_message_t *messag
     }
 }
 
-static void recover_unknown_schema(struct engine *engine, const struct error *error)
+/* Takes nothing more from the partition; all others go on. */
+static void wait_for_schema(struct engine *engine, struct position *position, int64_t offset)
 {
-    struct error failure = {0};
-    apply_wait(engine, REVOKE_WAIT_MS);
-    int found = engine->conn && !engine->in_flight &&
-                decoder_look_up(engine->decoder, engine->conn, &failure) == 0;
-    if (!found)
-        log_warn("%s", error->message);
-    /* Found or not, the partitions are read again from their positions; unknown, after a pause. */
-    attach_detach(engine, found ? 0 : BACKOFF_MAX_MS);
+    position->waits = 1;
+    position->waits_for = decoder_unknown_id(engine->decoder);
+    position->waits_at = offset;
+    engine->look_up_at_us = 0;
+}
+
+/* Returns 1 when the schema is there by now, -1 when Postgres did not answer. */
+static int look_up(struct engine *engine, struct position *position)
+{
+    struct error error = {0};
+    if (decoder_look_up(engine->decoder, engine->conn, position->waits_for, &error) == 0)
+        return 1;
+    if (PQstatus(engine->conn) == CONNECTION_BAD) {
+        attach_recover(engine, &error);
+        return -1;
+    }
+    if (!position->warned)
+        log_warn("%s [%d] offset %" PRId64 ": schema id %d is in neither this build's catalog nor "
+                 "the database's: deploy and migrate the build that publishes it, and this "
+                 "partition goes on by itself (%s)",
+                 position->topic, position->partition, position->waits_at, position->waits_for,
+                 error.message);
+    position->warned = 1;
+    return 0;
+}
+
+void fetch_look_up(struct engine *engine)
+{
+    int64_t now_us = monotonic_now_us();
+    int found = 0;
+    if (!engine->attached || engine->in_flight || now_us < engine->look_up_at_us)
+        return;
+    engine->look_up_at_us = now_us + BACKOFF_MAX_MS * INT64_C(1000);
+    for (size_t i = 0; i < engine->position_count; i++) {
+        int result = engine->positions[i].waits ? look_up(engine, &engine->positions[i]) : 0;
+        if (result < 0)
+            return;
+        found |= result;
+    }
+    if (found) /* the partitions are read again from their positions */
+        attach_detach(engine, 0);
 }
 
 /* Takes one record. Returns 0 when nothing more should be taken for now. */
@@ -157,7 +192,8 @@ static int take_record(struct engine *engine, rd_kafka_message_t *message)
 {
     struct position *position = engine->attached ? find_position(engine, message) : NULL;
     struct error error = {0};
-    if (!position || message->offset < position->next_offset || !position->verified) {
+    if (!position || message->offset < position->next_offset || !position->verified ||
+        position->waits) {
         if (position && !position->verified)
             verify_anchor(engine, position, message);
         rd_kafka_message_destroy(message);
@@ -175,15 +211,17 @@ static int take_record(struct engine *engine, rd_kafka_message_t *message)
                                   .owner = message};
     if (batch_add(engine->filling, engine->decoder, &record, index, &error) == 0)
         return 1;
+    if (error.class == ERROR_RETRY) {
+        wait_for_schema(engine, position, message->offset);
+        rd_kafka_message_destroy(message);
+        return 1;
+    }
     char place[512];
     snprintf(place, sizeof place, "%s [%d] offset %" PRId64, position->topic, position->partition,
              message->offset);
     rd_kafka_message_destroy(message);
     error_prefix(&error, "%s", place);
-    if (error.class == ERROR_RETRY)
-        recover_unknown_schema(engine, &error);
-    else
-        attach_halt(engine, &error, position, NULL);
+    attach_halt(engine, &error, position, NULL);
     return 0;
 }
 

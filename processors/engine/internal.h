@@ -82,6 +82,7 @@ struct engine {
 
     int64_t hinted_us;
     int64_t pruned_us;
+    int64_t look_up_at_us;
 };
 
 /* attach.c */
@@ -106,6 +107,8 @@ void attach_halt(struct engine *engine, const struct error *error, const struct 
 /* Takes what has arrived into the filling batch, without waiting. */
 void fetch_some(struct engine *engine);
 int fetch_is_full(const struct engine *engine);
+/* Looks from time to time whether the schemas that partitions wait for have been recorded. */
+void fetch_look_up(struct engine *engine);
 
 /* apply.c */
 
