@@ -11,6 +11,7 @@ import itertools
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import time
 
 import psycopg
 import requests
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 import events
@@ -138,6 +139,17 @@ class Process:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"{self.name} did not end within {deadline} s:\n{self.text()[-LOG_TAIL:]}") from None
+
+
+def make_home(folder, processors):
+    """A folder for --home with the catalog, the control schema and processors made of {name: {file: text}}."""
+    shutil.copytree(ROOT / "schemas", folder / "schemas")
+    shutil.copytree(ROOT / "sql" / "control", folder / "sql" / "control")
+    for name, files in processors.items():
+        (folder / "sql" / "processors" / name).mkdir(parents=True)
+        for file, text in files.items():
+            (folder / "sql" / "processors" / name / file).write_text(text)
+    return folder
 
 
 class Stack:
@@ -316,12 +328,19 @@ class Stack:
     def ends(self, topics=events.TOPICS):
         """{(topic, partition): end of the log}; the end that a reader of committed records comes to."""
         reader = Consumer({"bootstrap.servers": self.brokers, "group.id": "test-ends"})
+
+        def read():
+            try:
+                return {
+                    (topic, partition): reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)[1]
+                    for topic in topics
+                    for partition in range(PARTITIONS)
+                }
+            except KafkaException:  # a broker that has just come back
+                return None
+
         try:
-            return {
-                (topic, partition): reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)[1]
-                for topic in topics
-                for partition in range(PARTITIONS)
-            }
+            return wait_until(read, 40, "the broker says where its logs end")
         finally:
             reader.close()
 
@@ -347,6 +366,26 @@ class Stack:
                 return False
 
         wait_until(drained, deadline, lambda: f"lag 0; it is {[(n, self.lag(n, ends)) for n in processors]}")
+
+    def produce(self, messages, **settings):
+        """(topic, partition, key, value, headers) each, as they are; returns their offsets."""
+        failures, offsets = [], {}
+
+        def delivered(number):
+            def report(failure, message):
+                if failure:
+                    failures.append(failure)
+                else:
+                    offsets[number] = message.offset()
+
+            return report
+
+        producer = Producer({"bootstrap.servers": self.brokers, "linger.ms": 5, "enable.idempotence": True, **settings})
+        for number, (topic, partition, key, value, headers) in enumerate(messages):
+            producer.produce(topic, value, key, partition, headers=headers or [], on_delivery=delivered(number))
+            producer.poll(0)
+        assert producer.flush(30) == 0 and not failures, failures
+        return [offsets[number] for number in range(len(offsets))]
 
     def records(self, topics=events.TOPICS):
         """Every committed record of the topics, by partition in the order of their offsets."""
