@@ -49,13 +49,23 @@ static int split_path(const char *path, struct source *ret_source)
     return strcmp(again, path) == 0 ? 0 : -1;
 }
 
-static int check_lock(struct source *source, const struct lock *lock, struct error *error)
+/* The id of a version that is not in the lock: the next one. The lock is never written here. */
+static int number_draft(struct source *source, struct lock *lock)
+{
+    source->version.draft = 1;
+    source->version.id = (lock->count ? lock->lines[lock->count - 1].id : 0) + ++lock->drafts;
+    return 0;
+}
+
+static int check_lock(struct source *source, struct lock *lock, struct error *error)
 {
     char path[200];
     struct catalog_version *version = &source->version;
     snprintf(path, sizeof path, "%s/%s/%d", source->domain, source->event, version->version);
     struct lock_line *line = catalog_lock_find(lock, path);
     hash_sha256_hex(version->text, version->text_size, version->fingerprint);
+    if (!line && lock->drafts_allowed)
+        return number_draft(source, lock);
     if (!line)
         return error_set(error, ERROR_USAGE, "catalog-invalid",
                          "the version is not in schemas/catalog.lock; append `%d %s %s`",
@@ -72,7 +82,7 @@ static int check_lock(struct source *source, const struct lock *lock, struct err
     return 0;
 }
 
-static int read_source(struct catalog *catalog, const struct asset *asset, const struct lock *lock,
+static int read_source(struct catalog *catalog, const struct asset *asset, struct lock *lock,
                        struct source *ret_source, struct error *error)
 {
     struct schema_document *document = NULL;
@@ -104,12 +114,13 @@ static int compare_source(const void *left, const void *right)
     return order ? order : a->version.version - b->version.version;
 }
 
-static int read_sources(struct catalog *catalog, const struct assets *assets, size_t *ret_count,
-                        struct error *error)
+static int read_sources(struct catalog *catalog, const struct assets *assets, int drafts,
+                        size_t *ret_count, struct error *error)
 {
     struct lock lock;
     int result = catalog_lock_read(assets, &lock, error);
     size_t count = 0;
+    lock.drafts_allowed = drafts;
     for (size_t i = 0; result == 0 && i < assets_count(assets); i++) {
         const struct asset *asset = assets_at(assets, i);
         size_t size = strlen(asset->path);
@@ -206,16 +217,17 @@ static int group(struct catalog *catalog, size_t count, struct error *error)
     return 0;
 }
 
-int catalog_open(const struct assets *assets, struct catalog **ret_catalog, struct error *error)
+static int open_catalog(const struct assets *assets, int drafts, struct catalog **ret_catalog,
+                        struct error *error)
 {
     struct catalog *catalog = xcalloc(1, sizeof *catalog);
     size_t count = 0;
     catalog->documents = xcalloc(CATALOG_VERSIONS_MAX, sizeof(struct schema_document *));
     catalog->sources = xcalloc(CATALOG_VERSIONS_MAX, sizeof *catalog->sources);
-    int result = read_sources(catalog, assets, &count, error);
+    int result = read_sources(catalog, assets, drafts, &count, error);
     if (result == 0)
         result = group(catalog, count, error);
-    for (size_t i = 0; result == 0 && i < catalog->event_count; i++)
+    for (size_t i = 0; result == 0 && !drafts && i < catalog->event_count; i++)
         result = catalog_check_readable(&catalog->events[i], error);
     free(catalog->sources);
     catalog->sources = NULL;
@@ -225,6 +237,17 @@ int catalog_open(const struct assets *assets, struct catalog **ret_catalog, stru
     }
     *ret_catalog = catalog;
     return 0;
+}
+
+int catalog_open(const struct assets *assets, struct catalog **ret_catalog, struct error *error)
+{
+    return open_catalog(assets, 0, ret_catalog, error);
+}
+
+int catalog_open_drafts(const struct assets *assets, struct catalog **ret_catalog,
+                        struct error *error)
+{
+    return open_catalog(assets, 1, ret_catalog, error);
 }
 
 void catalog_free(struct catalog *catalog)

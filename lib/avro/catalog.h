@@ -21,6 +21,7 @@ struct catalog_version {
     size_t text_size;
     const struct schema *schema; /* root record */
     const struct catalog_event *event;
+    int draft;             /* not in the lock yet; `id` is the one it would get */
 };
 
 struct catalog_event {
@@ -46,6 +47,10 @@ struct catalog;
  * with one relation name, a schema that avro-c cannot read. `assets` own the texts and must outlive
  * the catalog. */
 int catalog_open(const struct assets *assets, struct catalog **ret_catalog, struct error *error);
+/* The same, but versions that are not in the lock yet are drafts instead of an error, and older
+ * records may be unreadable: for tools that look at a new version before it is published. */
+int catalog_open_drafts(const struct assets *assets, struct catalog **ret_catalog,
+                        struct error *error);
 void catalog_free(struct catalog *catalog);
 
 size_t catalog_event_count(const struct catalog *catalog);

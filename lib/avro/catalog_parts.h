@@ -19,6 +19,8 @@ struct lock_line {
 struct lock {
     struct lock_line *lines;
     size_t count;
+    int drafts_allowed; /* versions may be missing in the lock */
+    int drafts;         /* that were */
 };
 
 /* Reads schemas/catalog.lock: `<id> <sha256> <domain>/<Event>/<version>` on each line; empty lines

@@ -38,7 +38,10 @@ int avro_from_json(const struct schema *schema, const json_t *value, struct buf 
 int avro_event_from_json(const struct schema *schema, const json_t *meta, const json_t *fields,
                          struct buf *out, struct faults *faults);
 
-enum { AVRO_JSON_MASK_PII = 1 };
+enum {
+    AVRO_JSON_MASK_PII = 1,
+    AVRO_JSON_TAGGED = 2 /* Avro's own JSON encoding: tagged unions, bytes as characters, no logical types */
+};
 
 /* Decodes by the writer's own schema. The caller owns the result. With AVRO_JSON_MASK_PII, x-pii
  * fields read "***". Errors: ERROR_DEAD_LETTER "avro-invalid". */

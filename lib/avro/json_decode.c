@@ -38,7 +38,7 @@ static json_t *decode_integer(struct decoder *decoder, const struct schema *sche
                                                : cursor_long(&decoder->cursor, &value);
     if (result != 0)
         return NULL;
-    size_t size = scalar_to_text(schema, value, text);
+    size_t size = decoder->flags & AVRO_JSON_TAGGED ? 0 : scalar_to_text(schema, value, text);
     return size ? json_stringn_nocheck(text, size) : json_integer(value);
 }
 
@@ -70,6 +70,17 @@ static json_t *decode_duration(const unsigned char *data)
                      "millis", (json_int_t)parts[2]);
 }
 
+/* Avro's own form: the characters U+0000 to U+00FF stand for the bytes. */
+static json_t *bytes_as_characters(struct decoder *decoder, const unsigned char *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (data[i] >= 0x80)
+            buf_put_u8(&decoder->text, (uint8_t)(0xc0 | data[i] >> 6));
+        buf_put_u8(&decoder->text, data[i] < 0x80 ? data[i] : (uint8_t)(0x80 | (data[i] & 0x3f)));
+    }
+    return from_text(&decoder->text);
+}
+
 static json_t *decode_bytes(struct decoder *decoder, const struct schema *schema)
 {
     const unsigned char *data;
@@ -79,6 +90,8 @@ static json_t *decode_bytes(struct decoder *decoder, const struct schema *schema
     if (result != 0)
         return NULL;
     buf_reset(&decoder->text);
+    if (decoder->flags & AVRO_JSON_TAGGED)
+        return bytes_as_characters(decoder, data, size);
     if (schema->logical == LOGICAL_DURATION)
         return decode_duration(data);
     if (schema->logical == LOGICAL_UUID) {
@@ -176,6 +189,22 @@ static json_t *decode_map(struct decoder *decoder, const struct schema *schema)
     return NULL;
 }
 
+/* With tags, a value of a union is an object of one member, named like its type; null is bare. */
+static json_t *decode_union(struct decoder *decoder, const struct schema *schema)
+{
+    size_t index;
+    if (cursor_index(&decoder->cursor, schema->branch_count, &index) != 0)
+        return NULL;
+    const struct schema *branch = schema->branches[index];
+    json_t *value = decode_value(decoder, branch);
+    if (!value || !(decoder->flags & AVRO_JSON_TAGGED) || branch->type == AVRO_NULL_TYPE)
+        return value;
+    json_t *tagged = json_object();
+    json_object_set_new_nocheck(
+        tagged, branch->full_name ? branch->full_name : schema_type_name(branch->type), value);
+    return tagged;
+}
+
 static json_t *decode_by_type(struct decoder *decoder, const struct schema *schema)
 {
     size_t index;
@@ -207,9 +236,7 @@ static json_t *decode_by_type(struct decoder *decoder, const struct schema *sche
     case AVRO_MAP_TYPE:
         return decode_map(decoder, schema);
     case AVRO_UNION_TYPE:
-        return cursor_index(&decoder->cursor, schema->branch_count, &index) == 0
-                   ? decode_value(decoder, schema->branches[index])
-                   : NULL;
+        return decode_union(decoder, schema);
     }
     return NULL;
 }

@@ -66,6 +66,8 @@ static int encode_text(struct preset *preset, const struct schema *schema, const
     struct uuid uuid;
     if (!json_is_string(json))
         return fail(preset, "a text");
+    if (memchr(json_string_value(json), '\0', json_string_length(json)))
+        return fail(preset, "a text without \\u0000");
     if (schema->logical == LOGICAL_UUID &&
         uuid_parse(json_string_value(json), json_string_length(json), &uuid) != 0)
         return fail(preset, "a UUID");
@@ -98,7 +100,8 @@ static int encode_real(struct preset *preset, const struct schema *schema, const
 static int encode_enum(struct preset *preset, const struct schema *schema, const json_t *json)
 {
     for (size_t i = 0; json_is_string(json) && i < schema->symbol_count; i++) {
-        if (strcmp(schema->symbols[i], json_string_value(json)) == 0) {
+        if (strlen(schema->symbols[i]) == json_string_length(json) &&
+            strcmp(schema->symbols[i], json_string_value(json)) == 0) {
             encode_long(preset->out, (int64_t)i);
             return 0;
         }

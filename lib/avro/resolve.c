@@ -33,10 +33,7 @@ static const struct resolve *resolve_pair(struct resolver *resolver, const struc
 
 const char *resolve_type_name(const struct schema *schema, char text[80])
 {
-    static const char *const names[] = {"null",   "boolean", "int",    "long",   "float",
-                                        "double", "bytes",   "string", "record", "enum",
-                                        "array",  "map",     "union",  "fixed"};
-    snprintf(text, 80, "%s%s%s", names[schema->type], schema->name ? " " : "",
+    snprintf(text, 80, "%s%s%s", schema_type_name(schema->type), schema->name ? " " : "",
              schema->name ? schema->name : "");
     return text;
 }

@@ -35,6 +35,28 @@ static int check_presets(const struct schema_parser *parser, struct error *error
     return result;
 }
 
+/* Whether a text outside of defaults, where it stands for bytes, has a NUL. jansson's own limit
+ * keeps the JSON shallow enough. */
+static int has_nul(const json_t *json)
+{
+    const char *key;
+    json_t *value;
+    size_t i;
+    if (json_is_string(json))
+        return memchr(json_string_value(json), '\0', json_string_length(json)) != NULL;
+    json_object_foreach((json_t *)json, key, value)
+    {
+        if (strcmp(key, "default") != 0 && has_nul(value))
+            return 1;
+    }
+    json_array_foreach(json, i, value)
+    {
+        if (has_nul(value))
+            return 1;
+    }
+    return 0;
+}
+
 int schema_parse(const char *text, size_t size, struct schema_document **ret_document,
                  struct error *error)
 {
@@ -42,7 +64,13 @@ int schema_parse(const char *text, size_t size, struct schema_document **ret_doc
         return error_set(error, ERROR_USAGE, "schema-invalid", "the schema is larger than %d bytes",
                          SCHEMA_TEXT_MAX);
     json_error_t fault;
-    json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &fault);
+    json_t *json =
+        json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &fault);
+    if (json && has_nul(json)) {
+        json_decref(json);
+        return error_set(error, ERROR_USAGE, "schema-invalid",
+                         "\\u0000 is only allowed in the defaults of bytes and fixed");
+    }
     if (!json)
         return error_set(error, ERROR_USAGE, "schema-invalid", "line %d, column %d: %s", fault.line,
                          fault.column, fault.text);
@@ -73,6 +101,14 @@ void schema_free(struct schema_document *document)
 const struct schema *schema_root(const struct schema_document *document)
 {
     return document->root;
+}
+
+const char *schema_type_name(enum avro_type type)
+{
+    static const char *const names[] = {"null",   "boolean", "int",    "long",   "float",
+                                        "double", "bytes",   "string", "record", "enum",
+                                        "array",  "map",     "union",  "fixed"};
+    return names[type];
 }
 
 const struct schema *schema_optional(const struct schema *schema)

@@ -90,6 +90,12 @@ int schema_parse(const char *text, size_t size, struct schema_document **ret_doc
 void schema_free(struct schema_document *document);
 const struct schema *schema_root(const struct schema_document *document);
 
+/* "long", "record", … */
+const char *schema_type_name(enum avro_type type);
+
+/* "timestamp-micros", …; "" for LOGICAL_NONE. */
+const char *schema_logical_name(enum avro_logical logical);
+
 /* For a union of null and one other type: the other one; otherwise NULL. */
 const struct schema *schema_optional(const struct schema *schema);
 

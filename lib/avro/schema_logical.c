@@ -28,6 +28,14 @@ static const struct {
     {"duration", AVRO_FIXED_TYPE, 12, LOGICAL_DURATION},
 };
 
+const char *schema_logical_name(enum avro_logical logical)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i].logical == logical)
+            return kinds[i].name;
+    return "";
+}
+
 /* The decimal digits that any `size` bytes of two's complement can hold. */
 static json_int_t digits_of_bytes(size_t size)
 {

@@ -218,7 +218,8 @@ static int parse_enum(struct schema_parser *parser, struct schema *schema, const
             if (strcmp(schema->symbols[k], symbol) == 0)
                 return schema_parse_fail(parser, "the symbol \"%s\" occurs twice", symbol);
         schema->symbols[i] = symbol;
-        if (json_is_string(preset) && strcmp(symbol, json_string_value(preset)) == 0)
+        if (json_is_string(preset) && strlen(symbol) == json_string_length(preset) &&
+            strcmp(symbol, json_string_value(preset)) == 0)
             schema->preset_symbol = symbol;
     }
     if (preset && !schema->preset_symbol)

@@ -188,6 +188,9 @@ static void test_invalid_presets(void **state)
          "free of unknown fields"},
         {PRESET("{\"type\":\"record\",\"name\":\"S\",\"fields\":[]}", "[]"), "an object"},
         {PRESET("\"R\"", "{}"), "shallow enough"},
+        {PRESET("\"string\"", "\"a\\u0000b\""), "a text without"},
+        {PRESET("{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\"]}", "\"A\\u0000\""),
+         "one of the symbols"},
         {"{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"f\",\"type\":\"R\","
          "\"default\":{}},"
          "{\"name\":\"g\",\"type\":\"R\",\"default\":{}}]}",
@@ -195,6 +198,19 @@ static void test_invalid_presets(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect_failure(cases[i][0], cases[i][1]);
+}
+
+/* U+0000 is a byte like any other, but has no place in names, docs and texts. */
+static void test_nul(void **state)
+{
+    (void)state;
+    static const char *const taken[] = {
+        PRESET("\"bytes\"", "\"\\u0000\""),
+        PRESET("{\"type\":\"fixed\",\"name\":\"F\",\"size\":3}", "\"a\\u0000\\u00ff\"")};
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        schema_free(test_schema(taken[i]));
+    expect_failure("{\"type\":\"fixed\",\"name\":\"F\\u0000G\",\"size\":3}", "only allowed");
+    expect_failure("[\"int\",\"string\\u0000\"]", "only allowed");
 }
 
 /* Nested defaults that multiply stop at a limit of work: five levels of twelve fields each. */
@@ -276,10 +292,10 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tree),        cmocka_unit_test(test_ignored_logical),
-        cmocka_unit_test(test_invalid),     cmocka_unit_test(test_invalid_presets),
-        cmocka_unit_test(test_preset_work), cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_tree),    cmocka_unit_test(test_ignored_logical),
+        cmocka_unit_test(test_invalid), cmocka_unit_test(test_invalid_presets),
+        cmocka_unit_test(test_nul),     cmocka_unit_test(test_preset_work),
+        cmocka_unit_test(test_depth),   cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Schemas in words, for people: types, defaults, and what changed from one version to the next. */
+#ifndef WEIR_AVRO_WORDS_H
+#define WEIR_AVRO_WORDS_H
+
+#include "lib/avro/schema.h"
+#include "lib/base/buf.h"
+
+/* Appends a type: "long (timestamp-micros)", "null or string (uuid)", "array of record LineItem",
+ * "bytes (decimal 12,2)". */
+void words_type(const struct schema *schema, struct buf *out);
+
+/* Appends a default as it stands in the schema: `null`, `"UNKNOWN"`, `0`. */
+void words_preset(const json_t *preset, struct buf *out);
+
+enum words_change {
+    WORDS_ADDED,
+    WORDS_REMOVED,
+    WORDS_RENAMED,
+    WORDS_RETYPED,
+    WORDS_DEFAULT,
+    WORDS_SYMBOLS,
+    WORDS_ATTRIBUTE /* doc, x- */
+};
+
+/* "added", "renamed", … */
+const char *words_change_name(enum words_change change);
+
+/* Calls `visit` for each difference between two versions of a record, in the order of the new
+ * version's fields, then what was removed. `path` is that of the new version, "items[].quantity";
+ * `text` says in words what changed. Both are valid during the call only. */
+void words_diff(const struct schema *old_schema, const struct schema *new_schema,
+                void (*visit)(void *context, enum words_change change, const char *path,
+                              const char *text),
+                void *context);
+
+#endif
