@@ -11,7 +11,7 @@ import os
 
 import pytest
 
-from harness import Stack
+from harness import REPORTS, Stack
 
 STACK = Stack()
 # for tests that start things themselves
@@ -47,6 +47,11 @@ def fresh(module_stack):
     yield module_stack
     module_stack.end_all()
     module_stack.dirty = True
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in REPORTS:
+        terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(hookwrapper=True)

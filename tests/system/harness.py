@@ -26,6 +26,7 @@ import events
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PARTITIONS = 6
+REPORTS = []  # lines that are printed when all tests are done
 POLL_S = 0.03
 LOG_TAIL = 3000
 

@@ -19,7 +19,7 @@ import pytest
 
 import events
 from fold import Difference, Fold, broken_checks
-from harness import wait_until
+from harness import REPORTS, wait_until
 
 SEED = 20261122
 RATE = 250
@@ -121,16 +121,14 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(fresh, request):
+def world(fresh):
     world = World(fresh)
     yield world
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    reporter.ensure_newline()
-    reporter.write_line(f"{'fault':<58}{'times':>6}{'lost':>6}{'doubled':>9}{'reordered':>11}{'seconds':>9}")
+    REPORTS.append(f"{'fault':<58}{'times':>6}{'lost':>6}{'doubled':>9}{'reordered':>11}{'seconds':>9}")
     for fault, times, lost, doubled, reordered, seconds in world.results:
-        reporter.write_line(f"{fault:<58}{times:>6}{lost:>6}{doubled:>9}{reordered:>11}{seconds:>9.1f}")
+        REPORTS.append(f"{fault:<58}{times:>6}{lost:>6}{doubled:>9}{reordered:>11}{seconds:>9.1f}")
     sent = sum(report["acked"] for report in world.reports) + world.other_events
-    reporter.write_line(f"{sent} events, {len(ALL)} processors; seconds: from the end of the fault to lag 0, at worst")
+    REPORTS.append(f"{sent} events, {len(ALL)} processors; seconds: from the end of the fault to lag 0, at worst")
 
 
 def test_nothing_is_killed(world):
@@ -140,6 +138,40 @@ def test_nothing_is_killed(world):
     since = time.monotonic()
     world.verify("none", 0, world.recover(since))
     assert processors.term() == 0
+
+
+DAMAGE = {
+    "lost": (
+        "UPDATE overview_1.applied_event SET kafka_offset = -1 - kafka_offset WHERE event_id = '{id}'",
+        "UPDATE overview_1.applied_event SET kafka_offset = -1 - kafka_offset WHERE event_id = '{id}'",
+    ),
+    "doubled": (
+        "UPDATE overview_1.space SET joined = joined + 1 WHERE last_event_id = '{last}'",
+        "UPDATE overview_1.space SET joined = joined - 1 WHERE last_event_id = '{last}'",
+    ),
+    "reordered": (
+        "UPDATE overview_1.space SET name = name || '!' WHERE last_event_id = '{last}'",
+        "UPDATE overview_1.space SET name = left(name, -1) WHERE last_event_id = '{last}'",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_damage_would_be_seen(world, what):
+    """Rows are changed behind the processors' back, and changed back."""
+    stack = world.stack
+    ids = {
+        "id": stack.value("SELECT min(event_id::text) FROM overview_1.applied_event"),
+        "last": stack.value("SELECT min(last_event_id::text) FROM overview_1.space"),
+    }
+    do, undo = (statement.format(**ids) for statement in DAMAGE[what])
+    fold = Fold(stack.records())
+    stack.psql(do)
+    try:
+        assert getattr(Difference(stack, fold), what)
+    finally:
+        stack.psql(undo)
+    assert not Difference(stack, fold)
 
 
 def test_processor_killed(world):
