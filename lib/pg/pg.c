@@ -17,21 +17,24 @@ enum error_class pg_class_of(const char *sqlstate)
         const char *prefix;
         enum error_class class;
     } classes[] = {
-        {PG_FENCED, ERROR_FENCED}, {"57014", ERROR_SHRINK}, /* statement timeout */
-        {"53200", ERROR_SHRINK},                            /* out of memory */
-        {"54", ERROR_SHRINK},                               /* program limit exceeded */
-        {"08", ERROR_RETRY},                                /* connection */
-        {"25", ERROR_RETRY}, /* transaction state, such as read-only after a failover */
-        {"28", ERROR_RETRY}, /* authorization may be repaired outside */
-        {"3D", ERROR_RETRY}, /* database missing, perhaps not yet restored */
-        {"40", ERROR_RETRY}, /* serialization, deadlock */
-        {"53", ERROR_RETRY}, /* disk full, too many connections */
-        {"55", ERROR_RETRY}, /* lock timeout, object in use */
-        {"57", ERROR_RETRY}, /* shutdown, crash */
-        {"58", ERROR_RETRY}, /* input or output */
-        {"42", ERROR_HALT},  /* the SQL itself is broken */
-        {"0A", ERROR_HALT},  /* feature not supported */
-        {"XX", ERROR_HALT},  /* internal error, data corrupted */
+        {PG_FENCED, ERROR_FENCED}, {PG_RESET, ERROR_RETRY},
+        {"57014", ERROR_SHRINK}, /* statement timeout */
+        {"53200", ERROR_SHRINK}, /* out of memory */
+        {"54", ERROR_SHRINK},    /* program limit exceeded */
+        {"08", ERROR_RETRY},     /* connection */
+        {"25", ERROR_RETRY},     /* transaction state, such as read-only after a failover */
+        {"26", ERROR_RETRY},     /* prepared statement lost, by a pooler */
+        {"28", ERROR_RETRY},     /* authorization may be repaired outside */
+        {"3D", ERROR_RETRY},     /* database missing, perhaps not yet restored */
+        {"3F", ERROR_HALT},      /* schema missing */
+        {"40", ERROR_RETRY},     /* serialization, deadlock */
+        {"53", ERROR_RETRY},     /* disk full, too many connections */
+        {"55", ERROR_RETRY},     /* lock timeout, object in use */
+        {"57", ERROR_RETRY},     /* shutdown, crash */
+        {"58", ERROR_RETRY},     /* input or output */
+        {"42", ERROR_HALT},      /* the SQL itself is broken */
+        {"0A", ERROR_HALT},      /* feature not supported */
+        {"XX", ERROR_HALT},      /* internal error, data corrupted */
     };
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
         if (strncmp(sqlstate, classes[i].prefix, strlen(classes[i].prefix)) == 0)
@@ -48,7 +51,9 @@ int pg_fail(PGconn *conn, const PGresult *result, struct error *error)
                          (int)strcspn(text, "\n"), text);
     }
     const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+    /* Details of class 22 and 23 quote the row: what people sent has no place in a log. */
+    int quotes = strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0;
+    const char *detail = quotes ? NULL : PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
     return error_set(error, pg_class_of(state), state, "%s%s%s (SQLSTATE %s)",
                      primary ? primary : "failed", detail ? ": " : "", detail ? detail : "", state);
 }

@@ -15,6 +15,8 @@ enum { PG_CONNECT_TIMEOUT_S = 5, PG_PARAMETERS_MAX = 65535 };
 
 /* SQLSTATE raised by weir.advance: another owner holds the position. */
 #define PG_FENCED "WR001"
+/* Raised by weir.claim: the processor was reset. */
+#define PG_RESET "WR002"
 
 /* Connects; `application` shows in pg_stat_activity. Time zone is UTC. The caller ends it with
  * PQfinish. */

@@ -149,7 +149,7 @@ static void handle_failure(struct engine *engine)
              * applied. */
             const struct entry *entry =
                 size ? &engine->applying->entries[engine->slice->from] : NULL;
-            attach_halt(engine, error, entry ? &engine->positions[entry->position] : NULL, entry);
+            halt(engine, error, entry ? &engine->positions[entry->position] : NULL, entry);
         }
         break;
     case ERROR_FENCED:
@@ -157,7 +157,7 @@ static void handle_failure(struct engine *engine)
         attach_detach(engine, FENCED_PAUSE_MS);
         break;
     case ERROR_HALT:
-        attach_halt(engine, error, NULL, NULL);
+        halt(engine, error, NULL, NULL);
         break;
     default:
         attach_recover(engine, error);
@@ -265,6 +265,32 @@ void apply_hint(struct engine *engine)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
+/* A batch would find out by itself; without one, a reset or another owner would go unnoticed. */
+void apply_check_owner(struct engine *engine)
+{
+    int64_t now_us = monotonic_now_us();
+    if (!engine->attached || engine->in_flight ||
+        now_us - engine->sent_us < OWNER_INTERVAL_MS * 1000 ||
+        now_us - engine->owner_checked_us < OWNER_INTERVAL_MS * 1000)
+        return;
+    engine->owner_checked_us = now_us;
+    char generation[16];
+    struct error error;
+    PGresult *result = NULL;
+    snprintf(generation, sizeof generation, "%d", engine->installed.generation);
+    const char *values[] = {engine->processor->name, generation};
+    if (pg_query(engine->conn,
+                 "SELECT count(*) FROM weir.position WHERE processor = $1 AND generation = $2 "
+                 "AND owner_pid = pg_backend_pid()",
+                 2, values, &result, &error) != 0) {
+        attach_recover(engine, &error);
+    } else if ((size_t)pg_int(result, 0, 0) < engine->position_count) {
+        log_warn("partitions of this instance were claimed by another owner or reset");
+        attach_detach(engine, BACKOFF_MAX_MS);
+    }
+    PQclear(result);
+}
+
 void apply_prune(struct engine *engine)
 {
     int64_t now_us = monotonic_now_us();
@@ -272,6 +298,7 @@ void apply_prune(struct engine *engine)
         now_us - engine->pruned_us < PRUNE_INTERVAL_MS * INT64_C(1000))
         return;
     engine->pruned_us = now_us;
+    PGresult *result = NULL;
     char window[32];
     char generation[16];
     snprintf(window, sizeof window, "%" PRId64 " milliseconds",
@@ -283,11 +310,15 @@ void apply_prune(struct engine *engine)
      * rule. */
     if (pg_query(
             engine->conn,
-            "DELETE FROM applied_event AS a USING weir.position AS p "
+            "DELETE FROM applied_event WHERE ctid = ANY (ARRAY("
+            "SELECT a.ctid FROM applied_event AS a JOIN weir.position AS p USING (position_id) "
             "WHERE a.kafka_timestamp < (SELECT max(anchor_timestamp) FROM weir.position "
-            "                           WHERE processor = $1 AND generation = $2) - $3::interval "
-            "AND p.position_id = a.position_id AND a.kafka_timestamp < p.anchor_timestamp - "
-            "$3::interval",
-            3, values, NULL, &error) != 0)
+            "WHERE processor = $1 AND generation = $2) - $3::interval "
+            "AND a.kafka_timestamp < p.anchor_timestamp - $3::interval "
+            "LIMIT " PRUNE_ROWS_TEXT "))",
+            3, values, &result, &error) != 0)
         attach_recover(engine, &error);
+    else if (atoi(PQcmdTuples(result)) == PRUNE_ROWS_MAX)
+        engine->pruned_us = now_us - (PRUNE_INTERVAL_MS - PRUNE_PAUSE_MS) * INT64_C(1000);
+    PQclear(result);
 }

@@ -14,7 +14,6 @@
 
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
-#include "lib/base/utf8.h"
 #include "processors/engine/internal.h"
 
 enum { CLAIM_TRIES = 3 };
@@ -46,6 +45,8 @@ void attach_detach(struct engine *engine, int64_t pause_ms)
     if (engine->attached)
         assign_nothing(engine);
     engine->attached = 0;
+    engine->waiting = 0;
+    metrics_gauge_set(engine->metrics.waiting, 0);
     batch_reset(engine->filling, 0);
     batch_reset(engine->applying, 0);
     free_positions(engine);
@@ -60,167 +61,13 @@ void attach_recover(struct engine *engine, const struct error *error)
         engine->backoff_ms = BACKOFF_MAX_MS;
     log_warn("%s; trying again in %" PRId64 " ms", error->message, engine->backoff_ms);
     health_set(engine->health, engine->check, 0, error->message);
-    if (engine->conn && PQstatus(engine->conn) == CONNECTION_BAD) {
+    /* A session whose procedure or prepared statement is gone is opened anew, which looks again. */
+    int useless = strcmp(error->code, PG_RESET) == 0 || strcmp(error->code, "26000") == 0;
+    if (engine->conn && (useless || PQstatus(engine->conn) == CONNECTION_BAD)) {
         PQfinish(engine->conn);
         engine->conn = NULL;
     }
     attach_detach(engine, engine->backoff_ms);
-}
-
-static void save_halt(struct engine *engine, const struct error *error,
-                      const struct position *position, const struct entry *entry)
-{
-    char generation[16];
-    char partition[16] = "";
-    char offset[24] = "";
-    char id[UUID_TEXT_SIZE + 1] = "";
-    struct error failure;
-    struct error reason = *error;
-    /* It may quote what a client sent, cut in the middle of a character. */
-    int cut = !utf8_valid(reason.message, strlen(reason.message));
-    for (char *c = reason.message; cut && *c; c++)
-        *c = *c & 0x80 ? '?' : *c;
-    snprintf(generation, sizeof generation, "%d", engine->installed.generation);
-    if (position)
-        snprintf(partition, sizeof partition, "%d", position->partition);
-    if (entry) {
-        snprintf(offset, sizeof offset, "%" PRId64, entry->record.offset);
-        uuid_format(&entry->event_id, id);
-    }
-    const char *values[] = {engine->processor->name,
-                            generation,
-                            reason.code,
-                            reason.message,
-                            position ? position->topic : NULL,
-                            position ? partition : NULL,
-                            entry ? offset : NULL,
-                            entry && entry->event ? entry->event->name : NULL,
-                            entry ? id : NULL};
-    if (!engine->conn || pg_query(engine->conn,
-                                  "INSERT INTO weir.halt (processor, generation, code, message, "
-                                  "topic, kafka_partition, kafka_offset, event, "
-                                  "event_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON "
-                                  "CONFLICT (processor, generation) DO UPDATE SET "
-                                  "(code, message, topic, kafka_partition, kafka_offset, event, "
-                                  "event_id, halted_at) = (excluded.code, "
-                                  "excluded.message, excluded.topic, excluded.kafka_partition, "
-                                  "excluded.kafka_offset, excluded.event, "
-                                  "excluded.event_id, now())",
-                                  9, values, NULL, &failure) != 0)
-        log_warn("the halt could not be recorded; it will be met again");
-}
-
-void attach_halt(struct engine *engine, const struct error *error, const struct position *position,
-                 const struct entry *entry)
-{
-    struct error reason = *error;
-    char id[UUID_TEXT_SIZE + 1] = "";
-    if (entry) {
-        uuid_format(&entry->event_id, id);
-        error_prefix(&reason, "%s %s at %s [%d] offset %" PRId64,
-                     entry->event ? entry->event->name : "event", id, position->topic,
-                     position->partition, entry->record.offset);
-    }
-    log_error("halted: %s. Nothing was written for it. `weir processor resume %s` goes on once the "
-              "cause is gone",
-              reason.message, engine->processor->name);
-    /* The wait may fail and detach, which frees the positions. */
-    struct position place = {0};
-    if (position) {
-        place = *position;
-        place.topic = xstrdup(position->topic);
-    }
-    apply_wait(engine, REVOKE_WAIT_MS);
-    save_halt(engine, &reason, position ? &place : NULL, entry);
-    free(place.topic);
-    engine->halted = 1;
-    metrics_gauge_set(engine->metrics.halted, 1);
-    health_set(engine->health, engine->check, 0, reason.message);
-    attach_detach(engine, HALTED_PAUSE_MS);
-}
-
-/* Has to be read before SET ROLE, which may not see it. */
-static int read_start(struct engine *engine, PGconn *conn, struct error *error)
-{
-    PGresult *result = NULL;
-    int code =
-        pg_query(conn, "SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()", 0,
-                 NULL, &result, error);
-    if (code == 0)
-        snprintf(engine->started_at, sizeof engine->started_at, "%s", PQgetvalue(result, 0, 0));
-    PQclear(result);
-    return code;
-}
-
-static int connect_postgres(struct engine *engine, struct error *error)
-{
-    char name[128];
-    struct buf call = {0};
-    snprintf(name, sizeof name, "weir process %s", engine->processor->name);
-    PGconn *conn = NULL;
-    if (pg_connect(config_text(engine->config, OPT_DATABASE), name, &conn, error) != 0)
-        return -1;
-    int code = install_find(conn, engine->processor, &engine->installed, error);
-    if (code == 0)
-        code = read_start(engine, conn, error);
-    /* Kept plans are made while tables are still small, and a scan of all of a small table looks
-     * cheap: 57 times the time per event once it had grown. Batches are no tables, so they do not
-     * care. Positions and effects commit together, so that losing the last commits in a crash loses
-     * both, and the topic is read again from there: waiting for the disk at each commit would buy
-     * nothing. */
-    if (code == 0)
-        code = pg_runf(
-            conn, error,
-            "SET ROLE weir_processor; SET search_path = %s, pg_catalog;"
-            "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off; SET jit = off;"
-            "SET enable_seqscan = off;"
-            "SET work_mem = '32MB'; SET lock_timeout = %" PRId64
-            "; SET statement_timeout = %" PRId64 ";"
-            "SET idle_in_transaction_session_timeout = '60s'",
-            engine->installed.schema, config_int(engine->config, OPT_LOCK_TIMEOUT),
-            config_int(engine->config, OPT_STATEMENT_TIMEOUT));
-    if (code == 0)
-        code = slice_types_load(conn, engine->processor, &engine->types, error);
-    if (code == 0) {
-        bind_call(engine->processor, engine->installed.schema, engine->installed.procedure, &call);
-        PGresult *result = PQprepare(conn, "apply", buf_text(&call), 0, NULL);
-        if (PQresultStatus(result) != PGRES_COMMAND_OK)
-            code = pg_fail(conn, result, error);
-        PQclear(result);
-    }
-    buf_free(&call);
-    if (code != 0 || PQsetnonblocking(conn, 1) != 0) {
-        PQfinish(conn);
-        return -1;
-    }
-    engine->conn = conn;
-    return 0;
-}
-
-/* Returns 1 when a row of weir.halt says that the processor is to stay stopped. */
-static int is_halted(struct engine *engine, struct error *error)
-{
-    char generation[16];
-    snprintf(generation, sizeof generation, "%d", engine->installed.generation);
-    const char *values[] = {engine->processor->name, generation};
-    PGresult *result = NULL;
-    if (pg_query(engine->conn,
-                 "SELECT message FROM weir.halt WHERE processor = $1 AND generation = $2", 2,
-                 values, &result, error) != 0)
-        return -1;
-    int halted = PQntuples(result) > 0;
-    if (halted) {
-        health_set(engine->health, engine->check, 0, PQgetvalue(result, 0, 0));
-        if (!engine->halted)
-            log_error("halted: %s. `weir processor resume %s` goes on once the cause is gone",
-                      PQgetvalue(result, 0, 0), engine->processor->name);
-    } else if (engine->halted) {
-        log_info("resumed");
-    }
-    PQclear(result);
-    engine->halted = halted;
-    metrics_gauge_set(engine->metrics.halted, halted);
-    return halted;
 }
 
 /* A topic with another number of partitions than pinned would send a Space's events to two of them.
@@ -284,6 +131,8 @@ static void read_positions(struct engine *engine, const PGresult *result)
         position->anchor_timestamp_us = pg_int(result, i, 6);
         position->epoch = pg_int(result, i, 7);
         position->hinted_offset = -1;
+        position->taken_offset = -1;
+        position->unknown_id = -1;
         position->end_offset = -1;
         position->verified = position->anchor_offset < 0;
     }
@@ -365,6 +214,8 @@ void attach_restart(struct engine *engine)
         return;
     }
     batch_reset(engine->filling, engine->position_count);
+    for (size_t i = 0; i < engine->position_count; i++)
+        engine->positions[i].taken_offset = -1;
     if (assign_positions(engine, &error) != 0)
         attach_recover(engine, &error);
 }
@@ -374,8 +225,8 @@ int attach_try(struct engine *engine, struct error *error)
     if (engine->attached || monotonic_now_us() < engine->attach_at_us || *engine->stop)
         return 0;
     struct error failure = {0};
-    int code = engine->conn ? 0 : connect_postgres(engine, &failure);
-    int halted = code == 0 ? is_halted(engine, &failure) : 0;
+    int code = engine->conn ? 0 : session_open(engine, &failure);
+    int halted = code == 0 ? halt_check(engine, &failure) : 0;
     if (halted > 0) {
         attach_detach(engine, HALTED_PAUSE_MS);
         return 0;
@@ -398,17 +249,21 @@ int attach_try(struct engine *engine, struct error *error)
     }
     if (code == 0 && halted == 0) {
         engine->attached = 1;
+        engine->was_attached = 1;
         metrics_gauge_set(engine->metrics.attached, (int64_t)engine->position_count);
         health_set(engine->health, engine->check, 1, NULL);
         log_info("owns %zu partitions", engine->position_count);
         return 0;
     }
+    /* Once they fitted, a reset or a newer build is at work on the database: wait for its end. */
+    if (failure.class == ERROR_USAGE && engine->was_attached)
+        failure.class = ERROR_RETRY;
     if (failure.class == ERROR_USAGE) {
         *error = failure;
         return -1;
     }
     if (failure.class == ERROR_HALT)
-        attach_halt(engine, &failure, NULL, NULL);
+        halt(engine, &failure, NULL, NULL);
     else
         attach_recover(engine, &failure);
     return 0;

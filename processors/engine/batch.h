@@ -29,11 +29,9 @@ struct position {
     int64_t anchor_timestamp_us;
     int64_t end_offset;    /* of the log, as last seen */
     int64_t hinted_offset; /* committed to Kafka */
+    int64_t taken_offset;  /* highest one put into a batch since it was assigned */
+    int32_t unknown_id;    /* schema id that the partition waits for, or -1 */
     int verified;          /* the anchor was read again */
-    int waits;             /* for a schema; what comes from here on is read again later */
-    int warned;            /* and said so */
-    int32_t waits_for;     /* the schema's id */
-    int64_t waits_at;      /* offset of the record that needs it */
 };
 
 struct entry {

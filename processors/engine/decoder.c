@@ -146,7 +146,7 @@ int32_t decoder_unknown_id(const struct decoder *decoder)
     return decoder->unknown_id;
 }
 
-int decoder_look_up(struct decoder *decoder, PGconn *conn, int32_t schema_id, struct error *error)
+int decoder_look_up(struct decoder *decoder, int32_t schema_id, PGconn *conn, struct error *error)
 {
     char id[16];
     if (slot_at(decoder, schema_id)->known) /* two partitions waited for it */
@@ -171,11 +171,13 @@ int decoder_look_up(struct decoder *decoder, PGconn *conn, int32_t schema_id, st
                             error);
     if (code == 0) {
         struct slot *slot = slot_at(decoder, schema_id);
-        schema_free(slot->document); /* of a try that failed */
-        slot->document = document;
         /* Without an event: a type that this build does not know, and so does not consume. A build
          * whose processor consumes it has another version of the processor, and reads it anew. */
         code = fill_slot(decoder, slot, event, document ? schema_root(document) : NULL, error);
+        if (code == 0)
+            slot->document = document;
+        else
+            schema_free(document);
     }
     PQclear(result);
     return code;

@@ -53,8 +53,8 @@ int decoder_decode(struct decoder *decoder, const struct record *record, int32_t
 /* The id of the last "schema-unknown". */
 int32_t decoder_unknown_id(const struct decoder *decoder);
 
-/* Looks an id up in weir.schema, where a newer build may have recorded it. An event type that this
- * build does not know is one that it does not consume. */
-int decoder_look_up(struct decoder *decoder, PGconn *conn, int32_t schema_id, struct error *error);
+/* Looks an id up in weir.schema, where a newer build may have
+ * recorded it. An event type that this build does not know is one that it does not consume. */
+int decoder_look_up(struct decoder *decoder, int32_t schema_id, PGconn *conn, struct error *error);
 
 #endif

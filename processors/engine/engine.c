@@ -64,6 +64,11 @@ static void register_metrics(struct engine *engine, struct metrics *metrics)
                                                 .help = "Partitions owned.",
                                                 .kind = METRICS_GAUGE,
                                                 .labels = "processor"};
+    static const struct metric_spec waiting = {
+        .name = "weir_processor_waiting_partitions",
+        .help = "Partitions that wait for a schema id which nobody has recorded yet.",
+        .kind = METRICS_GAUGE,
+        .labels = "processor"};
     static const struct metric_spec lag = {.name = "kafka_consumergroup_lag",
                                            .help = "Records behind the end of the log.",
                                            .kind = METRICS_GAUGE,
@@ -82,6 +87,7 @@ static void register_metrics(struct engine *engine, struct metrics *metrics)
         .latency = metrics_series(metrics_register(metrics, &latency), name),
         .halted = metrics_series(metrics_register(metrics, &halted), name),
         .attached = metrics_series(metrics_register(metrics, &attached), name),
+        .waiting = metrics_series(metrics_register(metrics, &waiting), name),
         .lag = metrics_register(metrics, &lag),
     };
 }
@@ -90,10 +96,18 @@ static int set_properties(struct engine *engine, rd_kafka_conf_t *conf, struct e
 {
     char group[96];
     char session[24];
+    char poll[24];
     snprintf(group, sizeof group, "weir.%s", engine->processor->name);
     snprintf(session, sizeof session, "%lld",
              (long long)config_int(engine->config, OPT_SESSION_TIMEOUT));
+    /* With both batches full nothing is polled until one is applied, perhaps after halvings. */
+    int64_t poll_ms = config_int(engine->config, OPT_STATEMENT_TIMEOUT) * 10;
+    poll_ms = poll_ms < POLL_INTERVAL_MIN_MS ? POLL_INTERVAL_MIN_MS : poll_ms;
+    poll_ms = poll_ms > POLL_INTERVAL_MAX_MS ? POLL_INTERVAL_MAX_MS : poll_ms;
+    snprintf(poll, sizeof poll, "%lld", (long long)poll_ms);
     const char *const properties[][2] = {
+        {"max.poll.interval.ms", poll},
+        {"check.crcs", "true"},
         {"group.id", group},
         {"session.timeout.ms", session},
         {"heartbeat.interval.ms", "1000"},
@@ -277,6 +291,7 @@ int engine_run(struct engine *engine, struct error *error)
         fetch_look_up(engine);
         apply_start(engine);
         apply_hint(engine);
+        apply_check_owner(engine);
         apply_prune(engine);
         if (!*engine->stop && code == 0)
             wait_for_work(engine, sleep_ms(engine));

@@ -47,7 +47,7 @@ static void log_changed(struct engine *engine, const struct position *position, 
               "); the topic was truncated or created anew, so nothing more is written",
               position->topic, position->partition, what, found, position->anchor_offset,
               position->next_offset);
-    attach_halt(engine, &error, position, NULL);
+    halt(engine, &error, position, NULL);
 }
 
 /* Compares the record at the anchor's offset with the anchor. */
@@ -95,7 +95,7 @@ static void handle_out_of_range(struct engine *engine, struct position *position
               " to %" PRId64
               "; records were deleted or the topic was created anew, so nothing more is written",
               position->topic, position->partition, position->next_offset, low, high);
-    attach_halt(engine, &error, position, NULL);
+    halt(engine, &error, position, NULL);
 }
 
 static void handle_end(struct engine *engine, struct position *position, int64_t offset)
@@ -103,7 +103,7 @@ static void handle_end(struct engine *engine, struct position *position, int64_t
     position->end_offset = offset;
     if (!position->verified)
         log_changed(engine, position, "the log ends", offset);
-    else if (offset > position->next_offset && !position->waits)
+    else if (offset > position->next_offset && position->unknown_id < 0)
         engine->filling->ends[position - engine->positions] = offset;
 }
 
@@ -141,50 +141,43 @@ static void handle_error(struct engine *engine, const rd_kafka_message_t *messag
     }
 }
 
-/* Takes nothing more from the partition; all others go on. */
-static void wait_for_schema(struct engine *engine, struct position *position, int64_t offset)
+/* The partition waits: what follows in it is not taken, and everything else flows. */
+static void wait_for_schema(struct engine *engine, struct position *position,
+                            const struct error *error)
 {
-    position->waits = 1;
-    position->waits_for = decoder_unknown_id(engine->decoder);
-    position->waits_at = offset;
+    log_warn("%s", error->message);
+    position->unknown_id = decoder_unknown_id(engine->decoder);
+    engine->waiting++;
     engine->look_up_at_us = 0;
-}
-
-/* Returns 1 when the schema is there by now, -1 when Postgres did not answer. */
-static int look_up(struct engine *engine, struct position *position)
-{
-    struct error error = {0};
-    if (decoder_look_up(engine->decoder, engine->conn, position->waits_for, &error) == 0)
-        return 1;
-    if (PQstatus(engine->conn) == CONNECTION_BAD) {
-        attach_recover(engine, &error);
-        return -1;
-    }
-    if (!position->warned)
-        log_warn("%s [%d] offset %" PRId64 ": schema id %d is in neither this build's catalog nor "
-                 "the database's: deploy and migrate the build that publishes it, and this "
-                 "partition goes on by itself (%s)",
-                 position->topic, position->partition, position->waits_at, position->waits_for,
-                 error.message);
-    position->warned = 1;
-    return 0;
+    metrics_gauge_set(engine->metrics.waiting, engine->waiting);
+    health_set(engine->health, engine->check, 0, error->message);
 }
 
 void fetch_look_up(struct engine *engine)
 {
     int64_t now_us = monotonic_now_us();
-    int found = 0;
-    if (!engine->attached || engine->in_flight || now_us < engine->look_up_at_us)
+    if (!engine->waiting || engine->in_flight || now_us < engine->look_up_at_us)
         return;
-    engine->look_up_at_us = now_us + BACKOFF_MAX_MS * INT64_C(1000);
+    engine->look_up_at_us = now_us + LOOK_UP_INTERVAL_MS * 1000;
     for (size_t i = 0; i < engine->position_count; i++) {
-        int result = engine->positions[i].waits ? look_up(engine, &engine->positions[i]) : 0;
-        if (result < 0)
+        struct position *position = &engine->positions[i];
+        struct error error = {0};
+        if (position->unknown_id < 0)
+            continue;
+        if (decoder_look_up(engine->decoder, position->unknown_id, engine->conn, &error) == 0) {
+            log_info("schema id %d is known now", position->unknown_id);
+            attach_detach(engine, 0); /* reads on from the positions */
             return;
-        found |= result;
+        }
+        if (error.class == ERROR_HALT) {
+            halt(engine, &error, position, NULL);
+            return;
+        }
+        if (strcmp(error.code, "schema-unknown") != 0) {
+            attach_recover(engine, &error);
+            return;
+        }
     }
-    if (found) /* the partitions are read again from their positions */
-        attach_detach(engine, 0);
 }
 
 /* Takes one record. Returns 0 when nothing more should be taken for now. */
@@ -192,8 +185,9 @@ static int take_record(struct engine *engine, rd_kafka_message_t *message)
 {
     struct position *position = engine->attached ? find_position(engine, message) : NULL;
     struct error error = {0};
+    /* An offset that was taken before is not taken again, however it comes. */
     if (!position || message->offset < position->next_offset || !position->verified ||
-        position->waits) {
+        message->offset <= position->taken_offset || position->unknown_id >= 0) {
         if (position && !position->verified)
             verify_anchor(engine, position, message);
         rd_kafka_message_destroy(message);
@@ -209,11 +203,8 @@ static int take_record(struct engine *engine, rd_kafka_message_t *message)
                                   .value = message->payload,
                                   .value_size = message->len,
                                   .owner = message};
-    if (batch_add(engine->filling, engine->decoder, &record, index, &error) == 0)
-        return 1;
-    if (error.class == ERROR_RETRY) {
-        wait_for_schema(engine, position, message->offset);
-        rd_kafka_message_destroy(message);
+    if (batch_add(engine->filling, engine->decoder, &record, index, &error) == 0) {
+        position->taken_offset = message->offset;
         return 1;
     }
     char place[512];
@@ -221,7 +212,11 @@ static int take_record(struct engine *engine, rd_kafka_message_t *message)
              message->offset);
     rd_kafka_message_destroy(message);
     error_prefix(&error, "%s", place);
-    attach_halt(engine, &error, position, NULL);
+    if (error.class == ERROR_RETRY) {
+        wait_for_schema(engine, position, &error);
+        return 1;
+    }
+    halt(engine, &error, position, NULL);
     return 0;
 }
 

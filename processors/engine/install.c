@@ -256,8 +256,7 @@ static int build(PGconn *conn, const struct processor *processor, int create,
     if (create && create_generation(conn, processor, installed->schema, error) != 0)
         return -1;
     return pg_runf(conn, error, "SET LOCAL search_path = %s, pg_catalog", installed->schema) == 0 &&
-                   install_procedure(conn, processor, installed, error) == 0 &&
-                   dry_run(conn, processor, installed, error) == 0
+                   install_procedure(conn, processor, installed, error) == 0
                ? 0
                : -1;
 }
@@ -267,7 +266,8 @@ int install_scratch(PGconn *conn, const struct processor *processor, const char 
 {
     struct installed installed = {.generation = 0};
     snprintf(installed.schema, sizeof installed.schema, "%s", schema);
-    if (build(conn, processor, 1, &installed, error) != 0)
+    if (build(conn, processor, 1, &installed, error) != 0 ||
+        dry_run(conn, processor, &installed, error) != 0)
         return -1;
     *ret_installed = installed;
     return 0;
@@ -278,7 +278,8 @@ static int find_generation(PGconn *conn, const struct processor *processor,
 {
     const char *values[] = {processor->name};
     PGresult *result = NULL;
-    if (pg_query(conn, "SELECT generation, version FROM weir.processor WHERE processor = $1", 1,
+    if (pg_query(conn,
+                 "SELECT generation, version, consumes FROM weir.processor WHERE processor = $1", 1,
                  values, &result, error) != 0)
         return -1;
     int code = 0;
@@ -290,6 +291,13 @@ static int find_generation(PGconn *conn, const struct processor *processor,
                          "`weir processor reset %s --yes`, then `weir migrate`",
                          processor->name, processor->version, PQgetvalue(result, 0, 1),
                          processor->name);
+    else if (*ret_found && strcmp(PQgetvalue(result, 0, 2), processor->consumes) != 0)
+        code = error_set(error, ERROR_USAGE, "version-changed",
+                         "processor %s consumes other events here than its tables were built from, "
+                         "and their past would be missing. Raise its version, then "
+                         "`weir processor reset %s --yes` and `weir migrate`. Here: %s. There: %s",
+                         processor->name, processor->name, processor->consumes,
+                         PQgetvalue(result, 0, 2));
     installed->generation = *ret_found ? (int)pg_int(result, 0, 0) : 1;
     snprintf(installed->schema, sizeof installed->schema, "%s_%d", processor->name,
              installed->generation);
@@ -320,7 +328,9 @@ static int install_in_transaction(PGconn *conn, const struct processor *processo
     int found = 0;
     if (find_generation(conn, processor, installed, &found, error) != 0 ||
         build(conn, processor, !found, installed, error) != 0 ||
-        publish(conn, processor, installed, error) != 0)
+        publish(conn, processor, installed, error) != 0 ||
+        pg_run(conn, "SET LOCAL ROLE weir_processor", error) != 0 ||
+        dry_run(conn, processor, installed, error) != 0 || pg_run(conn, "RESET ROLE", error) != 0)
         return -1;
     if (found)
         return 0;
@@ -328,10 +338,11 @@ static int install_in_transaction(PGconn *conn, const struct processor *processo
     char version[16];
     snprintf(generation, sizeof generation, "%d", installed->generation);
     snprintf(version, sizeof version, "%d", processor->version);
-    const char *values[] = {processor->name, generation, version};
-    return pg_query(
-        conn, "INSERT INTO weir.processor (processor, generation, version) VALUES ($1, $2, $3)", 3,
-        values, NULL, error);
+    const char *values[] = {processor->name, generation, version, processor->consumes};
+    return pg_query(conn,
+                    "INSERT INTO weir.processor (processor, generation, version, consumes) "
+                    "VALUES ($1, $2, $3, $4)",
+                    4, values, NULL, error);
 }
 
 int install_processor(PGconn *conn, const struct processor *processor,

@@ -26,16 +26,23 @@ enum {
     IDLE_WAIT_MS = 100,     /* longest sleep of the loop */
     GROW_WAIT_MS = 5,
     METADATA_TIMEOUT_MS = 5000,
-    REVOKE_WAIT_MS = 20000,  /* how long a rebalance or a shutdown waits for the batch under way */
-    APPLY_GRACE_MS = 5000,   /* beyond statement-timeout; then the connection is given up */
-    HINT_INTERVAL_MS = 1000, /* how often Kafka learns the positions, for lag tools */
+    REVOKE_WAIT_MS = 20000,   /* how long a rebalance or a shutdown waits for the batch under way */
+    APPLY_GRACE_MS = 5000,    /* beyond statement-timeout; then the connection is given up */
+    OWNER_INTERVAL_MS = 2000, /* how often an idle owner looks whether it still is one */
+    HINT_INTERVAL_MS = 1000,  /* how often Kafka learns the positions, for lag tools */
     PRUNE_INTERVAL_MS = 600000,
+    LOOK_UP_INTERVAL_MS = 2000, /* how often an unknown schema id is looked up again */
+#define PRUNE_ROWS_TEXT "20000"
+    PRUNE_ROWS_MAX = 20000, /* applied events that are removed in one go */
+    PRUNE_PAUSE_MS = 1000,  /* until the next go, when there are more */
+    POLL_INTERVAL_MIN_MS = 300000,
+    POLL_INTERVAL_MAX_MS = 3600000,
     BACKLOG_AGE_MS = 1000 /* records older than this are a backlog: batches may grow */
 };
 
 struct engine_metrics {
     struct metric_series *events, *duplicates, *dead_letters, *batches, *failures, *rebalances,
-        *batch_rows, *apply_time, *latency, *halted, *attached;
+        *batch_rows, *apply_time, *latency, *halted, *attached, *waiting;
     struct metric *lag;
 };
 
@@ -66,6 +73,7 @@ struct engine {
     int64_t attach_at_us; /* monotonic: not before */
     int64_t backoff_ms;
     int halted;
+    int was_attached; /* build and database fitted at least once */
 
     size_t rows_max;
     int64_t bytes_max;
@@ -81,8 +89,10 @@ struct engine {
     int64_t sent_us;
 
     int64_t hinted_us;
+    int64_t owner_checked_us;
     int64_t pruned_us;
     int64_t look_up_at_us;
+    int waiting; /* partitions that wait for a schema id */
 };
 
 /* attach.c */
@@ -98,17 +108,30 @@ void attach_detach(struct engine *engine, int64_t pause_ms);
 void attach_restart(struct engine *engine);
 /* After a failure: detaches with growing pauses; gives the connection up when it is broken. */
 void attach_recover(struct engine *engine, const struct error *error);
-/* Stops the processor until a person resumes it. `entry` is the guilty record or NULL. */
-void attach_halt(struct engine *engine, const struct error *error, const struct position *position,
-                 const struct entry *entry);
+
+/* halt.c */
+
+/* Stops the processor until a person resumes it. `position` and `entry` are the guilty record, or
+ * NULL. */
+void halt(struct engine *engine, const struct error *error, const struct position *position,
+          const struct entry *entry);
+/* Returns 1 while a row of weir.halt says that the processor is to stay stopped, -1 on an error. */
+int halt_check(struct engine *engine, struct error *error);
+
+/* session.c */
+
+/* Connects and prepares; sets engine->conn. Errors: ERROR_USAGE when build and database do not
+ * fit. */
+int session_open(struct engine *engine, struct error *error);
 
 /* fetch.c */
+
+/* Looks up the schema ids that partitions wait for, when it is time to and nothing is in flight. */
+void fetch_look_up(struct engine *engine);
 
 /* Takes what has arrived into the filling batch, without waiting. */
 void fetch_some(struct engine *engine);
 int fetch_is_full(const struct engine *engine);
-/* Looks from time to time whether the schemas that partitions wait for have been recorded. */
-void fetch_look_up(struct engine *engine);
 
 /* apply.c */
 
@@ -123,6 +146,8 @@ void apply_watch(struct engine *engine);
 void apply_wait(struct engine *engine, int64_t timeout_ms);
 /* Commits the positions to Kafka, as a hint for lag tools. */
 void apply_hint(struct engine *engine);
+/* While idle: sees that the positions are still this owner's. */
+void apply_check_owner(struct engine *engine);
 /* Removes applied events that have left the duplicate window. */
 void apply_prune(struct engine *engine);
 

@@ -133,6 +133,20 @@ static int build_relations(struct processor *processor, struct error *error)
     return 0;
 }
 
+/* The names of the consumed events in order, to notice that they changed. */
+static char *list_consumed(const struct processor *processor)
+{
+    const char **names = xcalloc(processor->consumed_count, sizeof *names);
+    struct buf list = {0};
+    for (size_t i = 0; i < processor->consumed_count; i++)
+        names[i] = processor->consumed[i].event->name;
+    qsort(names, processor->consumed_count, sizeof *names, compare_text);
+    for (size_t i = 0; i < processor->consumed_count; i++)
+        buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
+    free(names);
+    return list.data;
+}
+
 static int check_name(const char *name, struct error *error)
 {
     size_t size = strlen(name);
@@ -146,11 +160,15 @@ static int check_name(const char *name, struct error *error)
         return error_set(error, ERROR_USAGE, "bad-processor",
                          "\"%s\" is no processor name: Postgres or Weir has a schema of that name",
                          name);
-    return good ? 0
-                : error_set(
-                      error, ERROR_USAGE, "bad-processor",
-                      "\"%s\" is no processor name: lower-case letters, digits and _, at most %d",
-                      name, PROCESSOR_NAME_MAX);
+    /* A generation's schema is <name>_<number>, so no processor may be called like one. */
+    const char *last = strrchr(name, '_');
+    good = good && !(last && last[1] && strspn(last + 1, "0123456789") == strlen(last + 1));
+    return good
+               ? 0
+               : error_set(error, ERROR_USAGE, "bad-processor",
+                           "\"%s\" is no processor name: lower-case letters, digits and _, at most "
+                           "%d, and no number behind the last _",
+                           name, PROCESSOR_NAME_MAX);
 }
 
 int processor_load(const struct assets *assets, const struct catalog *catalog, const char *name,
@@ -184,6 +202,7 @@ int processor_load(const struct assets *assets, const struct catalog *catalog, c
         processor_free(processor);
         return -1;
     }
+    processor->consumes = list_consumed(processor);
     *ret_processor = processor;
     return 0;
 }
@@ -192,6 +211,7 @@ void processor_free(struct processor *processor)
 {
     if (!processor)
         return;
+    free(processor->consumes);
     for (size_t i = 0; i < processor->consumed_count; i++)
         relation_free(processor->consumed[i].relations);
     free(processor->consumed);

@@ -23,6 +23,7 @@ struct processor {
     char *name;
     int version;
     int64_t duplicate_window_ms;
+    char *consumes; /* names of the consumed events, sorted: "MemberJoined, ProductPurchased" */
     const struct catalog *catalog;
     struct consumed *consumed;
     size_t consumed_count;

@@ -44,12 +44,14 @@ CREATE TABLE weir.processor (
     processor  text COLLATE "C" PRIMARY KEY,
     generation integer NOT NULL,
     version    integer NOT NULL,
+    consumes   text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE weir.processor IS 'The live generation of each processor';
 COMMENT ON COLUMN weir.processor.processor IS 'Name of the processor: its folder, and the schema of its published views';
 COMMENT ON COLUMN weir.processor.generation IS 'Live generation; its tables are in the schema <processor>_<generation>';
 COMMENT ON COLUMN weir.processor.version IS 'Version in processor.conf that the generation was built with';
+COMMENT ON COLUMN weir.processor.consumes IS 'Events that the generation was built from; one more would be missing its past';
 COMMENT ON COLUMN weir.processor.created_at IS 'When the generation was created';
 
 CREATE TABLE weir.position (
@@ -222,6 +224,13 @@ CREATE FUNCTION weir.claim(claimed_processor text, claimed_generation integer, t
 RETURNS SETOF weir.position
 LANGUAGE plpgsql AS $$
 BEGIN
+    -- Generation 0 are scratch folds; any other one is gone after a reset, and its owner must not begin it anew.
+    IF claimed_generation <> 0 AND NOT EXISTS (SELECT FROM weir.processor p
+                                               WHERE p.processor = claimed_processor
+                                                 AND p.generation = claimed_generation) THEN
+        RAISE EXCEPTION 'processor % has no generation % any more', claimed_processor, claimed_generation
+            USING ERRCODE = 'WR002';
+    END IF;
     INSERT INTO weir.position (processor, generation, topic, kafka_partition)
     SELECT claimed_processor, claimed_generation, c.topic, c.kafka_partition
     FROM unnest(topics, partitions) AS c (topic, kafka_partition)

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The engine's database session: connected, in its role, with the settings that the batch needs and
+ * the procedure prepared. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "processors/engine/internal.h"
+
+/* Has to be read before SET ROLE, which may not see it. */
+static int read_start(struct engine *engine, PGconn *conn, struct error *error)
+{
+    PGresult *result = NULL;
+    int code =
+        pg_query(conn, "SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()", 0,
+                 NULL, &result, error);
+    if (code == 0)
+        snprintf(engine->started_at, sizeof engine->started_at, "%s", PQgetvalue(result, 0, 0));
+    PQclear(result);
+    return code;
+}
+
+int session_open(struct engine *engine, struct error *error)
+{
+    char name[128];
+    struct buf call = {0};
+    snprintf(name, sizeof name, "weir process %s", engine->processor->name);
+    PGconn *conn = NULL;
+    if (pg_connect(config_text(engine->config, OPT_DATABASE), name, &conn, error) != 0)
+        return -1;
+    int code = install_find(conn, engine->processor, &engine->installed, error);
+    if (code == 0)
+        code = read_start(engine, conn, error);
+    /* Kept plans are made while tables are still small, and a scan of all of a small table looks
+     * cheap: 57 times the time per event once it had grown. Batches are no tables, so they do not
+     * care. Positions and effects commit together, so that losing the last commits in a crash loses
+     * both, and the topic is read again from there: waiting for the disk at each commit would buy
+     * nothing. */
+    if (code == 0)
+        code = pg_runf(
+            conn, error,
+            "SET ROLE weir_processor; SET search_path = %s, pg_catalog;"
+            "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off; SET jit = off;"
+            "SET enable_seqscan = off;"
+            "SET work_mem = '32MB'; SET lock_timeout = %" PRId64
+            "; SET statement_timeout = %" PRId64 ";"
+            "SET idle_in_transaction_session_timeout = '60s'",
+            engine->installed.schema, config_int(engine->config, OPT_LOCK_TIMEOUT),
+            config_int(engine->config, OPT_STATEMENT_TIMEOUT));
+    if (code == 0)
+        code = slice_types_load(conn, engine->processor, &engine->types, error);
+    if (code == 0) {
+        bind_call(engine->processor, engine->installed.schema, engine->installed.procedure, &call);
+        PGresult *result = PQprepare(conn, "apply", buf_text(&call), 0, NULL);
+        if (PQresultStatus(result) != PGRES_COMMAND_OK)
+            code = pg_fail(conn, result, error);
+        PQclear(result);
+    }
+    buf_free(&call);
+    if (code != 0 || PQsetnonblocking(conn, 1) != 0) {
+        PQfinish(conn);
+        return -1;
+    }
+    engine->conn = conn;
+    return 0;
+}
