@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- One statement posts a batch: each event becomes one transfer, and the transfers are added up into the balances.
+-- Each event becomes one transfer, and the transfers are added up into the balances: first the purchases, which are the
+-- most and refer to nothing, then the rest.
 --
 -- A rule looks only at earlier events of the same Space and topic, because only their order is promised: in the table
 -- for those of earlier batches, by seq for those of this one. The rules are written as running sums, so that a batch
@@ -12,24 +13,65 @@
 -- the index by Space, and read all of a Space for one purchase.
 -- Amounts beyond 10^14 or below 0, and currencies that are not three capitals, are recorded with legs of zero.
 
-WITH purchase AS MATERIALIZED (
-    SELECT p.*, CASE WHEN p.problem IS NULL THEN p.total * p.fee_bps / 10000 ELSE 0 END AS fee,
-           CASE WHEN p.problem IS NULL AND p.referrer_id IS NOT NULL THEN p.total * p.referral_bps / 10000 ELSE 0 END
-               AS referral
-    FROM (SELECT s.*,
-                 CASE WHEN NOT s.sound THEN 'invalid amount'
-                      WHEN row_number() OVER (PARTITION BY s.purchase_id, s.space_id, s.sound ORDER BY s.seq) > 1
-                          OR (SELECT true FROM transfer t
-                              WHERE t.reference_id = s.purchase_id AND t.space_id IS NOT DISTINCT FROM s.space_id
-                                AND t.kind = 'purchase' AND t.problem IS NULL)
-                          THEN 'purchase id used twice' END AS problem
+-- The first valid purchase of an id takes its place in transfer_purchase. Those that found it taken are looked for only
+-- when there are any.
+WITH posted AS (
+    INSERT INTO transfer (event_id, space_id, occurred_at, kind, currency, amount, member_id, counterparty_id,
+                          reference_id, clearing, space, fee, suspense, member, counterparty, problem)
+    SELECT event_id, space_id, occurred_at, 'purchase', currency, total, buyer_id, referrer_id, purchase_id,
+           CASE WHEN sound THEN -total ELSE 0 END,
+           CASE WHEN sound THEN total - fee - referral ELSE 0 END,
+           CASE WHEN sound THEN fee ELSE 0 END,
+           0, 0,
+           CASE WHEN sound THEN referral ELSE 0 END,
+           CASE WHEN NOT sound THEN 'invalid amount' END
+    FROM (SELECT s.*, CASE WHEN sound THEN total * fee_bps / 10000 END AS fee,
+                 CASE WHEN NOT sound OR referrer_id IS NULL THEN 0 ELSE total * referral_bps / 10000 END AS referral
           FROM (SELECT e.seq, e.event_id, e.space_id, e.occurred_at, e.currency, e.total, e.buyer_id, e.referrer_id,
                        e.purchase_id, e.fee_bps, e.referral_bps,
                        e.total BETWEEN 0 AND 100000000000000 AND e.currency ~ '^[A-Z]{3}$'
                        AND e.fee_bps >= 0 AND e.referral_bps >= 0
                        AND e.fee_bps::bigint + e.referral_bps <= 10000 AS sound
-                FROM product_purchased e) s) p
-), refund AS (
+                FROM product_purchased e
+                ORDER BY e.seq
+                OFFSET 0) s
+          OFFSET 0) p
+    ON CONFLICT (reference_id, space_id) WHERE kind = 'purchase' AND problem IS NULL DO NOTHING
+    RETURNING event_id, space_id, currency, counterparty_id, clearing, space, fee, suspense, counterparty
+), repeated AS (
+    INSERT INTO transfer (event_id, space_id, occurred_at, kind, currency, amount, member_id, counterparty_id,
+                          reference_id, clearing, space, fee, suspense, member, counterparty, problem)
+    SELECT event_id, space_id, occurred_at, 'purchase', currency, total, buyer_id, referrer_id, purchase_id,
+           -total, 0, 0, total, 0, 0, 'purchase id used twice'
+    FROM product_purchased e
+    WHERE (SELECT count(*) FROM posted) < (SELECT count(*) FROM product_purchased)
+      AND (e.event_id, e.space_id) NOT IN (SELECT event_id, space_id FROM posted)
+    RETURNING space_id, currency, clearing, suspense
+), space_change AS (
+    INSERT INTO space_balance AS b (space_id, currency, clearing, space, fee, suspense)
+    SELECT space_id, currency, clearing, space, fee, suspense
+    FROM (SELECT space_id, currency, sum(clearing)::bigint AS clearing, sum(space)::bigint AS space,
+                 sum(fee)::bigint AS fee, sum(suspense)::bigint AS suspense
+          FROM (SELECT space_id, currency, clearing, space, fee, suspense FROM posted
+                UNION ALL
+                SELECT space_id, currency, clearing, 0, 0, suspense FROM repeated) p
+          GROUP BY space_id, currency
+          OFFSET 0) s
+    ORDER BY space_id, currency
+    ON CONFLICT (space_id, currency) DO UPDATE
+    SET clearing = b.clearing + excluded.clearing, space = b.space + excluded.space, fee = b.fee + excluded.fee,
+        suspense = b.suspense + excluded.suspense
+)
+INSERT INTO member_balance AS b (space_id, member_id, currency, balance)
+SELECT space_id, counterparty_id, currency, sum(counterparty)::bigint
+FROM posted
+WHERE counterparty <> 0
+GROUP BY space_id, counterparty_id, currency
+ORDER BY space_id, counterparty_id, currency
+ON CONFLICT (space_id, member_id, currency) DO UPDATE
+SET balance = b.balance + excluded.balance;
+
+WITH refund AS (
     -- How much of the purchase is paid back before and after each refund.
     SELECT s.*, least(s.total, s.asked_before) AS before, least(s.total, s.asked_before + s.wanted) AS after
     FROM (SELECT w.*,
@@ -42,13 +84,11 @@ WITH purchase AS MATERIALIZED (
                            AS accepted
                 FROM (SELECT r.seq, r.event_id, r.space_id, r.occurred_at, r.currency, r.amount, r.buyer_id,
                              r.purchase_id,
-                             coalesce(t.amount, q.total) AS total, coalesce(t.fee, q.fee) AS fee,
-                             coalesce(t.counterparty, q.referral) AS referral,
-                             coalesce(t.counterparty_id, q.referrer_id) AS referrer_id,
+                             t.amount AS total, t.fee, t.counterparty AS referral, t.counterparty_id AS referrer_id,
                              CASE WHEN r.amount NOT BETWEEN 0 AND 100000000000000 OR r.currency !~ '^[A-Z]{3}$'
                                       THEN 'invalid amount'
-                                  WHEN t.event_id IS NULL AND q.event_id IS NULL THEN 'refund of an unknown purchase'
-                                  WHEN r.currency COLLATE "C" <> coalesce(t.currency, q.currency COLLATE "C")
+                                  WHEN t.event_id IS NULL OR later.event_id IS NOT NULL THEN 'refund of an unknown purchase'
+                                  WHEN r.currency COLLATE "C" <> t.currency
                                       THEN 'refund in another currency' END AS problem
                       FROM purchase_refunded r
                       LEFT JOIN LATERAL (SELECT * FROM transfer x
@@ -56,8 +96,8 @@ WITH purchase AS MATERIALIZED (
                                            AND x.space_id IS NOT DISTINCT FROM r.space_id
                                            AND x.kind = 'purchase' AND x.problem IS NULL
                                          LIMIT 1) t ON true
-                      LEFT JOIN purchase q ON q.purchase_id = r.purchase_id AND q.space_id = r.space_id
-                          AND q.problem IS NULL AND q.seq < r.seq) m) w) s
+                      LEFT JOIN product_purchased later ON later.event_id = t.event_id
+                          AND later.space_id = t.space_id AND later.seq > r.seq) m) w) s
 ), payment AS (
     SELECT p.*, p.amount BETWEEN 0 AND 100000000000000 AND p.currency ~ '^[A-Z]{3}$'
                 AND p.fee_bps BETWEEN 0 AND 10000 AS sound
@@ -110,14 +150,6 @@ WITH purchase AS MATERIALIZED (
 ), posted AS (
     INSERT INTO transfer (event_id, space_id, occurred_at, kind, currency, amount, member_id, counterparty_id,
                           reference_id, clearing, space, fee, suspense, member, counterparty, problem)
-    SELECT event_id, space_id, occurred_at, 'purchase', currency, total, buyer_id, referrer_id, purchase_id,
-           CASE WHEN problem = 'invalid amount' THEN 0 ELSE -total END,
-           CASE WHEN problem IS NULL THEN total - fee - referral ELSE 0 END,
-           fee,
-           CASE WHEN problem = 'purchase id used twice' THEN total ELSE 0 END,
-           0, referral, problem
-    FROM purchase
-    UNION ALL
     SELECT event_id, space_id, occurred_at, 'refund', currency, amount, buyer_id,
            CASE WHEN problem IS NULL THEN referrer_id END, purchase_id,
            CASE WHEN problem = 'invalid amount' THEN 0 ELSE amount END,
