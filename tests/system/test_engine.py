@@ -153,7 +153,7 @@ def test_unknown_schema_waits_until_it_is_recorded(engine):
 def test_unknown_schema_goes_on_after_a_restart(engine):
     version = newer_version()
     engine.stack.produce([newer_reaction(version, "newer")] + reactions("after"))
-    process = engine.start()
+    process = engine.start(ready=False)
     process.wait_log("schema id 900")
     assert process.term() == 0
     assert engine.rows() == []
