@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * weir schema: what the events look like, and what changed from version to version. */
+ * weir schema: what the events look like, and what a new version of one would break. */
 #include "cli/schema.h"
 
 #include <stdio.h>
@@ -155,8 +155,8 @@ static const struct {
     const char *name;
     int (*run)(struct schema_context *context, struct error *error);
     int catalog; /* needs one */
-} actions[] = {
-    {"list", list, 1}, {"show", show, 1}, {"diff", schema_diff, 1}, {"decode", schema_decode, 0}};
+} actions[] = {{"list", list, 1},          {"show", show, 1},      {"diff", schema_diff, 1},
+               {"check", schema_check, 1}, {"new", schema_new, 1}, {"decode", schema_decode, 0}};
 
 /* People who change schemas stand in a folder that has them; what the program was built with would
  * be yesterday's. */
@@ -186,21 +186,32 @@ static int run(const struct config *config, struct error *error)
         return result;
     }
     error_set(error, ERROR_USAGE, "bad-argument",
-              "say what to do: list, show, diff or decode; see --help");
+              "say what to do: list, show, diff, check, new or decode; see --help");
     return EXIT_USAGE;
 }
 
-static const enum option_id options[] = {OPT_WRITER, OPT_READER, OPT_AVRO_JSON};
+static const enum option_id options[] = {OPT_COMPATIBILITY, OPT_DATABASE, OPT_WRITER, OPT_READER,
+                                         OPT_AVRO_JSON};
 
 const struct command command_schema = {
     .name = "schema",
-    .arguments = "list|show EVENT[/V]|diff EVENT [V1 V2]|decode",
-    .summary = "the events' schemas: show, compare versions, decode",
+    .arguments = "list|show EVENT[/V]|diff EVENT [V1 V2]|check [EVENT...]|new EVENT|decode",
+    .summary = "the events' schemas: show, compare, check a new version, decode",
     .help =
         "list    each event with its versions, their ids on the wire, its topic and who may send "
         "it\n"
         "show    one version as a table of its fields; with -o json the .avsc file itself\n"
         "diff    what changed from one version to another; without versions, in the newest\n"
+        "check   whether the newest version of each event (or of those named) keeps the promise of "
+        "--compatibility:\n"
+        "        BACKWARD  this build reads what the version before wrote (FORWARD: the other way "
+        "round; FULL: both);\n"
+        "        …_TRANSITIVE  the same for every older version. A break is explained, with the "
+        "field and what to do\n"
+        "        instead, and the processors that mention the field. With a database that answers, "
+        "each processor's\n"
+        "        SQL is compiled against the new fields too, and nothing of it stays\n"
+        "new     writes a draft of the next version, to be edited\n"
         "decode  bare Avro values on standard input, one behind the other, to one line of JSON "
         "each: written with\n"
         "        --writer, read as --reader. No schema id in front: for records of a topic use "
@@ -209,10 +220,13 @@ const struct command command_schema = {
         "sql/, else those that\n"
         "the program was built with. A version that is not in schemas/catalog.lock yet is a "
         "draft.\n\n"
+        "  weir schema new ProductPurchased\n"
+        "  weir schema check\n"
         "  weir schema diff ProductPurchased 1 2\n"
         "  weir schema decode --writer old.avsc --reader new.avsc <values.avro\n\n"
-        "Exit codes: 0 done; 1 bytes that cannot be decoded, a pair that cannot be resolved; "
-        "2 wrong usage, or a schema that is none.",
+        "Exit codes: 0 done; 1 bytes that cannot be decoded, a pair that cannot be resolved, a "
+        "database that was named\n"
+        "and did not answer; 2 wrong usage, or a schema that is none; 3 check found a break.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .run = run,

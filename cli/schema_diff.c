@@ -13,9 +13,11 @@ struct listing {
     size_t count;
 };
 
-static void take_change(void *context, enum words_change change, const char *path, const char *text)
+static void take_change(void *context, enum words_change change, const char *path,
+                        const char *old_name, const char *text)
 {
     struct listing *listing = context;
+    (void)old_name; /* the text has it */
     listing->count++;
     if (listing->format == OUTPUT_TEXT) {
         printf("  %-8s %-28s %s\n", words_change_name(change), *path ? path : "(event)", text);

@@ -21,7 +21,7 @@ struct catalog_version {
     size_t text_size;
     const struct schema *schema; /* root record */
     const struct catalog_event *event;
-    int draft;             /* not in the lock yet; `id` is the one it would get */
+    int draft; /* not in the lock yet; `id` is the one it would get */
 };
 
 struct catalog_event {

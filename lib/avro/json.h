@@ -40,7 +40,8 @@ int avro_event_from_json(const struct schema *schema, const json_t *meta, const 
 
 enum {
     AVRO_JSON_MASK_PII = 1,
-    AVRO_JSON_TAGGED = 2 /* Avro's own JSON encoding: tagged unions, bytes as characters, no logical types */
+    AVRO_JSON_TAGGED =
+        2 /* Avro's own JSON encoding: tagged unions, bytes as characters, no logical types */
 };
 
 /* Decodes by the writer's own schema. The caller owns the result. With AVRO_JSON_MASK_PII, x-pii

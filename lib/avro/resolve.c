@@ -20,6 +20,7 @@ struct resolver {
     struct arena *arena;
     struct error *error;
     const struct known *known; /* pairs of records, so that recursion ends */
+    int going_on;              /* behind what cannot be read */
     int depth;
     char path[256];
     size_t path_size;
@@ -38,6 +39,16 @@ const char *resolve_type_name(const struct schema *schema, char text[80])
     return text;
 }
 
+static struct resolve *make(struct resolver *resolver, enum resolve_kind kind,
+                            const struct schema *writer, const struct schema *reader)
+{
+    struct resolve *resolve = arena_alloc(resolver->arena, sizeof *resolve);
+    resolve->kind = kind;
+    resolve->writer = writer;
+    resolve->reader = reader;
+    return resolve;
+}
+
 static const struct resolve *fail(struct resolver *resolver, const char *format, ...)
 {
     char message[512];
@@ -47,7 +58,11 @@ static const struct resolve *fail(struct resolver *resolver, const char *format,
     va_end(args);
     error_set(resolver->error, ERROR_HALT, "schema-incompatible", "%s: %s", resolver->path,
               message);
-    return NULL;
+    if (!resolver->going_on)
+        return NULL;
+    struct resolve *hole = make(resolver, RESOLVE_FAIL, NULL, NULL);
+    hole->reason = arena_strdup(resolver->arena, message);
+    return hole;
 }
 
 static size_t path_push(struct resolver *resolver, const char *separator, const char *name)
@@ -119,16 +134,6 @@ static const struct schema *choose(const struct schema *writer, const struct sch
     return best;
 }
 
-static struct resolve *make(struct resolver *resolver, enum resolve_kind kind,
-                            const struct schema *writer, const struct schema *reader)
-{
-    struct resolve *resolve = arena_alloc(resolver->arena, sizeof *resolve);
-    resolve->kind = kind;
-    resolve->writer = writer;
-    resolve->reader = reader;
-    return resolve;
-}
-
 /* A logical type may be added or dropped, but not become another one: the numbers would mean
  * something else. */
 static const struct resolve *resolve_scalar(struct resolver *resolver, const struct schema *writer,
@@ -195,8 +200,8 @@ static int resolve_missing(struct resolver *resolver, const struct schema_field 
 {
     struct buf bytes = {0};
     if (!field->preset) {
-        fail(resolver, "the writer does not have the field, and it has no default");
-        return -1;
+        preset->value = fail(resolver, "the writer does not have the field, and it has no default");
+        return preset->value ? 0 : -1;
     }
     if (preset_encode(field->type, field->preset, &bytes, resolver->error) != 0) {
         buf_free(&bytes);
@@ -327,7 +332,7 @@ static const struct resolve *resolve_pair(struct resolver *resolver, const struc
     char to[80];
     const struct resolve *resolve = NULL;
     if (++resolver->depth > RESOLVE_DEPTH_MAX)
-        fail(resolver, "the schema is nested deeper than %d levels", RESOLVE_DEPTH_MAX);
+        resolve = fail(resolver, "the schema is nested deeper than %d levels", RESOLVE_DEPTH_MAX);
     else if (writer->type == AVRO_UNION_TYPE)
         resolve = resolve_union(resolver, writer, reader);
     else {
@@ -340,11 +345,24 @@ static const struct resolve *resolve_pair(struct resolver *resolver, const struc
     return resolve;
 }
 
+static int resolve_whole(struct resolver *resolver, const struct schema *writer,
+                         const struct schema *reader, const struct resolve **ret_resolve)
+{
+    path_push(resolver, "", reader->name ? reader->name : "value");
+    *ret_resolve = resolve_pair(resolver, writer, reader);
+    return *ret_resolve ? 0 : -1;
+}
+
 int resolve_build(struct arena *arena, const struct schema *writer, const struct schema *reader,
                   const struct resolve **ret_resolve, struct error *error)
 {
     struct resolver resolver = {.arena = arena, .error = error};
-    path_push(&resolver, "", reader->name ? reader->name : "value");
-    *ret_resolve = resolve_pair(&resolver, writer, reader);
-    return *ret_resolve ? 0 : -1;
+    return resolve_whole(&resolver, writer, reader, ret_resolve);
+}
+
+int resolve_explain(struct arena *arena, const struct schema *writer, const struct schema *reader,
+                    const struct resolve **ret_resolve, struct error *error)
+{
+    struct resolver resolver = {.arena = arena, .error = error, .going_on = 1};
+    return resolve_whole(&resolver, writer, reader, ret_resolve);
 }

@@ -56,6 +56,11 @@ enum { RESOLVE_DEPTH_MAX = 256 };
 int resolve_build(struct arena *arena, const struct schema *writer, const struct schema *reader,
                   const struct resolve **ret_resolve, struct error *error);
 
+/* The same, but goes on behind what cannot be read, which becomes a RESOLVE_FAIL without writer and
+ * reader; so all that stands in the way is in the tree. Fails only when a limit is reached. */
+int resolve_explain(struct arena *arena, const struct schema *writer, const struct schema *reader,
+                    const struct resolve **ret_resolve, struct error *error);
+
 /* "long", "record Money": a type in words, in a buffer that the caller brings. */
 const char *resolve_type_name(const struct schema *schema, char text[80]);
 

@@ -52,7 +52,9 @@ const char *words_change_name(enum words_change change)
 }
 
 struct diff {
-    void (*visit)(void *context, enum words_change change, const char *path, const char *text);
+    void (*visit)(void *context, enum words_change change, const char *path, const char *old_name,
+                  const char *text);
+    const char *old_name;
     void *context;
     char path[SCHEMA_PATH_SIZE];
     size_t path_size;
@@ -79,7 +81,7 @@ static void pop(struct diff *diff, size_t before)
 
 static void tell(struct diff *diff, enum words_change change)
 {
-    diff->visit(diff->context, change, diff->path, buf_text(&diff->text));
+    diff->visit(diff->context, change, diff->path, diff->old_name, buf_text(&diff->text));
     buf_reset(&diff->text);
 }
 
@@ -120,6 +122,7 @@ static void diff_field(struct diff *diff, const struct schema_field *old,
         tell(diff, WORDS_RENAMED);
     }
     diff_types(diff, old->type, new->type);
+    diff->old_name = old->name;
     if (old->preset ? !json_equal(old->preset, new->preset) : new->preset != NULL) {
         put_default(&diff->text, old);
         buf_put_text(&diff->text, " → ");
@@ -144,6 +147,7 @@ static void diff_fields(struct diff *diff, const struct schema *old, const struc
         const struct schema_field *field = &new->fields[i];
         const struct schema_field *before = find_old(old, field);
         size_t path = push(diff, ".", field->name);
+        diff->old_name = before ? before->name : "";
         if (before) {
             kept[before - old->fields] = 1;
             diff_field(diff, before, field);
@@ -159,6 +163,7 @@ static void diff_fields(struct diff *diff, const struct schema *old, const struc
         if (kept[i])
             continue;
         size_t path = push(diff, ".", old->fields[i].name);
+        diff->old_name = old->fields[i].name;
         buf_put_text(&diff->text, "was ");
         words_type(old->fields[i].type, &diff->text);
         tell(diff, WORDS_REMOVED);
@@ -241,11 +246,12 @@ static void diff_types(struct diff *diff, const struct schema *old, const struct
 
 void words_diff(const struct schema *old_schema, const struct schema *new_schema,
                 void (*visit)(void *context, enum words_change change, const char *path,
-                              const char *text),
+                              const char *old_name, const char *text),
                 void *context)
 {
-    struct diff diff = {.visit = visit, .context = context};
+    struct diff diff = {.visit = visit, .context = context, .old_name = ""};
     diff_types(&diff, old_schema, new_schema);
+    diff.old_name = "";
     if (!same_text(old_schema->doc, new_schema->doc)) {
         buf_printf(&diff.text, "doc: %s", new_schema->doc ? new_schema->doc : "(none)");
         tell(&diff, WORDS_ATTRIBUTE);

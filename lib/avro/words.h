@@ -29,10 +29,11 @@ const char *words_change_name(enum words_change change);
 
 /* Calls `visit` for each difference between two versions of a record, in the order of the new
  * version's fields, then what was removed. `path` is that of the new version, "items[].quantity";
- * `text` says in words what changed. Both are valid during the call only. */
+ * `old_name` is the field's last part of the path in the old version, "" for a new field; `text`
+ * says in words what changed. All are valid during the call only. */
 void words_diff(const struct schema *old_schema, const struct schema *new_schema,
                 void (*visit)(void *context, enum words_change change, const char *path,
-                              const char *text),
+                              const char *old_name, const char *text),
                 void *context);
 
 #endif
