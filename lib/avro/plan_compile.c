@@ -89,7 +89,9 @@ static enum step_code text_or_bytes_code(const struct resolve *resolve)
         return STEP_INTERVAL;
     if (fixed)
         return STEP_FIXED;
-    return reader->type == AVRO_STRING_TYPE ? STEP_TEXT : STEP_BYTES;
+    /* A text that becomes bytes still has to be one. */
+    int text = reader->type == AVRO_STRING_TYPE || resolve->writer->type == AVRO_STRING_TYPE;
+    return text ? STEP_TEXT : STEP_BYTES;
 }
 
 static enum step_code scalar_code(const struct resolve *resolve)

@@ -71,7 +71,9 @@ static int write_number(struct cursor *cursor, const struct resolve *resolve, st
     if ((writer == AVRO_INT_TYPE ? cursor_int(cursor, &integer) : cursor_long(cursor, &integer)) !=
         0)
         return -1;
-    if (reader == AVRO_FLOAT_TYPE || reader == AVRO_DOUBLE_TYPE)
+    if (reader == AVRO_FLOAT_TYPE)
+        put_real(out, (double)(float)integer, 1);
+    else if (reader == AVRO_DOUBLE_TYPE)
         put_real(out, (double)integer, 0);
     else if (scalar_to_text(resolve->reader, integer, text) > 0)
         buf_printf(out, "\"%s\"", text);
