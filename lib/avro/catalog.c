@@ -97,7 +97,7 @@ static int read_source(struct catalog *catalog, const struct asset *asset, struc
         return -1;
     catalog->documents[catalog->document_count++] = document;
     ret_source->version.schema = schema_root(document);
-    if (catalog_check_portable(asset->data, asset->size, error) != 0 ||
+    if (catalog_check_portable(ret_source->version.schema, error) != 0 ||
         catalog_check_schema(ret_source->version.schema, ret_source->domain, ret_source->event,
                              &ret_source->ingest, error) != 0)
         return -1;

@@ -4,6 +4,7 @@
 #include <avro.h>
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/avro/catalog_parts.h"
@@ -159,15 +160,43 @@ int catalog_check_schema(const struct schema *schema, const char *domain, const 
     return 0;
 }
 
-int catalog_check_portable(const char *text, size_t size, struct error *error)
+/* A copy of the schema without type objects around type objects, {"type": {"type": "string"}}: the
+ * specification allows them, avro-c alone does not. */
+static json_t *unwrapped(const json_t *schema)
+{
+    static const char *const inside[] = {"items", "values"};
+    const json_t *type = json_object_get(schema, "type");
+    if (json_is_object(type) || json_is_array(type))
+        return unwrapped(type);
+    json_t *copy = json_deep_copy(schema);
+    json_t *fields = json_object_get(copy, "fields");
+    for (size_t i = 0; i < json_array_size(copy); i++)
+        json_array_set_new(copy, i, unwrapped(json_array_get(schema, i)));
+    for (size_t i = 0; i < sizeof inside / sizeof *inside; i++)
+        if (json_object_get(copy, inside[i]))
+            json_object_set_new(copy, inside[i], unwrapped(json_object_get(copy, inside[i])));
+    for (size_t i = 0; i < json_array_size(fields); i++) {
+        json_t *field = json_array_get(fields, i);
+        json_object_set_new(field, "type", unwrapped(json_object_get(field, "type")));
+    }
+    return copy;
+}
+
+int catalog_check_portable(const struct schema *tree, struct error *error)
 {
     avro_schema_t schema = NULL;
-    if (avro_schema_from_json_length(text, size, &schema) != 0)
-        return error_set(error, ERROR_USAGE, "catalog-invalid",
-                         "avro-c, and so the clients built on it, cannot read the schema: %s",
-                         avro_strerror());
-    avro_schema_decref(schema);
-    return 0;
+    json_t *json = unwrapped(tree->json);
+    char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+    int result = 0;
+    if (!text || avro_schema_from_json_length(text, strlen(text), &schema) != 0)
+        result = error_set(error, ERROR_USAGE, "catalog-invalid",
+                           "avro-c, and so the clients built on it, cannot read the schema: %s",
+                           avro_strerror());
+    else
+        avro_schema_decref(schema);
+    free(text);
+    json_decref(json);
+    return result;
 }
 
 int catalog_check_readable(const struct catalog_event *event, struct error *error)

@@ -15,6 +15,7 @@
 
 #include "lib/avro/catalog.h"
 #include "lib/avro/catalog_parts.h"
+#include "lib/base/buf.h"
 #include "lib/base/hash.h"
 
 #define META                                                                                       \
@@ -240,7 +241,7 @@ static void test_rules(void **state)
          "envelope uses"},
         {EVENT("Sold", DOC "\"x-ingest\":\"anyone\",", META), "x-ingest must be"},
         {EVENT("Sold", DOC,
-               META ",{\"name\":\"a\",\"doc\":\"d\",\"type\":{\"type\":{\"type\":\"string\"}}}"),
+               META ",{\"name\":\"a\",\"doc\":\"d\",\"type\":\"bytes\",\"default\":\"\\u0000\"}"),
          "avro-c"},
         {EVENT("Sold", DOC,
                META
@@ -253,6 +254,32 @@ static void test_rules(void **state)
         write_file("schemas/shop/Sold/1.avsc", cases[i].text);
         write_file("schemas/catalog.lock", locked(1, "shop/Sold/1", cases[i].text));
         expect_failure(cases[i].words);
+    }
+}
+
+/* The specification allows a type object around a type object, which avro-c does not know. */
+static void test_nested_type_objects(void **state)
+{
+    (void)state;
+    static const char *const types[] = {
+        "{\"type\":{\"type\":\"string\"}}",
+        "{\"type\":[\"null\",{\"type\":{\"type\":\"int\"}}]}",
+        "{\"type\":\"array\",\"items\":{\"type\":{\"type\":{\"type\":\"map\",\"values\":\"int\"}}}"
+        "}",
+        "{\"type\":{\"type\":\"record\",\"name\":\"I\",\"doc\":\"d\",\"fields\":[{\"name\":\"b\","
+        "\"doc\":"
+        "\"d\",\"type\":{\"type\":{\"type\":\"int\"}}}]}}",
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        struct catalog *catalog;
+        struct error error = {0};
+        char *text = xasprintf(
+            EVENT("Sold", DOC, META ",{\"name\":\"a\",\"doc\":\"d\",\"type\":%s}"), types[i]);
+        write_file("schemas/shop/Sold/1.avsc", text);
+        write_file("schemas/catalog.lock", locked(1, "shop/Sold/1", text));
+        if (open_home(&catalog, &error) != 0)
+            fail_msg("%s: %s", types[i], error.message);
+        free(text);
     }
 }
 
@@ -311,6 +338,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_older_versions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_relation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rules, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_nested_type_objects, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_meta, set_up, tear_down),
         cmocka_unit_test(test_snake_case),
     };
