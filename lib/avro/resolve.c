@@ -27,7 +27,7 @@ struct resolver {
 };
 
 /* How well a type of the writer fits one of the reader; higher is better. */
-enum match { MATCH_NONE, MATCH_PROMOTED, MATCH_NAMED, MATCH_SAME };
+enum match { MATCH_NONE, MATCH_PROMOTED, MATCH_NAMED, MATCH_ALIAS, MATCH_SAME };
 
 static const struct resolve *resolve_pair(struct resolver *resolver, const struct schema *writer,
                                           const struct schema *reader);
@@ -106,15 +106,15 @@ static enum match match_types(const struct schema *writer, const struct schema *
         return MATCH_NONE;
     if (!writer->name || !reader->name || strcmp(writer->full_name, reader->full_name) == 0)
         return MATCH_SAME;
-    if (strcmp(writer->name, reader->name) == 0)
-        return MATCH_NAMED;
+    enum match match = strcmp(writer->name, reader->name) == 0 ? MATCH_NAMED : MATCH_NONE;
     for (size_t i = 0; i < reader->alias_count; i++) {
         const char *dot = strrchr(reader->aliases[i], '.');
-        if (strcmp(reader->aliases[i], writer->full_name) == 0 ||
-            strcmp(dot ? dot + 1 : reader->aliases[i], writer->name) == 0)
-            return MATCH_NAMED;
+        if (strcmp(reader->aliases[i], writer->full_name) == 0)
+            return MATCH_ALIAS;
+        if (strcmp(dot ? dot + 1 : reader->aliases[i], writer->name) == 0)
+            match = MATCH_NAMED;
     }
-    return MATCH_NONE;
+    return match;
 }
 
 /* The reader's type for a value of the writer's, NULL when there is none. */
