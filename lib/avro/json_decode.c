@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Avro binary to the plain JSON that people read, by the writer's own schema. Every value is owned
- * by its parent as soon as it is made; a NULL on the way back means that the cursor holds the
- * reason. */
+ * Avro binary to JSON, plain as people read it or Avro's own, by the writer's own schema. Every
+ * value is owned by its parent as soon as it is made; a NULL on the way back means that the cursor
+ * holds the reason. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,8 +200,7 @@ static json_t *decode_union(struct decoder *decoder, const struct schema *schema
     if (!value || !(decoder->flags & AVRO_JSON_TAGGED) || branch->type == AVRO_NULL_TYPE)
         return value;
     json_t *tagged = json_object();
-    json_object_set_new_nocheck(
-        tagged, branch->full_name ? branch->full_name : schema_type_name(branch->type), value);
+    json_object_set_new_nocheck(tagged, schema_tag(branch), value);
     return tagged;
 }
 

@@ -111,6 +111,11 @@ const char *schema_type_name(enum avro_type type)
     return names[type];
 }
 
+const char *schema_tag(const struct schema *schema)
+{
+    return schema->full_name ? schema->full_name : schema_type_name(schema->type);
+}
+
 const struct schema *schema_optional(const struct schema *schema)
 {
     if (schema->type != AVRO_UNION_TYPE || schema->branch_count != 2)

@@ -93,6 +93,9 @@ const struct schema *schema_root(const struct schema_document *document);
 /* "long", "record", … */
 const char *schema_type_name(enum avro_type type);
 
+/* What Avro's own JSON calls a branch of a union: "long", or the full name of a named type. */
+const char *schema_tag(const struct schema *schema);
+
 /* "timestamp-micros", …; "" for LOGICAL_NONE. */
 const char *schema_logical_name(enum avro_logical logical);
 
