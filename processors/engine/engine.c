@@ -123,6 +123,7 @@ static int set_properties(struct engine *engine, rd_kafka_conf_t *conf, struct e
         {"queued.min.messages", "200000"}, /* a full local queue pauses fetching for a second */
         {"queued.max.messages.kbytes", "65536"},
         {"fetch.error.backoff.ms", "50"},
+        {"socket.timeout.ms", "10000"}, /* answers that died with a broker; else a minute */
     };
     for (size_t i = 0; i < sizeof properties / sizeof *properties; i++)
         if (kafka_conf_set(conf, properties[i][0], properties[i][1], error) != 0)
