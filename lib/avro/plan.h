@@ -51,8 +51,13 @@ int plan_compile(const struct schema *writer, const struct relation_set *set,
                  struct plan **ret_plan, struct error *error);
 void plan_free(struct plan *plan);
 
+/* Leaves out what nobody reads: the rows of a relation, or a column, which becomes NULL. It is
+ * decoded and checked all the same. */
+void plan_omit_relation(struct plan *plan, size_t relation);
+void plan_omit_column(struct plan *plan, size_t relation, size_t column);
+
 /* Decodes one event. rows[i] belongs to relation i of the set and is appended to; row_counts[i] is
- * increased by the rows added (always 1 for relation 0). */
+ * increased by the rows added (1 for relation 0, unless it is left out). */
 int plan_decode(const struct plan *plan, const struct plan_record *record, struct buf *rows,
                 uint32_t *row_counts, struct plan_envelope *ret_envelope, struct error *error);
 

@@ -285,7 +285,8 @@ static void describe_columns(struct plan *plan, const struct relation_set *set)
             columns[k].kind = (uint8_t)(column->array ? COLUMN_ARRAY : kind);
             columns[k].item_kind = (uint8_t)kind;
         }
-        plan->relations[i] = (struct plan_relation){columns, relation->column_count};
+        plan->relations[i] =
+            (struct plan_relation){.columns = columns, .column_count = relation->column_count};
     }
 }
 

@@ -265,7 +265,7 @@ static int run_child(struct run *run, uint32_t at, size_t relation)
             set_half(&slots[1], (uint32_t)++ordinal);
             if (plan_run(run, at, slots) != 0 || plan_write_row(run, relation, slots) != 0)
                 return -1;
-            run->row_counts[relation]++;
+            run->row_counts[relation] += !run->plan->relations[relation].omitted;
         }
     }
 }
@@ -348,7 +348,7 @@ static int run_event(struct run *run, struct plan_envelope *ret_envelope)
         return cursor_fail(&run->cursor, "bytes are left over");
     if (plan_write_row(run, 0, slots) != 0)
         return -1;
-    run->row_counts[0]++;
+    run->row_counts[0] += !run->plan->relations[0].omitted;
     memcpy(ret_envelope->event_id.bytes, slots[ENVELOPE_EVENT_ID].inside,
            sizeof ret_envelope->event_id.bytes);
     ret_envelope->occurred_at_us =

@@ -102,12 +102,19 @@ int plan_write_row(struct run *run, size_t relation, const struct slot *slots)
     const struct plan_relation *columns = &run->plan->relations[relation];
     struct buf *out = &run->rows[relation];
     size_t start = out->size;
+    if (columns->omitted)
+        return 0;
     buf_put_be32(out, 0);
     buf_put_be32(out, (uint32_t)columns->column_count);
     for (size_t i = 0; i < columns->column_count; i++) {
         const struct plan_column *column = &columns->columns[i];
         const struct slot *slot = &slots[i];
         uint32_t head[2] = {column->oid_be, htobe32((uint32_t)slot->size)};
+        if (column->kind == COLUMN_OMITTED) {
+            head[1] = UINT32_MAX;
+            buf_put(out, head, sizeof head);
+            continue;
+        }
         if (column->kind != COLUMN_PLAIN && slot->size >= 0) {
             buf_put(out, head, sizeof head[0]);
             if (write_rendered(run, column, slot, out) != 0)
@@ -127,4 +134,14 @@ int plan_write_row(struct run *run, size_t relation, const struct slot *slots)
     }
     buf_set_be32(out, start, (uint32_t)(out->size - start - 4));
     return 0;
+}
+
+void plan_omit_relation(struct plan *plan, size_t relation)
+{
+    plan->relations[relation].omitted = 1;
+}
+
+void plan_omit_column(struct plan *plan, size_t relation, size_t column)
+{
+    plan->relations[relation].columns[column].kind = COLUMN_OMITTED;
 }

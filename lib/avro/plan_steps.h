@@ -73,7 +73,7 @@ struct slot {
     };
 };
 
-enum column_kind { COLUMN_PLAIN, COLUMN_NUMERIC, COLUMN_ARRAY, COLUMN_JSONB };
+enum column_kind { COLUMN_PLAIN, COLUMN_NUMERIC, COLUMN_ARRAY, COLUMN_JSONB, COLUMN_OMITTED };
 
 struct plan_column {
     uint32_t oid_be;
@@ -86,6 +86,7 @@ struct plan_column {
 struct plan_relation {
     struct plan_column *columns;
     size_t column_count;
+    int omitted; /* nobody reads its rows */
 };
 
 enum {

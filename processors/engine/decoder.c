@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "processors/engine/reads.h"
+
 struct slot {
     int known;
     const struct catalog_event *event;
@@ -21,6 +23,7 @@ struct decoder {
     struct slot *slots;
     size_t slot_count;
     int32_t unknown_id;
+    char *reads; /* NULL: everything */
 };
 
 struct decoder *decoder_new(const struct processor *processor)
@@ -39,7 +42,14 @@ void decoder_free(struct decoder *decoder)
         schema_free(decoder->slots[i].document);
     }
     free(decoder->slots);
+    free(decoder->reads);
     free(decoder);
+}
+
+void decoder_set_reads(struct decoder *decoder, char *reads)
+{
+    free(decoder->reads);
+    decoder->reads = reads;
 }
 
 static struct slot *slot_at(struct decoder *decoder, int32_t id)
@@ -60,6 +70,8 @@ static int fill_slot(struct decoder *decoder, struct slot *slot, const struct ca
     const struct consumed *consumed = processor_consumes(decoder->processor, event);
     if (consumed && plan_compile(writer, consumed->relations, &slot->plan, error) != 0)
         return -1;
+    if (consumed && decoder->reads)
+        reads_trim(decoder->reads, consumed->relations, slot->plan);
     slot->event = event;
     slot->consumed = consumed;
     slot->known = 1;

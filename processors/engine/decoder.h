@@ -28,6 +28,9 @@ struct record {
 };
 
 struct decoder *decoder_new(const struct processor *processor);
+/* What reads_load found, before the first record: the rest is left out of the rows. Takes `reads`.
+ */
+void decoder_set_reads(struct decoder *decoder, char *reads);
 void decoder_free(struct decoder *decoder);
 
 struct decoded {

@@ -10,6 +10,7 @@
 
 #include "lib/base/buf.h"
 #include "processors/engine/bind.h"
+#include "processors/engine/reads.h"
 
 /* Any number that no other program is likely to take: "weir" in ASCII. */
 static const char LOCK[] = "SELECT pg_advisory_lock(2003134834)";
@@ -330,7 +331,8 @@ static int install_in_transaction(PGconn *conn, const struct processor *processo
         build(conn, processor, !found, installed, error) != 0 ||
         publish(conn, processor, installed, error) != 0 ||
         pg_run(conn, "SET LOCAL ROLE weir_processor", error) != 0 ||
-        dry_run(conn, processor, installed, error) != 0 || pg_run(conn, "RESET ROLE", error) != 0)
+        dry_run(conn, processor, installed, error) != 0 || pg_run(conn, "RESET ROLE", error) != 0 ||
+        reads_record(conn, processor, installed, error) != 0)
         return -1;
     if (found)
         return 0;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "processors/engine/internal.h"
+#include "processors/engine/reads.h"
 
 /* Has to be read before SET ROLE, which may not see it. */
 static int read_start(struct engine *engine, PGconn *conn, struct error *error)
@@ -29,6 +30,10 @@ int session_open(struct engine *engine, struct error *error)
     if (pg_connect(config_text(engine->config, OPT_DATABASE), name, &conn, error) != 0)
         return -1;
     int code = install_find(conn, engine->processor, &engine->installed, error);
+    char *reads = NULL;
+    if (code == 0)
+        code = reads_load(conn, &engine->installed, &reads, error);
+    decoder_set_reads(engine->decoder, reads);
     if (code == 0)
         code = read_start(engine, conn, error);
     /* Kept plans are made while tables are still small, and a scan of all of a small table looks

@@ -40,6 +40,35 @@ static void test_envelope(void **state)
     close_plan(&fixture);
 }
 
+static void test_omit(void **state)
+{
+    static const char fields[] =
+        ",{\"name\":\"a\",\"type\":[\"null\",\"string\"]},{\"name\":\"b\",\"type\":\"long\"},{"
+        "\"name\":"
+        "\"lines\","
+        "\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"Line\",\"fields\":["
+        "{\"name\":\"n\",\"type\":\"int\",\"doc\":\"d\"}]}}}";
+    (void)state;
+    struct error error = {0};
+    assert_int_equal(open_plan(&fixture, fields, fields, &error), 0);
+    plan_omit_column(fixture.plan, 0, ENVELOPE_COUNT);
+    plan_omit_relation(fixture.plan, 1);
+    encode(&fixture, "{\"a\":\"x\",\"b\":5,\"lines\":[{\"n\":1},{\"n\":2}]}");
+    assert_int_equal(plan_decode(fixture.plan, &fixture.record, fixture.rows, fixture.counts,
+                                 &fixture.envelope, &error),
+                     0);
+    char *text = rows_text(&fixture);
+    assert_string_equal(text, "(NULL, 5)");
+    assert_int_equal(fixture.counts[1], 0);
+    /* what is left out is checked all the same */
+    fixture.record.avro_size--;
+    assert_int_equal(plan_decode(fixture.plan, &fixture.record, fixture.rows, fixture.counts,
+                                 &fixture.envelope, &error),
+                     -1);
+    free(text);
+    close_plan(&fixture);
+}
+
 static void test_types(void **state)
 {
     (void)state;
@@ -388,12 +417,13 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_envelope), cmocka_unit_test(test_types),
-        cmocka_unit_test(test_decimals), cmocka_unit_test(test_nested),
-        cmocka_unit_test(test_children), cmocka_unit_test(test_promotions),
-        cmocka_unit_test(test_fields),   cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_refused),  cmocka_unit_test(test_unreadable),
-        cmocka_unit_test(test_narrow),   cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_envelope),   cmocka_unit_test(test_omit),
+        cmocka_unit_test(test_types),      cmocka_unit_test(test_decimals),
+        cmocka_unit_test(test_nested),     cmocka_unit_test(test_children),
+        cmocka_unit_test(test_promotions), cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_unreadable), cmocka_unit_test(test_narrow),
+        cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

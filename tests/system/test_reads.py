@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine sends only the columns that a processor's SQL reads, as Postgres says. What that must not break: stars,
+rows used as a whole, relations that are only counted."""
+
+import uuid
+
+import events
+from harness import make_home
+
+CONF = "version = 1\ndescription = For a test\nconsumes = ProductPurchased\n"
+CHECKS = "-- name: nothing is wrong\nSELECT WHERE false;\n"
+SPACE = str(uuid.uuid5(uuid.NAMESPACE_URL, "reads"))
+PURCHASES = 5
+
+
+def processor(tables, apply):
+    return {"processor.conf": CONF, "tables.sql": tables, "apply.sql": apply, "checks.sql": CHECKS}
+
+
+PROCESSORS = {
+    "narrow": processor("CREATE TABLE t (event_id uuid PRIMARY KEY, total bigint NOT NULL);",
+                        "INSERT INTO t SELECT event_id, total FROM product_purchased WHERE currency = 'EUR';"),
+    "star": processor("CREATE TABLE t (seq int NOT NULL, ordinal int NOT NULL, product_id uuid NOT NULL, "
+                      "quantity int NOT NULL, unit_price bigint NOT NULL, label text NOT NULL);",
+                      "INSERT INTO t SELECT * FROM product_purchased_items;"),
+    "whole": processor("CREATE TABLE t (body jsonb NOT NULL);",
+                       "INSERT INTO t SELECT to_jsonb(e) FROM product_purchased e;"),
+    "nested": processor("CREATE TABLE t (body jsonb NOT NULL);",
+                        "INSERT INTO t SELECT to_jsonb(j) FROM (product_purchased e JOIN product_purchased_items i "
+                        "ON i.seq = e.seq AND i.ordinal = 1) AS j;"),
+    "counting": processor("CREATE TABLE t (n bigint NOT NULL);",
+                          "INSERT INTO t SELECT count(*) FROM product_purchased;"),
+}
+
+
+def note(stack, name):
+    return stack.psql("SELECT obj_description(oid, 'pg_proc') FROM pg_proc WHERE pronamespace = %s::regnamespace "
+                      "AND proname LIKE 'apply_%%'", f"{name}_1")[0][0]
+
+
+def test_what_is_not_read_is_left_out_and_nothing_else(stack, tmp_path):
+    stack.end_all()
+    stack.dirty = True
+    stack.new_database()
+    stack.new_topics()
+    home = make_home(tmp_path / "home", PROCESSORS)
+    stack.run("migrate", "--home", home)
+    assert note(stack, "narrow") == ("Applies a batch. It reads: product_purchased.event_id product_purchased.currency "
+                                     "product_purchased.total .")
+    assert note(stack, "counting") == "Applies a batch. It reads: product_purchased. ."
+    assert "product_purchased_items.label" in note(stack, "star")
+    assert "product_purchased." not in note(stack, "star").replace("product_purchased_items.", "")
+    for name in ("whole", "nested"):
+        assert note(stack, name) == "Applies a batch. "
+
+    records = []
+    for number in range(PURCHASES):
+        items = [{"product_id": uuid.uuid4(), "quantity": 2, "unit_price": 50, "label": f"line {line}"} for line in range(2)]
+        fields = {"purchase_id": uuid.uuid4(), "buyer_id": uuid.uuid4(), "items": items, "currency": "EUR",
+                  "total": 200 + number}
+        value = events.make_record("ProductPurchased", fields)
+        records.append(("weir.commerce", events.partition_of(SPACE.encode()), SPACE.encode(), value, None))
+    stack.produce(records)
+    stack.start_processors(*PROCESSORS, options=("--home", home))
+    for name in PROCESSORS:
+        stack.wait_drained(name)
+
+    assert stack.psql("SELECT count(*), sum(total) FROM narrow_1.t") == [(PURCHASES, 1010)]
+    assert stack.psql("SELECT count(*), sum(quantity * unit_price), max(label) FROM star_1.t") == [(10, 1000, "line 1")]
+    assert stack.psql("SELECT sum(n) FROM counting_1.t") == [(PURCHASES,)]
+    for name in ("whole", "nested"):
+        rows = stack.psql(f"SELECT body->>'kafka_topic', body->>'buyer_id' IS NOT NULL, body->>'channel' FROM {name}_1.t")
+        assert rows == [("weir.commerce", True, "UNKNOWN")] * PURCHASES
