@@ -199,7 +199,8 @@ static void print_words(const struct check *check)
     if (!check->compiled)
         puts("the processors' SQL was not compiled: no database answers (--database)");
     if (json_array_size(check->breaks) + json_array_size(check->faults) == 0)
-        printf("%zu events in %zu versions keep %s%s\n", check->events, check->versions,
+        printf("%zu event%s, %zu version%s: %s holds%s\n", check->events,
+               check->events == 1 ? "" : "s", check->versions, check->versions == 1 ? "" : "s",
                config_text(check->context->config, OPT_COMPATIBILITY),
                check->compiled ? "; every processor's SQL compiles" : "");
 }
