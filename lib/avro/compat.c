@@ -71,22 +71,23 @@ static void pop(struct walk *walk, size_t before)
     walk->path[before] = '\0';
 }
 
-void compat_column(const char *path, char *column, size_t room)
+void compat_column(const char *path, char *ret_column, size_t size)
 {
     char part[NAME_SIZE_MAX + 1];
     char snake[NAME_SIZE_MAX + 1];
-    size_t size = 0;
-    *column = '\0';
+    size_t used = 0;
+    *ret_column = '\0';
     while (*path) {
         size_t length = strcspn(path, ".[{");
         snprintf(part, sizeof part, "%.*s", (int)length, path);
         path += length;
-        if (catalog_snake_case(part, snake) == 0 && size + strlen(snake) + 2 < room)
-            size += (size_t)snprintf(column + size, room - size, "%s%s", size ? "_" : "", snake);
+        if (catalog_snake_case(part, snake) == 0 && used + strlen(snake) + 2 < size)
+            used +=
+                (size_t)snprintf(ret_column + used, size - used, "%s%s", used ? "_" : "", snake);
         if (*path == '{')
             return;
         if (strncmp(path, "[].", 3) == 0)
-            size = 0;
+            used = 0;
         path += strcspn(path, ".");
         path += *path == '.';
     }

@@ -53,6 +53,8 @@ def plain(schema, value):
     logical = schema.get("logicalType") if isinstance(schema, dict) else None
     if kind == "union":
         branch = next((branch for branch in schema if belongs(branch, value)), None)
+        if branch is None and isinstance(value, str) and avro_cases.kind_of(schema[0]) in ("bytes", "fixed"):
+            branch = schema[0]  # a default, which is of the first branch
         return plain(branch, value) if branch is not None else value
     if logical is None:
         value = without_logical(value)
@@ -101,16 +103,23 @@ def without_logical(value):
 
 def belongs(schema, value):
     kind = avro_cases.kind_of(schema)
+    if kind == "union":
+        return any(belongs(branch, value) for branch in schema)
     logical = schema.get("logicalType") if isinstance(schema, dict) else None
     made = {datetime.datetime: "timestamp-micros", datetime.date: "date", decimal.Decimal: "decimal"}.get(type(value))
     if made:
         return logical == made or (logical is None and belongs(schema, without_logical(value)))
     types = {
         "null": type(None), "boolean": bool, "int": int, "long": int, "float": float, "double": float, "bytes": bytes,
-        "fixed": bytes, "string": (str, uuid.UUID), "enum": str, "array": list, "map": dict, "record": dict,
+        "fixed": bytes, "string": (str, uuid.UUID), "array": list, "map": dict, "record": dict,
     }
     if kind == "record":
-        return isinstance(value, dict) and set(value) <= {field["name"] for field in schema["fields"]}
+        needed = {field["name"] for field in schema["fields"] if "default" not in field}
+        return isinstance(value, dict) and needed <= set(value) <= {field["name"] for field in schema["fields"]}
+    if kind == "map":
+        return isinstance(value, dict) and all(belongs(schema["values"], item) for item in value.values())
+    if kind == "enum":
+        return value in schema["symbols"]
     if kind in ("int", "long", "float", "double") and isinstance(value, bool):
         return False
     return isinstance(value, types[kind])

@@ -55,6 +55,9 @@ static const struct {
     {R(F("a", "\"int\"")), R(F("b", "\"int\"")), "b|is new and has no default",
      "a|the field is gone"},
     {R(F("a", "\"int\"")), R(A("b", "\"int\"", "a")), OK, "a|the field is gone"},
+    /* told in the newer version's names, whoever reads */
+    {R(A("a", "\"int\"", "b")), R(A("b", "\"boolean\"", "a")), "b|int → boolean",
+     "b|int → boolean"},
     /* types */
     {R(F("a", "\"int\"")), R(F("a", "\"long\"")), OK,
      "a|int → long: events of version 2 cannot be read by version 1"},
