@@ -12,7 +12,8 @@
 struct fold_options {
     size_t batch; /* records per batch */
     enum corpus_order order;
-    uint64_t seed; /* of a random order */
+    int all_columns; /* send what the SQL does not read too, as the engine never does */
+    uint64_t seed;   /* of a random order */
 };
 
 /* Creates the schema `schema` and folds into it. Errors: of the SQL, with the event. */
