@@ -1,7 +1,63 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What of the cursor is too large to be inline: blocks and skipping. */
+ * What of the cursor is too large to be inline: odd numbers, blocks and skipping. */
 #include "lib/avro/decode.h"
+
+static inline int64_t zigzag(uint64_t value)
+{
+    return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+}
+
+static struct cursor_number number_by_bytes(const unsigned char *at, const unsigned char *end)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 70 && at < end; shift += 7) {
+        unsigned char byte = *at++;
+        if (shift == 63 && byte > 1)
+            break;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return (struct cursor_number){at, zigzag(value)};
+    }
+    return (struct cursor_number){NULL, 0};
+}
+
+const unsigned char *cursor_wrong_number(const unsigned char *at, const unsigned char *end,
+                                         const char **ret_reason)
+{
+    int too_short = end - at < 10;
+    *ret_reason = too_short ? "the bytes end inside a number" : "a number is longer than 64 bits";
+    return too_short ? end : at + 10;
+}
+
+/* The lower seven bits of each of the bytes of a little-endian word, side by side. */
+static inline uint64_t pack_sevens(uint64_t word)
+{
+    word &= UINT64_C(0x7f7f7f7f7f7f7f7f);
+    word = (word & UINT64_C(0x007f007f007f007f)) | (word & UINT64_C(0x7f007f007f007f00)) >> 1;
+    word = (word & UINT64_C(0x00003fff00003fff)) | (word & UINT64_C(0x3fff00003fff0000)) >> 2;
+    return (word & UINT64_C(0x000000000fffffff)) | (word & UINT64_C(0x0fffffff00000000)) >> 4;
+}
+
+/* Up to eight bytes at once: the first with a clear high bit is the last. Hashes have nine or ten,
+ * and the tenth holds one bit. */
+struct cursor_number cursor_number(const unsigned char *at, const unsigned char *end)
+{
+    uint64_t word;
+    if (end - at < 10)
+        return number_by_bytes(at, end);
+    memcpy(&word, at, sizeof word);
+    word = le64toh(word);
+    uint64_t stop = ~word & UINT64_C(0x8080808080808080);
+    uint64_t value = pack_sevens(word & (stop ^ (stop - 1)));
+    if (stop != 0)
+        return (struct cursor_number){at + (unsigned)__builtin_ctzll(stop) / 8 + 1, zigzag(value)};
+    if (at[8] >= 0x80 && at[9] > 1)
+        return (struct cursor_number){NULL, 0};
+    uint64_t tenth = at[8] >> 7;
+    value |= (uint64_t)(at[8] & 0x7f) << 56 | (tenth & at[9]) << 63;
+    return (struct cursor_number){at + 9 + tenth, zigzag(value)};
+}
 
 int cursor_block(struct cursor *cursor, int64_t *ret_count)
 {

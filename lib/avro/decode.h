@@ -27,62 +27,47 @@ struct cursor {
     const char *reason;
 };
 
-static inline int cursor_fail(struct cursor *cursor, const char *reason)
+/* For functions that take the address of a cursor which a loop keeps in registers. */
+#define CURSOR_INLINE static inline __attribute__((always_inline))
+
+CURSOR_INLINE int cursor_fail(struct cursor *cursor, const char *reason)
 {
     cursor->reason = reason;
     return -1;
 }
 
-static inline int cursor_long_slow(struct cursor *cursor, int64_t *ret_value)
-{
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 70; shift += 7) {
-        if (cursor->at == cursor->end)
-            return cursor_fail(cursor, "the bytes end inside a number");
-        unsigned char byte = *cursor->at++;
-        if (shift == 63 && byte > 1)
-            return cursor_fail(cursor, "a number is longer than 64 bits");
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80) {
-            *ret_value = (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
-            return 0;
-        }
-    }
-    return cursor_fail(cursor, "a number is longer than 64 bits");
-}
+/* A number and where it ends, NULL when it is wrong. Returned in registers. */
+struct cursor_number {
+    const unsigned char *end;
+    int64_t value;
+};
 
-/* The lower seven bits of each of the bytes of a little-endian word, side by side. */
-static inline uint64_t cursor_pack_sevens(uint64_t word)
-{
-    word &= UINT64_C(0x7f7f7f7f7f7f7f7f);
-    word = (word & UINT64_C(0x007f007f007f007f)) | (word & UINT64_C(0x7f007f007f007f00)) >> 1;
-    word = (word & UINT64_C(0x00003fff00003fff)) | (word & UINT64_C(0x3fff00003fff0000)) >> 2;
-    return (word & UINT64_C(0x000000000fffffff)) | (word & UINT64_C(0x0fffffff00000000)) >> 4;
-}
+/* A number of several bytes, or a wrong one. */
+struct cursor_number cursor_number(const unsigned char *at, const unsigned char *end);
 
-static inline int cursor_long(struct cursor *cursor, int64_t *ret_value)
+/* Where a wrong number turns out to be wrong, and why. */
+const unsigned char *cursor_wrong_number(const unsigned char *at, const unsigned char *end,
+                                         const char **ret_reason);
+
+CURSOR_INLINE int cursor_long(struct cursor *cursor, int64_t *ret_value)
 {
-    uint64_t word;
-    if (cursor->end - cursor->at < (ptrdiff_t)sizeof word)
-        return cursor_long_slow(cursor, ret_value);
-    if (*cursor->at < 0x80) {
+    if (__builtin_expect(cursor->at < cursor->end && *cursor->at < 0x80, 1)) {
         unsigned byte = *cursor->at++;
         *ret_value = (int64_t)(byte >> 1) ^ -(int64_t)(byte & 1);
         return 0;
     }
-    /* Up to eight bytes at once: the first with a clear high bit is the last. */
-    memcpy(&word, cursor->at, sizeof word);
-    word = le64toh(word);
-    uint64_t stop = ~word & UINT64_C(0x8080808080808080);
-    if (stop == 0)
-        return cursor_long_slow(cursor, ret_value);
-    cursor->at += (unsigned)__builtin_ctzll(stop) / 8 + 1;
-    uint64_t value = cursor_pack_sevens(word & (stop ^ (stop - 1)));
-    *ret_value = (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+    struct cursor_number number = cursor_number(cursor->at, cursor->end);
+    if (__builtin_expect(!number.end, 0)) {
+        const char *reason;
+        cursor->at = cursor_wrong_number(cursor->at, cursor->end, &reason);
+        return cursor_fail(cursor, reason);
+    }
+    cursor->at = number.end;
+    *ret_value = number.value;
     return 0;
 }
 
-static inline int cursor_int(struct cursor *cursor, int64_t *ret_value)
+CURSOR_INLINE int cursor_int(struct cursor *cursor, int64_t *ret_value)
 {
     if (cursor_long(cursor, ret_value) != 0)
         return -1;
@@ -92,7 +77,7 @@ static inline int cursor_int(struct cursor *cursor, int64_t *ret_value)
 }
 
 /* An index of an enum or union. */
-static inline int cursor_index(struct cursor *cursor, size_t count, size_t *ret_index)
+CURSOR_INLINE int cursor_index(struct cursor *cursor, size_t count, size_t *ret_index)
 {
     int64_t index;
     if (cursor_long(cursor, &index) != 0)
@@ -103,7 +88,7 @@ static inline int cursor_index(struct cursor *cursor, size_t count, size_t *ret_
     return 0;
 }
 
-static inline int cursor_take(struct cursor *cursor, size_t size, const unsigned char **ret_data)
+CURSOR_INLINE int cursor_take(struct cursor *cursor, size_t size, const unsigned char **ret_data)
 {
     if ((size_t)(cursor->end - cursor->at) < size)
         return cursor_fail(cursor, "the bytes end inside a value");
@@ -112,7 +97,7 @@ static inline int cursor_take(struct cursor *cursor, size_t size, const unsigned
     return 0;
 }
 
-static inline int cursor_bytes(struct cursor *cursor, const unsigned char **ret_data,
+CURSOR_INLINE int cursor_bytes(struct cursor *cursor, const unsigned char **ret_data,
                                size_t *ret_size)
 {
     int64_t size;
@@ -128,7 +113,7 @@ static inline int cursor_bytes(struct cursor *cursor, const unsigned char **ret_
     return 0;
 }
 
-static inline int cursor_text(struct cursor *cursor, const unsigned char **ret_data,
+CURSOR_INLINE int cursor_text(struct cursor *cursor, const unsigned char **ret_data,
                               size_t *ret_size)
 {
     if (cursor_bytes(cursor, ret_data, ret_size) != 0)
@@ -138,7 +123,7 @@ static inline int cursor_text(struct cursor *cursor, const unsigned char **ret_d
     return 0;
 }
 
-static inline int cursor_boolean(struct cursor *cursor, int *ret_value)
+CURSOR_INLINE int cursor_boolean(struct cursor *cursor, int *ret_value)
 {
     const unsigned char *byte;
     if (cursor_take(cursor, 1, &byte) != 0)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Turns the resolution of (writer, newest) and the shape of the relations into steps. Every path
- * through the steps sets each slot of a row exactly once: a field of the writer does, a default
- * does, and the null of an optional record sets all columns under it. */
+ * through the steps writes each cell of a row exactly once: a field of the writer does, a default
+ * does, and the null of an optional record writes all columns under it. Whether cells come in the
+ * order of columns shows while steps are made; a relation where they do not is marked, and the
+ * steps are made once more with marks. */
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +17,13 @@ struct compiler {
     struct plan *plan;
     struct error *error;
     const char *path;
-    size_t relation; /* whose slots are being filled */
+    const struct shape *meta;
+    size_t relation;                      /* whose row is being written */
+    size_t next[RELATIONS_PER_EVENT_MAX]; /* the column that comes next */
+    int out_of_order;                     /* a relation turned out to need marks */
 };
+
+enum { OID_OF_ITEM = 0, UUID_SIZE = 16 };
 
 static int compile_value(struct compiler *compiler, const struct resolve *resolve,
                          const struct shape *shape);
@@ -56,27 +63,48 @@ static uint32_t reserve_targets(struct compiler *compiler, size_t count)
     return (uint32_t)first;
 }
 
-/* The columns under a shape, which lie side by side except for those of `meta`; children have none
- * here. */
-static void columns_of(const struct shape *shape, size_t *first, size_t *end)
+static struct plan_relation *relation_of(struct compiler *compiler)
 {
-    if (shape->kind == SHAPE_COLUMN) {
-        *first = shape->column < *first ? shape->column : *first;
-        *end = shape->column >= *end ? shape->column + 1 : *end;
-    }
-    for (size_t i = 0; shape->kind == SHAPE_RECORD && i < shape->field_count; i++)
-        columns_of(&shape->fields[i], first, end);
+    return &compiler->plan->relations[compiler->relation];
 }
 
+/* The cells of `count` columns come now. */
+static void expect_cells(struct compiler *compiler, size_t column, size_t count)
+{
+    size_t *next = &compiler->next[compiler->relation];
+    struct plan_relation *relation = relation_of(compiler);
+    if (*next != column && !relation->marked)
+        relation->marked = compiler->out_of_order = 1;
+    *next = column + count;
+    if (relation->marked) {
+        add_step(compiler, STEP_MARK, column);
+        last_step(compiler)->count = (uint32_t)count;
+    }
+}
+
+/* Appends a step that writes a cell, whose size may be known only when it runs. An item of an
+ * array, whose shape has no schema, is a cell of no column. */
+static struct step *add_cell(struct compiler *compiler, enum step_code code,
+                             const struct shape *shape, int32_t size)
+{
+    uint32_t oid = OID_OF_ITEM;
+    if (shape->schema) {
+        expect_cells(compiler, shape->column, 1);
+        oid = relation_of(compiler)->columns[shape->column].oid;
+    }
+    add_step(compiler, code, shape->column);
+    last_step(compiler)->head = plan_head(oid, size);
+    relation_of(compiler)->bound += CELL_BOUND;
+    return last_step(compiler);
+}
+
+/* Null for all columns under a shape; children have none here. */
 static void compile_null(struct compiler *compiler, const struct shape *shape)
 {
-    size_t first = SIZE_MAX;
-    size_t end = 0;
-    columns_of(shape, &first, &end);
-    if (end == 0)
-        return;
-    add_step(compiler, STEP_NULL, first);
-    last_step(compiler)->count = (uint32_t)(end - first);
+    if (shape->kind == SHAPE_COLUMN)
+        add_cell(compiler, STEP_NULL, shape, -1);
+    for (size_t i = 0; shape->kind == SHAPE_RECORD && i < shape->field_count; i++)
+        compile_null(compiler, &shape->fields[i]);
 }
 
 static enum step_code text_or_bytes_code(const struct resolve *resolve)
@@ -87,6 +115,8 @@ static enum step_code text_or_bytes_code(const struct resolve *resolve)
         return fixed ? STEP_UUID_BYTES : STEP_UUID_TEXT;
     if (reader->logical == LOGICAL_DURATION)
         return STEP_INTERVAL;
+    if (reader->logical == LOGICAL_DECIMAL)
+        return STEP_NUMERIC;
     if (fixed)
         return STEP_FIXED;
     /* A text that becomes bytes still has to be one. */
@@ -119,56 +149,135 @@ static enum step_code scalar_code(const struct resolve *resolve)
         return STEP_TIME;
     case SQL_TIMESTAMP:
     case SQL_TIMESTAMPTZ:
-        return STEP_TIMESTAMP;
+        return scalar_unit(resolve->reader->logical) == 1 ? STEP_MICROS : STEP_TIMESTAMP;
     default:
         return resolve->reader->type == AVRO_INT_TYPE ? STEP_INT : STEP_LONG;
     }
 }
 
-static void compile_scalar(struct compiler *compiler, const struct resolve *resolve, size_t slot)
+/* Bytes of a cell's value, 0 when that is known only when it is written. */
+static int32_t value_size(enum step_code code)
 {
-    add_step(compiler, scalar_code(resolve), slot);
-    struct step *step = last_step(compiler);
-    step->narrow = resolve->writer->type == AVRO_INT_TYPE;
-    step->unit = scalar_unit(resolve->reader->logical);
-    step->count = (uint32_t)resolve->writer->fixed_size;
-    step->resolve = resolve;
+    switch (code) {
+    case STEP_BOOL:
+        return 1;
+    case STEP_INT:
+    case STEP_INT_FLOAT4:
+    case STEP_FLOAT4:
+    case STEP_DATE:
+        return 4;
+    case STEP_LONG:
+    case STEP_MICROS:
+    case STEP_TIMESTAMP:
+    case STEP_TIME:
+    case STEP_INT_FLOAT8:
+    case STEP_FLOAT_FLOAT8:
+    case STEP_FLOAT8:
+        return 8;
+    case STEP_UUID_TEXT:
+        return UUID_SIZE;
+    default:
+        return 0;
+    }
 }
 
-/* The value of an array or jsonb column, or the item of an array. */
-static int compile_column(struct compiler *compiler, const struct resolve *resolve,
-                          const struct shape *shape, enum column_kind kind)
+static void compile_scalar(struct compiler *compiler, const struct resolve *resolve,
+                           const struct shape *shape)
 {
-    if (kind == COLUMN_JSONB || kind == COLUMN_ARRAY) {
-        uint32_t later = add_step(compiler, STEP_LATER, shape->column);
-        compiler->plan->steps[later].resolve = resolve;
-        if (kind == COLUMN_JSONB)
-            return 0;
-        /* The item's steps stand behind a jump, and are run once per item when the row is written.
-         */
-        struct shape item = {.kind = SHAPE_COLUMN};
-        uint32_t jump = add_step(compiler, STEP_JUMP, 0);
-        compiler->plan->steps[later].target = here(compiler);
-        if (compile_value(compiler, resolve->items, &item) != 0)
-            return -1;
-        add_step(compiler, STEP_END, 0);
-        compiler->plan->steps[jump].target = here(compiler);
-        return 0;
+    enum step_code code = scalar_code(resolve);
+    struct step *step = add_cell(compiler, code, shape, value_size(code));
+    step->narrow = resolve->writer->type == AVRO_INT_TYPE;
+    step->unit =
+        code == STEP_NUMERIC ? resolve->reader->scale : scalar_unit(resolve->reader->logical);
+    step->count = (uint32_t)resolve->writer->fixed_size;
+}
+
+static void compile_enum(struct compiler *compiler, const struct resolve *resolve,
+                         const struct shape *shape)
+{
+    size_t count = resolve->writer->symbol_count;
+    size_t longest = 0;
+    struct plan_symbol *symbols = arena_alloc(&compiler->plan->arena, count * sizeof *symbols);
+    for (size_t i = 0; i < count; i++) {
+        const char *text = resolve->symbols[i];
+        symbols[i] = (struct plan_symbol){text, text ? strlen(text) : 0};
+        longest = symbols[i].size > longest ? symbols[i].size : longest;
     }
-    if (resolve->kind == RESOLVE_ENUM) {
-        add_step(compiler, STEP_ENUM, shape->column);
-        last_step(compiler)->resolve = resolve;
-        last_step(compiler)->count = (uint32_t)resolve->writer->symbol_count;
-        return 0;
-    }
-    compile_scalar(compiler, resolve, shape->column);
+    struct step *step = add_cell(compiler, STEP_ENUM, shape, 0);
+    step->symbols = symbols;
+    step->count = (uint32_t)count;
+    relation_of(compiler)->bound += longest;
+}
+
+/* The item's steps stand behind a jump, and are run once per item. */
+static int compile_array(struct compiler *compiler, const struct resolve *resolve,
+                         const struct shape *shape)
+{
+    struct shape item = {.kind = SHAPE_COLUMN};
+    const struct plan_column *column = &relation_of(compiler)->columns[shape->column];
+    add_cell(compiler, STEP_ARRAY, shape, 0)->count = column->item_oid;
+    uint32_t array = here(compiler) - 1;
+    uint32_t jump = add_step(compiler, STEP_JUMP, 0);
+    compiler->plan->steps[array].target = here(compiler);
+    if (compile_value(compiler, resolve->items, &item) != 0)
+        return -1;
+    add_step(compiler, STEP_END, 0);
+    compiler->plan->steps[jump].target = here(compiler);
+    return 0;
+}
+
+/* The value of a column, or the item of an array. */
+static int compile_column(struct compiler *compiler, const struct resolve *resolve,
+                          const struct shape *shape)
+{
+    const struct plan_column *column =
+        shape->schema ? &relation_of(compiler)->columns[shape->column] : NULL;
+    if (column && column->is_jsonb)
+        add_cell(compiler, STEP_JSONB, shape, 0)->resolve = resolve;
+    else if (column && column->item_oid)
+        return compile_array(compiler, resolve, shape);
+    else if (resolve->kind == RESOLVE_ENUM)
+        compile_enum(compiler, resolve, shape);
+    else
+        compile_scalar(compiler, resolve, shape);
+    return 0;
+}
+
+/* Null or one other type, in one column: the commonest union has a step of its own. Returns whether
+ * it was one. */
+static int is_optional(const struct resolve *resolve, const struct shape *shape)
+{
+    const struct schema *writer = resolve->writer;
+    return writer->branch_count == 2 && shape->kind == SHAPE_COLUMN &&
+           (writer->branches[0]->type == AVRO_NULL_TYPE) !=
+               (writer->branches[1]->type == AVRO_NULL_TYPE) &&
+           resolve->branches[0]->kind != RESOLVE_FAIL && resolve->branches[1]->kind != RESOLVE_FAIL;
+}
+
+static int compile_optional(struct compiler *compiler, const struct resolve *resolve,
+                            const struct shape *shape)
+{
+    int null_at = resolve->writer->branches[1]->type == AVRO_NULL_TYPE;
+    size_t *next = &compiler->next[compiler->relation];
+    size_t before = *next;
+    add_cell(compiler, STEP_OPTIONAL, shape, -1)->unit = null_at;
+    uint32_t step = here(compiler) - 1;
+    *next = before;
+    if (compile_value(compiler, resolve->branches[!null_at], shape) != 0)
+        return -1;
+    compiler->plan->steps[step].target = here(compiler);
     return 0;
 }
 
 static int compile_union(struct compiler *compiler, const struct resolve *resolve,
                          const struct shape *shape)
 {
+    size_t *next = &compiler->next[compiler->relation];
+    size_t before = *next;
+    size_t end = before;
     size_t count = resolve->writer->branch_count;
+    if (is_optional(resolve, shape))
+        return compile_optional(compiler, resolve, shape);
     uint32_t targets = reserve_targets(compiler, count);
     uint32_t *jumps = arena_alloc(&compiler->plan->arena, count * sizeof *jumps);
     add_step(compiler, STEP_UNION, 0);
@@ -176,13 +285,16 @@ static int compile_union(struct compiler *compiler, const struct resolve *resolv
     last_step(compiler)->target = targets;
     for (size_t i = 0; i < count; i++) {
         compiler->plan->targets[targets + i] = here(compiler);
+        *next = before;
         if (compile_value(compiler, resolve->branches[i], shape) != 0)
             return -1;
-        if (i + 1 < count) /* the last one goes on by itself */
+        end = *next > end ? *next : end; /* a branch that fails writes nothing */
+        if (i + 1 < count)               /* the last one goes on by itself */
             jumps[i] = add_step(compiler, STEP_JUMP, 0);
     }
     for (size_t i = 0; i + 1 < count; i++)
         compiler->plan->steps[jumps[i]].target = here(compiler);
+    *next = end;
     return 0;
 }
 
@@ -208,6 +320,7 @@ static int compile_fields(struct compiler *compiler, const struct resolve *resol
         uint32_t step = add_step(compiler, STEP_PRESET, 0);
         compiler->plan->steps[step].bytes = preset->bytes;
         compiler->plan->steps[step].count = (uint32_t)preset->size;
+        relation_of(compiler)->bound += preset->size;
         if (compile_value(compiler, preset->value, &shape->fields[preset->field]) != 0)
             return -1;
         add_step(compiler, STEP_PRESET_END, 0);
@@ -222,6 +335,7 @@ static int compile_child(struct compiler *compiler, const struct resolve *resolv
     size_t outer = compiler->relation;
     uint32_t step = add_step(compiler, STEP_CHILD, shape->relation);
     compiler->relation = shape->relation;
+    compiler->next[shape->relation] = CHILD_COUNT;
     if (compile_fields(compiler, resolve->items, shape) != 0)
         return -1;
     add_step(compiler, STEP_END, 0);
@@ -230,14 +344,15 @@ static int compile_child(struct compiler *compiler, const struct resolve *resolv
     return 0;
 }
 
-/* How a column is written; an item of an array is COLUMN_PLAIN or COLUMN_NUMERIC by its own slot.
- */
-static enum column_kind kind_of(const struct compiler *compiler, const struct resolve *resolve,
-                                const struct shape *shape)
+/* Behind the fields of `meta` come the columns that the record's surroundings bring. */
+static int compile_meta(struct compiler *compiler, const struct resolve *resolve,
+                        const struct shape *shape)
 {
-    if (!shape->schema) /* an item */
-        return resolve->reader->logical == LOGICAL_DECIMAL ? COLUMN_NUMERIC : COLUMN_PLAIN;
-    return compiler->plan->relations[shape->relation].columns[shape->column].kind;
+    if (compile_fields(compiler, resolve, shape) != 0)
+        return -1;
+    expect_cells(compiler, ENVELOPE_KAFKA_TOPIC, ENVELOPE_COUNT - ENVELOPE_KAFKA_TOPIC);
+    add_step(compiler, STEP_SURROUNDINGS, 0);
+    return 0;
 }
 
 static int compile_value(struct compiler *compiler, const struct resolve *resolve,
@@ -259,14 +374,16 @@ static int compile_value(struct compiler *compiler, const struct resolve *resolv
      * branches. */
     if (resolve->kind == RESOLVE_UNION)
         return compile_union(compiler, resolve, shape);
+    if (shape == compiler->meta)
+        return compile_meta(compiler, resolve, shape);
     if (shape->kind == SHAPE_RECORD)
         return compile_fields(compiler, resolve, shape);
     if (shape->kind == SHAPE_CHILD)
         return compile_child(compiler, resolve, shape);
-    return compile_column(compiler, resolve, shape, kind_of(compiler, resolve, shape));
+    return compile_column(compiler, resolve, shape);
 }
 
-/* How each column of a relation is written, from its SQL type. */
+/* Columns as far as steps have to know them. */
 static void describe_columns(struct plan *plan, const struct relation_set *set)
 {
     plan->relation_count = relation_count(set);
@@ -277,31 +394,26 @@ static void describe_columns(struct plan *plan, const struct relation_set *set)
         for (size_t k = 0; k < relation->column_count; k++) {
             const struct relation_column *column = &relation->columns[k];
             struct relation_column item = {.type = column->type};
-            enum column_kind kind = column->type == SQL_JSONB     ? COLUMN_JSONB
-                                    : column->type == SQL_NUMERIC ? COLUMN_NUMERIC
-                                                                  : COLUMN_PLAIN;
-            columns[k].oid_be = htobe32(relation_column_oid(column));
-            columns[k].item_oid = relation_column_oid(&item);
-            columns[k].kind = (uint8_t)(column->array ? COLUMN_ARRAY : kind);
-            columns[k].item_kind = (uint8_t)kind;
+            columns[k].oid = relation_column_oid(column);
+            columns[k].item_oid = column->array ? relation_column_oid(&item) : 0;
+            columns[k].is_jsonb = column->type == SQL_JSONB && !column->array;
         }
-        plan->relations[i] =
-            (struct plan_relation){.columns = columns, .column_count = relation->column_count};
+        plan->relations[i] = (struct plan_relation){
+            .columns = columns, .column_count = relation->column_count, .bound = ROW_SLACK};
     }
 }
 
-/* The scale of numerics stands in the newest schema. */
-static void describe_scales(struct plan *plan, const struct shape *shape)
+static int compile_event(struct compiler *compiler, const struct resolve *resolve,
+                         const struct shape *shape)
 {
-    const struct schema *schema = shape->schema;
-    if (shape->kind == SHAPE_COLUMN) {
-        if (schema->type == AVRO_ARRAY_TYPE)
-            schema =
-                schema_optional(schema->items) ? schema_optional(schema->items) : schema->items;
-        plan->relations[shape->relation].columns[shape->column].scale = (int16_t)schema->scale;
-    }
-    for (size_t i = 0; i < shape->field_count; i++)
-        describe_scales(plan, &shape->fields[i]);
+    compiler->plan->step_count = 0;
+    compiler->plan->target_count = 0;
+    compiler->out_of_order = 0;
+    compiler->next[0] = ENVELOPE_EVENT_ID;
+    if (compile_value(compiler, resolve, shape) != 0)
+        return -1;
+    add_step(compiler, STEP_END, 0);
+    return 0;
 }
 
 int plan_compile(const struct schema *writer, const struct relation_set *set,
@@ -310,15 +422,15 @@ int plan_compile(const struct schema *writer, const struct relation_set *set,
     const struct shape *shape = relation_shape(set);
     const struct resolve *resolve;
     struct plan *plan = xcalloc(1, sizeof *plan);
-    struct compiler compiler = {.plan = plan, .error = error, .path = ""};
+    struct compiler compiler = {
+        .plan = plan, .error = error, .path = "", .meta = &shape->fields[0]};
     describe_columns(plan, set);
-    describe_scales(plan, shape);
     if (resolve_build(&plan->arena, writer, shape->schema, &resolve, error) != 0 ||
-        compile_value(&compiler, resolve, shape) != 0) {
+        compile_event(&compiler, resolve, shape) != 0 ||
+        (compiler.out_of_order && compile_event(&compiler, resolve, shape) != 0)) {
         plan_free(plan);
         return -1;
     }
-    add_step(&compiler, STEP_END, 0);
     *ret_plan = plan;
     return 0;
 }

@@ -1,258 +1,131 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Runs the steps of a plan. Slots live on the stack and are not initialised: the compiler
- * guarantees that each is set before its row is written. */
+ * Runs the steps of a plan. The loop keeps the cursor and the place in the row in registers: it
+ * lends them to nobody but functions that are inlined, and writes them back before any other step.
+ * Room for a whole row is made before its first step, so that steps here do not ask for it. */
 #include <endian.h>
 #include <string.h>
 
 #include "lib/avro/plan_steps.h"
-#include "lib/base/timestamp.h"
 
-/* What Postgres' types hold (src/include/datatype/timestamp.h), in its own epoch. */
-static const int64_t PG_TIMESTAMP_MIN = INT64_C(-211813488000000000);
-static const int64_t PG_TIMESTAMP_END = INT64_C(9223371331200000000);
-static const int64_t PG_DATE_MIN = -2451545;
-static const int64_t PG_DATE_END = 2145031949;
-static const int64_t PG_EPOCH_DAYS = 10957; /* since 1970 */
-static const int64_t PG_DAY_US = INT64_C(86400000000);
+/* Types of the cells that every row has (pg_type.dat). */
+enum { OID_INT4 = 23, OID_UUID = 2950 };
 
-static inline void set_word(struct slot *slot, uint64_t value)
-{
-    slot->data = NULL;
-    slot->size = 8;
-    slot->words[0] = htobe64(value);
-}
+/* Where the cells of the envelope have their values, in an event's row: row size and column count
+ * come first, and all cells up to received_at have a fixed size. */
+enum {
+    ROW_HEAD = 8,
+    EVENT_ID_AT = ROW_HEAD + CELL_HEAD + 4 + CELL_HEAD + 16 + CELL_HEAD,
+    OCCURRED_AT_AT = EVENT_ID_AT + 16 + CELL_HEAD,
+    ACTOR_AT = OCCURRED_AT_AT + 8 + CELL_HEAD + 8
+};
 
-static inline void set_half(struct slot *slot, uint32_t value)
-{
-    slot->data = NULL;
-    slot->size = 4;
-    value = htobe32(value);
-    memcpy(slot->inside, &value, sizeof value);
-}
-
-static inline void set_bytes(struct slot *slot, const unsigned char *data, size_t size)
-{
-    slot->data = data;
-    slot->size = (int32_t)size;
-}
-
-static void set_float4(struct slot *slot, float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    set_half(slot, bits);
-}
-
-static void set_float8(struct slot *slot, double value)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    set_word(slot, bits);
-}
-
-static inline int read_integer(struct cursor *cursor, const struct step *step, int64_t *ret_value)
+CURSOR_INLINE int read_integer(struct cursor *cursor, const struct step *step, int64_t *ret_value)
 {
     return step->narrow ? cursor_int(cursor, ret_value) : cursor_long(cursor, ret_value);
 }
 
-static int read_timestamp(struct cursor *cursor, const struct step *step, struct slot *slot)
-{
-    int64_t value;
-    if (read_integer(cursor, step, &value) != 0)
-        return -1;
-    if (step->unit < 0 && __builtin_mul_overflow(value, -step->unit, &value))
-        return cursor_fail(cursor, "a timestamp is out of range");
-    if (step->unit > 1)
-        value = value / step->unit - (value % step->unit < 0);
-    if (__builtin_sub_overflow(value, POSTGRES_EPOCH_US, &value) || value < PG_TIMESTAMP_MIN ||
-        value >= PG_TIMESTAMP_END)
-        return cursor_fail(cursor, "a timestamp is out of range");
-    set_word(slot, (uint64_t)value);
-    return 0;
-}
-
-static int read_date_or_time(struct cursor *cursor, const struct step *step, struct slot *slot)
-{
-    int64_t value;
-    if (read_integer(cursor, step, &value) != 0)
-        return -1;
-    if (step->code == STEP_TIME) {
-        if (value < 0 || value > PG_DAY_US)
-            return cursor_fail(cursor, "a time of day is out of range");
-        value = step->unit < 0 ? value * -step->unit : value;
-        if (value > PG_DAY_US)
-            return cursor_fail(cursor, "a time of day is out of range");
-        set_word(slot, (uint64_t)value);
-        return 0;
-    }
-    value -= PG_EPOCH_DAYS;
-    if (value < PG_DATE_MIN || value >= PG_DATE_END)
-        return cursor_fail(cursor, "a date is out of range");
-    set_half(slot, (uint32_t)value);
-    return 0;
-}
-
-static int read_uuid(struct cursor *cursor, const struct step *step, struct slot *slot)
+CURSOR_INLINE int run_text(struct cursor *in, const struct step *step, char **to)
 {
     const unsigned char *data;
     size_t size;
-    struct uuid uuid;
-    slot->data = NULL;
-    slot->size = sizeof uuid.bytes;
-    if (step->code == STEP_UUID_BYTES) {
-        if (cursor_take(cursor, sizeof uuid.bytes, &data) != 0)
-            return -1;
-        memcpy(slot->inside, data, sizeof uuid.bytes);
-        return 0;
-    }
-    if (cursor_bytes(cursor, &data, &size) != 0)
+    if (cursor_bytes(in, &data, &size) != 0)
         return -1;
-    if (uuid_parse((const char *)data, size, &uuid) != 0)
-        return cursor_fail(cursor, "a text is no UUID");
-    memcpy(slot->inside, uuid.bytes, sizeof uuid.bytes);
+    char *value = put_head(*to, step->head);
+    put_size(*to, size);
+    if (!utf8_copy(value, data, size))
+        return cursor_fail(in, "a text is not valid UTF-8 or has a NUL");
+    *to = value + size;
     return 0;
 }
 
-/* Months, days and milliseconds, little-endian → microseconds, days, months. */
-static int read_interval(struct cursor *cursor, struct slot *slot)
+CURSOR_INLINE int run_uuid(struct cursor *in, const struct step *step, char **to)
 {
     const unsigned char *data;
-    uint32_t parts[3];
-    if (cursor_take(cursor, sizeof parts, &data) != 0)
+    size_t size;
+    char *value = put_head(*to, step->head);
+    if (cursor_bytes(in, &data, &size) != 0)
         return -1;
-    memcpy(parts, data, sizeof parts);
-    uint32_t months = le32toh(parts[0]);
-    uint32_t days = le32toh(parts[1]);
-    if (months > INT32_MAX || days > INT32_MAX)
-        return cursor_fail(cursor, "a duration is out of range");
-    slot->data = NULL;
-    slot->size = 16;
-    slot->words[0] = htobe64((uint64_t)le32toh(parts[2]) * 1000);
-    slot->words[1] = htobe64((uint64_t)days << 32 | months);
+    if (uuid_parse((const char *)data, size, (struct uuid *)value) != 0)
+        return cursor_fail(in, "a text is no UUID");
+    *to = value + sizeof(struct uuid);
     return 0;
 }
 
-static int read_enum(struct cursor *cursor, const struct step *step, struct slot *slot)
+CURSOR_INLINE int run_enum(struct cursor *in, const struct step *step, char **to)
 {
     size_t index;
-    if (cursor_index(cursor, step->count, &index) != 0)
+    if (cursor_index(in, step->count, &index) != 0)
         return -1;
-    const char *symbol = step->resolve->symbols[index];
-    if (!symbol)
-        return cursor_fail(cursor,
+    const struct plan_symbol *symbol = &step->symbols[index];
+    if (!symbol->text)
+        return cursor_fail(in,
                            "the enum's symbol is not in the newest schema, which has no default");
-    set_bytes(slot, (const unsigned char *)symbol, strlen(symbol));
+    char *value = put_head(*to, step->head);
+    put_size(*to, symbol->size);
+    memcpy(value, symbol->text, symbol->size);
+    *to = value + symbol->size;
     return 0;
 }
 
-/* Passes over an array or a value that becomes jsonb; it is read again when the row is written. */
-static int read_later(struct cursor *cursor, const struct step *step, struct slot *slot)
+CURSOR_INLINE int run_int(struct cursor *in, const struct step *step, char **to)
 {
-    const unsigned char *start = cursor->at;
-    if (cursor_skip(cursor, step->resolve->writer) != 0)
+    int64_t value;
+    if (cursor_int(in, &value) != 0)
         return -1;
-    set_bytes(slot, start, (size_t)(cursor->at - start));
-    slot->later = step;
+    *to = put_half(*to, step->head, (uint32_t)value);
     return 0;
 }
 
-static int read_number(struct cursor *cursor, const struct step *step, struct slot *slot)
+CURSOR_INLINE int run_long(struct cursor *in, const struct step *step, char **to)
 {
     int64_t value;
-    float single;
-    double real;
-    switch (step->code) {
-    case STEP_INT_FLOAT4:
-        if (read_integer(cursor, step, &value) != 0)
-            return -1;
-        set_float4(slot, (float)value);
-        return 0;
-    case STEP_INT_FLOAT8:
-        if (read_integer(cursor, step, &value) != 0)
-            return -1;
-        set_float8(slot, (double)value);
-        return 0;
-    case STEP_FLOAT4:
-    case STEP_FLOAT_FLOAT8:
-        if (cursor_float(cursor, &single) != 0)
-            return -1;
-        if (step->code == STEP_FLOAT4)
-            set_float4(slot, single);
-        else
-            set_float8(slot, (double)single);
-        return 0;
-    default:
-        if (cursor_double(cursor, &real) != 0)
-            return -1;
-        set_float8(slot, real);
-        return 0;
-    }
+    if (read_integer(in, step, &value) != 0)
+        return -1;
+    *to = put_word(*to, step->head, (uint64_t)value);
+    return 0;
 }
 
-/* Reads one scalar into its slot. The commonest codes come first. */
-static inline int read_scalar(struct cursor *cursor, const struct step *step, struct slot *slot)
+CURSOR_INLINE int run_micros(struct cursor *in, const struct step *step, char **to)
 {
-    const unsigned char *data;
-    size_t size;
     int64_t value;
+    if (read_integer(in, step, &value) != 0)
+        return -1;
+    if (plan_timestamp(value, &value) != 0)
+        return cursor_fail(in, "a timestamp is out of range");
+    *to = put_word(*to, step->head, (uint64_t)value);
+    return 0;
+}
+
+CURSOR_INLINE int run_bool(struct cursor *in, const struct step *step, char **to)
+{
     int boolean;
-    switch (step->code) {
-    case STEP_LONG:
-        if (read_integer(cursor, step, &value) != 0)
-            return -1;
-        set_word(slot, (uint64_t)value);
-        return 0;
-    case STEP_INT:
-        if (cursor_int(cursor, &value) != 0)
-            return -1;
-        set_half(slot, (uint32_t)value);
-        return 0;
-    case STEP_UUID_TEXT:
-    case STEP_UUID_BYTES:
-        return read_uuid(cursor, step, slot);
-    case STEP_TEXT:
-        if (cursor_text(cursor, &data, &size) != 0)
-            return -1;
-        set_bytes(slot, data, size);
-        return 0;
-    case STEP_TIMESTAMP:
-        return read_timestamp(cursor, step, slot);
-    case STEP_ENUM:
-        return read_enum(cursor, step, slot);
-    case STEP_BOOL:
-        if (cursor_boolean(cursor, &boolean) != 0)
-            return -1;
-        slot->data = NULL;
-        slot->size = 1;
-        slot->inside[0] = (unsigned char)boolean;
-        return 0;
-    case STEP_BYTES:
-        if (cursor_bytes(cursor, &data, &size) != 0)
-            return -1;
-        set_bytes(slot, data, size);
-        return 0;
-    case STEP_FIXED:
-        if (cursor_take(cursor, step->count, &data) != 0)
-            return -1;
-        set_bytes(slot, data, step->count);
-        return 0;
-    case STEP_DATE:
-    case STEP_TIME:
-        return read_date_or_time(cursor, step, slot);
-    case STEP_INTERVAL:
-        return read_interval(cursor, slot);
-    case STEP_LATER:
-        return read_later(cursor, step, slot);
-    default:
-        return read_number(cursor, step, slot);
+    if (cursor_boolean(in, &boolean) != 0)
+        return -1;
+    *to = put_head(*to, step->head);
+    *(*to)++ = (char)boolean;
+    return 0;
+}
+
+/* Null at index `unit` of two. */
+CURSOR_INLINE int run_optional(struct cursor *in, const struct step **step,
+                               const struct step *steps, char **to)
+{
+    size_t index;
+    if (cursor_index(in, 2, &index) != 0)
+        return -1;
+    if (index == (size_t)(*step)->unit) {
+        *to = put_head(*to, (*step)->head);
+        *step = &steps[(*step)->target] - 1;
     }
+    return 0;
 }
 
 /* Reads the items of an array of records and writes a child row for each. */
 static int run_child(struct run *run, uint32_t at, size_t relation)
 {
-    struct slot slots[RELATION_COLUMNS_MAX] __attribute__((uninitialized));
+    size_t starts[RELATION_COLUMNS_MAX] __attribute__((uninitialized));
+    uint64_t head = plan_head(OID_INT4, 4);
     int32_t ordinal = 0;
     int64_t count;
     for (;;) {
@@ -261,61 +134,86 @@ static int run_child(struct run *run, uint32_t at, size_t relation)
         if (count == 0)
             return 0;
         for (; count > 0; count--) {
-            set_half(&slots[0], (uint32_t)run->record->seq);
-            set_half(&slots[1], (uint32_t)++ordinal);
-            if (plan_run(run, at, slots) != 0 || plan_write_row(run, relation, slots) != 0)
+            struct row row = plan_open_row(run, relation, starts);
+            char *to = row.out->data + row.out->size;
+            to = put_half(to, head, (uint32_t)run->record->seq);
+            to = put_half(to, head, (uint32_t)++ordinal);
+            row.out->size = (size_t)(to - row.out->data);
+            if (plan_run(run, at, &row) != 0)
                 return -1;
-            run->row_counts[relation] += !run->plan->relations[relation].omitted;
+            plan_order_row(run, relation, &row);
+            plan_close_row(run, relation, &row);
         }
     }
 }
 
-int plan_run(struct run *run, uint32_t at, struct slot *slots)
+/* A step that is not done in the loop. */
+static int run_other(struct run *run, const struct step *step, const struct row *row)
 {
-    const struct plan *plan = run->plan;
-    const struct step *step = &plan->steps[at];
-    struct cursor *cursor = &run->cursor;
-    struct cursor outer = {0}; /* while a default is read */
+    if (step->code == STEP_CHILD)
+        return run_child(run, (uint32_t)(step - run->plan->steps) + 1, step->slot);
+    return plan_step(run, step, row);
+}
+
+int plan_run(struct run *run, uint32_t at, const struct row *row)
+{
+    const struct step *steps = run->plan->steps;
+    const struct step *step = &steps[at];
+    struct cursor in = run->cursor;
+    char *to = row->out->data + row->out->size;
     size_t index;
-    int result = 0;
     for (;; step++) {
+        int result = 0;
         switch (step->code) {
         case STEP_END:
+            row->out->size = (size_t)(to - row->out->data);
+            run->cursor = in;
             return 0;
         case STEP_NULL:
-            for (uint32_t i = 0; i < step->count; i++)
-                slots[step->slot + i].size = -1;
+            to = put_head(to, step->head);
             continue;
+        case STEP_OPTIONAL:
+            result = run_optional(&in, &step, steps, &to);
+            break;
         case STEP_UNION:
-            if ((result = cursor_index(cursor, step->count, &index)) == 0)
-                step = &plan->steps[plan->targets[step->target + index]] - 1;
+            if ((result = cursor_index(&in, step->count, &index)) == 0)
+                step = &steps[run->plan->targets[step->target + index]] - 1;
             break;
         case STEP_JUMP:
-            step = &plan->steps[step->target] - 1;
+            step = &steps[step->target] - 1;
             continue;
-        case STEP_PRESET:
-            outer = *cursor;
-            cursor->at = (const unsigned char *)step->bytes;
-            cursor->end = cursor->at + step->count;
-            continue;
-        case STEP_PRESET_END:
-            cursor->at = outer.at;
-            cursor->end = outer.end;
-            continue;
-        case STEP_SKIP:
-            result = cursor_skip(cursor, step->skip);
+        case STEP_BOOL:
+            result = run_bool(&in, step, &to);
             break;
-        case STEP_CHILD:
-            if ((result = run_child(run, (uint32_t)(step - plan->steps) + 1, step->slot)) == 0)
-                step = &plan->steps[step->target] - 1;
+        case STEP_INT:
+            result = run_int(&in, step, &to);
             break;
-        case STEP_FAIL:
-            result = cursor_fail(cursor, step->text);
+        case STEP_LONG:
+            result = run_long(&in, step, &to);
+            break;
+        case STEP_MICROS:
+            result = run_micros(&in, step, &to);
+            break;
+        case STEP_TEXT:
+            result = run_text(&in, step, &to);
+            break;
+        case STEP_UUID_TEXT:
+            result = run_uuid(&in, step, &to);
+            break;
+        case STEP_ENUM:
+            result = run_enum(&in, step, &to);
             break;
         default:
-            result = read_scalar(cursor, step, &slots[step->slot]);
+            row->out->size = (size_t)(to - row->out->data);
+            run->cursor = in;
+            result = run_other(run, step, row);
+            in = run->cursor;
+            to = row->out->data + row->out->size;
+            if (result == 0 && step->code == STEP_CHILD)
+                step = &steps[step->target] - 1;
         }
         if (result != 0) {
+            run->cursor = in;
             if (!run->path)
                 run->path = step->path;
             return -1;
@@ -323,45 +221,51 @@ int plan_run(struct run *run, uint32_t at, struct slot *slots)
     }
 }
 
-/* The columns that the record's surroundings bring. */
-static void set_envelope(const struct plan_record *record, struct slot *slots)
+/* What the engine needs, from the row, whose columns are in order now. */
+static void read_envelope(const char *row, struct plan_envelope *ret_envelope)
 {
-    set_half(&slots[ENVELOPE_SEQ], (uint32_t)record->seq);
-    set_bytes(&slots[ENVELOPE_SPACE_ID], record->space_id.bytes, sizeof record->space_id.bytes);
-    set_bytes(&slots[ENVELOPE_KAFKA_TOPIC], (const unsigned char *)record->topic,
-              strlen(record->topic));
-    set_half(&slots[ENVELOPE_KAFKA_PARTITION], (uint32_t)record->partition);
-    set_word(&slots[ENVELOPE_KAFKA_OFFSET], (uint64_t)record->offset);
-    set_word(&slots[ENVELOPE_KAFKA_TIMESTAMP],
-             (uint64_t)record->timestamp_us - (uint64_t)POSTGRES_EPOCH_US);
+    uint64_t word;
+    memcpy(ret_envelope->event_id.bytes, row + EVENT_ID_AT, sizeof ret_envelope->event_id.bytes);
+    memcpy(&word, row + OCCURRED_AT_AT, sizeof word);
+    ret_envelope->occurred_at_us = (int64_t)be64toh(word) + POSTGRES_EPOCH_US;
+    const char *cell = row + ACTOR_AT;
+    for (int column = ENVELOPE_ACTOR; column < ENVELOPE_FINGERPRINT; column++) {
+        uint32_t size;
+        memcpy(&size, cell + 4, sizeof size);
+        cell += CELL_HEAD + (size == UINT32_MAX ? 0 : be32toh(size));
+    }
+    memcpy(&word, cell + CELL_HEAD, sizeof word);
+    ret_envelope->fingerprint = (int64_t)be64toh(word);
 }
 
 static int run_event(struct run *run, struct plan_envelope *ret_envelope)
 {
-    struct slot slots[RELATION_COLUMNS_MAX] __attribute__((uninitialized));
-    if (run->record->avro_size > PLAN_BYTES_MAX)
+    size_t starts[RELATION_COLUMNS_MAX] __attribute__((uninitialized));
+    const struct plan_record *record = run->record;
+    if (record->avro_size > PLAN_BYTES_MAX)
         return cursor_fail(&run->cursor, "the event is larger than 64 MiB");
-    set_envelope(run->record, slots);
-    if (plan_run(run, 0, slots) != 0)
+    struct row row = plan_open_row(run, 0, starts);
+    char *to = row.out->data + row.out->size;
+    to = put_half(to, plan_head(OID_INT4, 4), (uint32_t)record->seq);
+    to = put_head(to, plan_head(OID_UUID, sizeof record->space_id.bytes));
+    memcpy(to, record->space_id.bytes, sizeof record->space_id.bytes);
+    to += sizeof record->space_id.bytes;
+    row.out->size = (size_t)(to - row.out->data);
+    if (plan_run(run, 0, &row) != 0)
         return -1;
     if (run->cursor.at != run->cursor.end)
         return cursor_fail(&run->cursor, "bytes are left over");
-    if (plan_write_row(run, 0, slots) != 0)
-        return -1;
-    run->row_counts[0] += !run->plan->relations[0].omitted;
-    memcpy(ret_envelope->event_id.bytes, slots[ENVELOPE_EVENT_ID].inside,
-           sizeof ret_envelope->event_id.bytes);
-    ret_envelope->occurred_at_us =
-        (int64_t)be64toh(slots[ENVELOPE_OCCURRED_AT].words[0]) + POSTGRES_EPOCH_US;
-    ret_envelope->fingerprint = (int64_t)be64toh(slots[ENVELOPE_FINGERPRINT].words[0]);
+    plan_order_row(run, 0, &row);
+    read_envelope(row.out->data + row.start, ret_envelope);
+    plan_close_row(run, 0, &row);
     return 0;
 }
 
 int plan_decode(const struct plan *plan, const struct plan_record *record, struct buf *rows,
                 uint32_t *row_counts, struct plan_envelope *ret_envelope, struct error *error)
 {
-    size_t sizes[RELATIONS_PER_EVENT_MAX] = {0};
-    uint32_t counts[RELATIONS_PER_EVENT_MAX] = {0};
+    size_t sizes[RELATIONS_PER_EVENT_MAX] __attribute__((uninitialized));
+    uint32_t counts[RELATIONS_PER_EVENT_MAX] __attribute__((uninitialized));
     struct run run = {.plan = plan,
                       .record = record,
                       .rows = rows,

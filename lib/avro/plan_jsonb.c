@@ -13,7 +13,7 @@
 #include "lib/avro/scalar.h"
 #include "lib/base/base64.h"
 
-static void put_json_text(struct buf *out, const unsigned char *data, size_t size)
+static void put_escaped(struct buf *out, const unsigned char *data, size_t size)
 {
     static const char hex[] = "0123456789abcdef";
     buf_put_u8(out, '"');
@@ -30,6 +30,73 @@ static void put_json_text(struct buf *out, const unsigned char *data, size_t siz
     }
     buf_put(out, data + done, size - done);
     buf_put_u8(out, '"');
+}
+
+/* A set high bit in some byte unless all bytes are ASCII that stands for itself in JSON. */
+static inline uint64_t json_suspects(uint64_t word)
+{
+    const uint64_t each = UINT64_C(0x0101010101010101);
+    return utf8_suspects(word) |
+           (((word - each * ' ') | ((word ^ each * '"') - each) | ((word ^ each * '\\') - each)) &
+            each * 0x80);
+}
+
+enum { QUOTED_SLACK = 16 }; /* quotes, and eight bytes more than are copied */
+
+/* Copies a text in quotes to where there is room. Returns where it ends, or NULL when the text has
+ * to be looked at more closely. */
+static inline char *copy_quoted(char *to, const unsigned char *data, size_t size)
+{
+    *to++ = '"';
+    if (utf8_copy_words(to, data, size, json_suspects) != 0)
+        return NULL;
+    to[size] = '"';
+    return to + size + 1;
+}
+
+/* Reads a text and appends it in quotes. */
+static int write_text(struct cursor *cursor, struct buf *out)
+{
+    const unsigned char *data;
+    size_t size;
+    if (cursor_bytes(cursor, &data, &size) != 0)
+        return -1;
+    char *to = copy_quoted(buf_reserve(out, size + QUOTED_SLACK), data, size);
+    if (to) {
+        out->size = (size_t)(to - out->data);
+        return 0;
+    }
+    if (!utf8_valid(data, size))
+        return cursor_fail(cursor, "a text is not valid UTF-8 or has a NUL");
+    put_escaped(out, data, size);
+    return 0;
+}
+
+/* A key and a text, what most maps hold, with one look at the room. */
+static int write_pair(struct cursor *cursor, struct buf *out)
+{
+    struct cursor in = *cursor;
+    const unsigned char *key;
+    const unsigned char *value;
+    size_t key_size;
+    size_t value_size;
+    if (cursor_bytes(&in, &key, &key_size) == 0 && cursor_bytes(&in, &value, &value_size) == 0) {
+        char *to = buf_reserve(out, key_size + value_size + 2 * QUOTED_SLACK);
+        to = copy_quoted(to, key, key_size);
+        if (to) {
+            *to++ = ':';
+            to = copy_quoted(to, value, value_size);
+        }
+        if (to) {
+            out->size = (size_t)(to - out->data);
+            cursor->at = in.at;
+            return 0;
+        }
+    }
+    if (write_text(cursor, out) != 0)
+        return -1;
+    buf_put_u8(out, ':');
+    return write_text(cursor, out);
 }
 
 /* The fewest digits that read back as the same value: `single` says that it was one of 32 bits. */
@@ -96,7 +163,7 @@ static int write_bytes(struct cursor *cursor, const struct resolve *resolve, str
     if (reader->type == AVRO_STRING_TYPE) {
         if (!utf8_valid(data, size))
             return cursor_fail(cursor, "a text is not valid UTF-8 or has a NUL");
-        put_json_text(out, data, size);
+        put_escaped(out, data, size);
         return 0;
     }
     if (reader->logical == LOGICAL_DURATION) {
@@ -121,8 +188,6 @@ static int write_bytes(struct cursor *cursor, const struct resolve *resolve, str
 
 static int write_scalar(struct cursor *cursor, const struct resolve *resolve, struct buf *out)
 {
-    const unsigned char *data;
-    size_t size;
     int boolean;
     switch (resolve->writer->type) {
     case AVRO_NULL_TYPE:
@@ -141,10 +206,7 @@ static int write_scalar(struct cursor *cursor, const struct resolve *resolve, st
     case AVRO_STRING_TYPE:
         if (resolve->reader->type == AVRO_BYTES_TYPE)
             return write_bytes(cursor, resolve, out);
-        if (cursor_text(cursor, &data, &size) != 0)
-            return -1;
-        put_json_text(out, data, size);
-        return 0;
+        return write_text(cursor, out);
     default:
         return write_bytes(cursor, resolve, out);
     }
@@ -152,7 +214,11 @@ static int write_scalar(struct cursor *cursor, const struct resolve *resolve, st
 
 static void put_name(struct buf *out, const char *name, int *members)
 {
-    buf_printf(out, "%s\"%s\":", (*members)++ ? "," : "", name);
+    if ((*members)++)
+        buf_put_u8(out, ',');
+    buf_put_u8(out, '"');
+    buf_put_text(out, name);
+    buf_put(out, "\":", 2);
 }
 
 static int write_record(struct cursor *cursor, const struct resolve *resolve, struct buf *out)
@@ -184,13 +250,26 @@ static int write_record(struct cursor *cursor, const struct resolve *resolve, st
     return 0;
 }
 
+static int write_entry(struct cursor *cursor, const struct resolve *value, struct buf *out)
+{
+    if (write_text(cursor, out) != 0)
+        return -1;
+    buf_put_u8(out, ':');
+    return plan_write_json(cursor, value, out);
+}
+
+static int is_plain_text(const struct resolve *resolve)
+{
+    return resolve->kind == RESOLVE_SCALAR && resolve->writer->type == AVRO_STRING_TYPE &&
+           resolve->reader->type == AVRO_STRING_TYPE;
+}
+
 static int write_items(struct cursor *cursor, const struct resolve *resolve, struct buf *out)
 {
     int is_map = resolve->kind == RESOLVE_MAP;
+    int pairs = is_map && is_plain_text(resolve->items);
     int first = 1;
     int64_t count;
-    const unsigned char *key;
-    size_t size;
     buf_put_u8(out, is_map ? '{' : '[');
     for (;;) {
         if (cursor_block(cursor, &count) != 0)
@@ -200,13 +279,9 @@ static int write_items(struct cursor *cursor, const struct resolve *resolve, str
         for (; count > 0; count--, first = 0) {
             if (!first)
                 buf_put_u8(out, ',');
-            if (is_map) {
-                if (cursor_text(cursor, &key, &size) != 0)
-                    return -1;
-                put_json_text(out, key, size);
-                buf_put_u8(out, ':');
-            }
-            if (plan_write_json(cursor, resolve->items, out) != 0)
+            if ((pairs    ? write_pair(cursor, out)
+                 : is_map ? write_entry(cursor, resolve->items, out)
+                          : plan_write_json(cursor, resolve->items, out)) != 0)
                 return -1;
         }
     }

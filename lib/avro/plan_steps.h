@@ -1,49 +1,64 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Private to lib/avro: a compiled plan. plan_compile.c makes it, plan_decode.c runs its steps,
- * plan_row.c writes rows.
+ * plan_row.c has the steps that are too large or too rare for that loop, and finishes rows.
  *
- * A run reads the writer's fields in their order. Each step reads one value into the slot of its
- * column, without copying what has a variable size. When all slots are filled the row is written in
- * the order of columns. Arrays and jsonb are checked and passed over while reading, and rendered
- * while writing, straight into the row. */
+ * A run reads the writer's fields in their order, and each step appends the cell of its column to
+ * the row: type oid, size, value. Mostly that is the order of columns already, because fields are
+ * added at the end. Where it is not, the compiler puts STEP_MARKs between the cells, which say
+ * where each one starts, and the cells are put in order when the row is complete. */
 #ifndef WEIR_AVRO_PLAN_STEPS_H
 #define WEIR_AVRO_PLAN_STEPS_H
 
 #include "lib/avro/decode.h"
 #include "lib/avro/plan.h"
 #include "lib/avro/resolve.h"
+#include "lib/base/timestamp.h"
 
 enum step_code {
     STEP_END,  /* of the program, of a child's row, of an array's item */
-    STEP_NULL, /* slots from `slot`, `count` of them */
+    STEP_NULL, /* a cell without a value */
     STEP_BOOL,
-    STEP_INT,        /* int → int4 */
-    STEP_LONG,       /* int or long → int8 */
+    STEP_INT,    /* int → int4 */
+    STEP_LONG,   /* int or long → int8 */
+    STEP_MICROS, /* a timestamp in microseconds */
+    STEP_TEXT,   /* string or bytes → text */
+    STEP_UUID_TEXT,
+    STEP_ENUM,     /* `symbols`, `count` of them */
+    STEP_OPTIONAL, /* null or one more type: at index `unit` the cell is null, and it goes on at
+                      `target` */
+    STEP_UNION,    /* `count` targets from `target` on, in plan->targets */
+    STEP_JUMP,     /* to `target` */
+    /* What plan_step does. */
+    STEP_PRESET, /* reads `bytes` until STEP_PRESET_END */
+    STEP_PRESET_END,
+    STEP_MARK, /* the cell of column `slot` comes, and those of the `count` - 1 columns behind it */
+    STEP_FAIL, /* `text` */
     STEP_INT_FLOAT4, /* int or long → float4 */
     STEP_INT_FLOAT8,
     STEP_FLOAT4,
     STEP_FLOAT_FLOAT8,
     STEP_FLOAT8,
-    STEP_TEXT,  /* string or bytes → text */
-    STEP_BYTES, /* bytes → bytea */
-    STEP_FIXED, /* `count` bytes → bytea or numeric */
-    STEP_UUID_TEXT,
+    STEP_BYTES,   /* bytes → bytea */
+    STEP_FIXED,   /* `count` bytes → bytea */
+    STEP_NUMERIC, /* bytes, or `count` bytes when that is not 0 → numeric of scale `unit` */
     STEP_UUID_BYTES,
     STEP_DATE,
     STEP_TIME, /* `unit` as of scalar_unit */
     STEP_TIMESTAMP,
     STEP_INTERVAL,
-    STEP_ENUM,   /* symbols of `resolve` */
-    STEP_LATER,  /* an array or jsonb: `resolve`, and `target` for the item of an array */
-    STEP_SKIP,   /* `resolve`'s writer … or rather `skip` */
-    STEP_UNION,  /* `count` targets from `target` on, in plan->targets */
-    STEP_JUMP,   /* to `target` */
-    STEP_PRESET, /* reads `bytes` until STEP_PRESET_END */
-    STEP_PRESET_END,
-    STEP_CHILD, /* items → rows of relation `slot`; the item's steps follow, up to STEP_END;
-                   `target` is behind it */
-    STEP_FAIL   /* `text` */
+    STEP_JSONB,        /* `resolve` */
+    STEP_ARRAY,        /* of items of type `count`, whose steps are at `target` */
+    STEP_SURROUNDINGS, /* the topic, the partition, the offset and the broker's time */
+    STEP_SKIP,         /* a value of `skip` */
+    STEP_CHILD /* items → rows of relation `slot`; the item's steps follow, up to STEP_END;
+                  `target` is behind it */
+};
+
+/* A symbol of an enum as text; NULL when the newest schema has no place for it. */
+struct plan_symbol {
+    const char *text;
+    size_t size;
 };
 
 struct step {
@@ -53,45 +68,40 @@ struct step {
     int32_t unit;
     uint32_t count;
     uint32_t target;
+    uint64_t head;    /* what the cell starts with: oid and size as they stand in the row */
     const char *path; /* of the field, for errors */
     union {
         const struct resolve *resolve;
         const struct schema *skip;
+        const struct plan_symbol *symbols;
         const char *bytes; /* `count` of them */
         const char *text;
     };
 };
 
-/* The value of a column until the row is written. */
-struct slot {
-    const unsigned char *data; /* NULL: `inside` holds it */
-    int32_t size;              /* -1: NULL */
-    const struct step *later;  /* how to render, for columns that are rendered later */
-    union {
-        unsigned char inside[16];
-        uint64_t words[2];
-    };
-};
-
-enum column_kind { COLUMN_PLAIN, COLUMN_NUMERIC, COLUMN_ARRAY, COLUMN_JSONB, COLUMN_OMITTED };
-
 struct plan_column {
-    uint32_t oid_be;
-    uint8_t kind;
-    uint8_t item_kind; /* COLUMN_ARRAY */
-    int16_t scale;     /* of a numeric, also as an item */
-    uint32_t item_oid; /* COLUMN_ARRAY */
+    uint32_t oid;
+    uint32_t item_oid; /* of an array, else 0 */
+    int is_jsonb;
+    int omitted; /* nobody reads it */
 };
 
 struct plan_relation {
     struct plan_column *columns;
     size_t column_count;
-    int omitted; /* nobody reads its rows */
+    size_t bound; /* bytes of a row at most, without what is copied from the event, and without
+                     cells that make room for themselves: arrays, numerics, jsonb */
+    int omitted;  /* nobody reads its rows */
+    int trimmed;  /* some of its columns are omitted */
+    int marked;   /* cells come in another order than columns */
 };
 
 enum {
     PLAN_STEPS_MAX = 65536,
-    PLAN_BYTES_MAX = 64 << 20 /* of one event */
+    PLAN_BYTES_MAX = 64 << 20, /* of one event */
+    CELL_HEAD = 8,
+    CELL_BOUND = 24, /* of a cell of fixed size */
+    ROW_SLACK = 512, /* for what every row has, and for copies in whole words */
 };
 
 struct plan {
@@ -113,15 +123,79 @@ struct run {
     struct buf *rows;
     uint32_t *row_counts;
     struct cursor cursor;
-    const char *path; /* of the step that failed */
+    struct cursor outer; /* while `cursor` is on a default */
+    const char *path;    /* of the step that failed */
 };
 
-/* Runs steps from `at` on until STEP_END into `slots`. Returns 0, or -1 with the reason in the
- * cursor. */
-int plan_run(struct run *run, uint32_t at, struct slot *slots);
+/* A row being written at the end of `out`. */
+struct row {
+    struct buf *out;
+    size_t start;
+    size_t room;    /* kept free behind what is written: enough for all steps of the row */
+    size_t *starts; /* of each column's cell, from `start`; 0 when it follows the column before it.
+                       NULL when the relation is not marked */
+};
 
-/* Appends a row of the relation. Returns 0 or -1 as above. */
-int plan_write_row(struct run *run, size_t relation, const struct slot *slots);
+static inline uint64_t plan_head(uint32_t oid, int32_t size)
+{
+    uint32_t words[2] = {htobe32(oid), htobe32((uint32_t)size)};
+    uint64_t head;
+    memcpy(&head, words, sizeof head);
+    return head;
+}
+
+/* Microseconds since 1970 → since 2000, as far as Postgres' timestamps go
+ * (src/include/datatype/timestamp.h). Returns 0 or -1. */
+static inline int plan_timestamp(int64_t us, int64_t *ret_value)
+{
+    return __builtin_sub_overflow(us, POSTGRES_EPOCH_US, ret_value) ||
+                   *ret_value < INT64_C(-211813488000000000) ||
+                   *ret_value >= INT64_C(9223371331200000000)
+               ? -1
+               : 0;
+}
+
+/* Writers of cells. The room is there; each returns where the next cell goes. */
+static inline char *put_head(char *to, uint64_t head)
+{
+    memcpy(to, &head, sizeof head);
+    return to + CELL_HEAD;
+}
+
+static inline char *put_word(char *to, uint64_t head, uint64_t value)
+{
+    value = htobe64(value);
+    memcpy(put_head(to, head), &value, sizeof value);
+    return to + CELL_HEAD + sizeof value;
+}
+
+static inline char *put_half(char *to, uint64_t head, uint32_t value)
+{
+    value = htobe32(value);
+    memcpy(put_head(to, head), &value, sizeof value);
+    return to + CELL_HEAD + sizeof value;
+}
+
+static inline void put_size(char *cell, size_t size)
+{
+    uint32_t value = htobe32((uint32_t)size);
+    memcpy(cell + 4, &value, sizeof value);
+}
+
+/* Runs steps from `at` on until STEP_END. Returns 0, or -1 with the reason in the cursor. */
+int plan_run(struct run *run, uint32_t at, const struct row *row);
+
+/* One step of those that plan_run does not do itself, STEP_CHILD apart. Keeps the row's room. */
+int plan_step(struct run *run, const struct step *step, const struct row *row);
+
+/* Opens a row of the relation with room for it; `starts` has RELATION_COLUMNS_MAX elements. */
+struct row plan_open_row(struct run *run, size_t relation, size_t *starts);
+
+/* Puts the cells in the order of columns. */
+void plan_order_row(struct run *run, size_t relation, const struct row *row);
+
+/* Leaves out what nobody reads, sets the row's size, and counts it. */
+void plan_close_row(struct run *run, size_t relation, const struct row *row);
 
 /* Appends the JSON text of the value at the cursor. Returns 0 or -1 as above. */
 int plan_write_json(struct cursor *cursor, const struct resolve *resolve, struct buf *out);

@@ -221,6 +221,42 @@ static void test_fields(void **state)
                 "{\"a\":{\"x\":4}}", "(4)");
 }
 
+/* Cells that come in another order than columns: in the row, under an optional record, in children,
+ * and from a default. */
+static void test_order(void **state)
+{
+    (void)state;
+    static const char reader[] =
+        ",{\"name\":\"added\",\"type\":[\"null\",\"string\"],\"default\":null},"
+        "{\"name\":\"c\",\"type\":" ARRAY(RECORD("{\"name\":\"tags\",\"type\":" ARRAY(
+            "\"string\"") "},{\"name\":\"x\",\"type\":\"int\"}")) "},"
+                                                                  "{\"name\":\"p\",\"type\":["
+                                                                  "\"null\",{\"type\":\"record\","
+                                                                  "\"name\":\"P\",\"fields\":["
+                                                                  "{\"name\":\"m\",\"type\":" MAP(
+                                                                      "\"string\"") "},"
+                                                                                    "{\"name\":"
+                                                                                    "\"y\","
+                                                                                    "\"type\":"
+                                                                                    "\"long\"}]}]},"
+                                                                                    "{\"name\":"
+                                                                                    "\"a\","
+                                                                                    "\"type\":"
+                                                                                    "\"int\"}";
+    static const char writer[] =
+        ",{\"name\":\"a\",\"type\":\"int\"},"
+        "{\"name\":\"p\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"P\",\"fields\":["
+        "{\"name\":\"y\",\"type\":\"int\"},"
+        "{\"name\":\"m\",\"type\":" MAP("\"string\"") "}]}]},"
+                                                      "{\"name\":\"c\",\"type\":" ARRAY(ITEM) "}";
+    expect_rows(writer, reader,
+                "{\"a\":7,\"p\":{\"y\":1,\"m\":{\"k\":\"v\",\"a longer key\":\"say \\\"no\\\"\"}},"
+                "\"c\":[{\"x\":5,\"tags\":[\"s\",\"t\"]},{\"x\":6,\"tags\":[]}]}",
+                "(NULL, {\"k\":\"v\",\"a longer key\":\"say \\\"no\\\"\"}, 1, 7)"
+                "(1, {'s','t'}, 5)(2, {}, 6)");
+    expect_rows(writer, reader, "{\"a\":7,\"p\":null,\"c\":[]}", "(NULL, NULL, NULL, 7)");
+}
+
 static void test_defaults(void **state)
 {
     (void)state;
@@ -421,9 +457,9 @@ int main(void)
         cmocka_unit_test(test_types),      cmocka_unit_test(test_decimals),
         cmocka_unit_test(test_nested),     cmocka_unit_test(test_children),
         cmocka_unit_test(test_promotions), cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_unreadable), cmocka_unit_test(test_narrow),
-        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_order),      cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_narrow),     cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
