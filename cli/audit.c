@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/support.h"
+#include "lib/registry/ids.h"
 #include "processors/audit/audit.h"
 
 static const char *const state_names[] = {"holds", "broken", "skipped"};
@@ -86,7 +87,7 @@ static int run(const struct config *config, struct error *error)
         return EXIT_USAGE;
     int result = assets_open(config_text(config, OPT_HOME), &assets, error);
     if (result == 0)
-        result = catalog_open(assets, &catalog, error);
+        result = ids_open_catalog(config, assets, IDS_LOOK_UP, &catalog, error);
     if (result == 0) {
         struct audit_request request = {.config = config,
                                         .assets = assets,
@@ -106,7 +107,13 @@ static int run(const struct config *config, struct error *error)
     return result != 0 ? EXIT_FAILED : broken ? EXIT_CHECK : EXIT_OK;
 }
 
-static const enum option_id options[] = {OPT_KAFKA_BROKERS, OPT_KAFKA, OPT_DATABASE, OPT_WAIT};
+static const enum option_id options[] = {OPT_KAFKA_BROKERS,
+                                         OPT_KAFKA,
+                                         OPT_DATABASE,
+                                         OPT_WAIT,
+                                         OPT_SCHEMA_REGISTRY_URL,
+                                         OPT_SCHEMA_REGISTRY_AUTH,
+                                         OPT_SCHEMA_REGISTRY_CA};
 
 const struct command command_audit = {
     .name = "audit",

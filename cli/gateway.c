@@ -4,14 +4,25 @@
 #include "producers/gateway/gateway.h"
 #include "cli/command.h"
 
-static const enum option_id options[] = {OPT_GATEWAY_LISTEN,  OPT_GATEWAY_BEHIND_PROXY,
-                                         OPT_KAFKA_BROKERS,   OPT_KAFKA,
-                                         OPT_PARTITIONS,      OPT_BODY_MAX,
-                                         OPT_LINES_MAX,       OPT_EVENT_MAX,
-                                         OPT_INFLIGHT_MAX,    OPT_CONNECTIONS_MAX,
-                                         OPT_LINGER,          OPT_DELIVERY_TIMEOUT,
-                                         OPT_REQUEST_TIMEOUT, OPT_DRAIN_TIMEOUT,
-                                         OPT_OCCURRED_PAST,   OPT_OCCURRED_FUTURE};
+static const enum option_id options[] = {OPT_GATEWAY_LISTEN,
+                                         OPT_GATEWAY_BEHIND_PROXY,
+                                         OPT_KAFKA_BROKERS,
+                                         OPT_KAFKA,
+                                         OPT_PARTITIONS,
+                                         OPT_BODY_MAX,
+                                         OPT_LINES_MAX,
+                                         OPT_EVENT_MAX,
+                                         OPT_INFLIGHT_MAX,
+                                         OPT_CONNECTIONS_MAX,
+                                         OPT_LINGER,
+                                         OPT_DELIVERY_TIMEOUT,
+                                         OPT_REQUEST_TIMEOUT,
+                                         OPT_DRAIN_TIMEOUT,
+                                         OPT_OCCURRED_PAST,
+                                         OPT_OCCURRED_FUTURE,
+                                         OPT_SCHEMA_REGISTRY_URL,
+                                         OPT_SCHEMA_REGISTRY_AUTH,
+                                         OPT_SCHEMA_REGISTRY_CA};
 
 static int run(const struct config *config, struct error *error)
 {

@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "lib/base/timestamp.h"
+#include "lib/registry/ids.h"
 #include "processors/engine/install.h"
 
 struct work {
@@ -49,11 +50,12 @@ static int run(const struct config *config, struct error *error)
     struct work work = {.error = error};
     int code = assets_open(config_text(config, OPT_HOME), &assets, error);
     if (code == 0)
-        code = catalog_open(assets, &catalog, error);
+        code = ids_open_catalog(config, assets, IDS_REGISTER, &catalog, error);
     if (code == 0)
         code = connect_within(config, &work.conn, error);
     if (code == 0)
-        code = install_control(work.conn, assets, catalog, error);
+        code = install_control(work.conn, assets, catalog,
+                               config_text(config, OPT_SCHEMA_REGISTRY_URL), error);
     if (code == 0) {
         printf("catalog   %zu events on %zu topics\n", catalog_event_count(catalog),
                catalog_topic_count(catalog));
@@ -67,7 +69,8 @@ static int run(const struct config *config, struct error *error)
     return code == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
-static const enum option_id options[] = {OPT_DATABASE, OPT_WAIT};
+static const enum option_id options[] = {OPT_DATABASE, OPT_WAIT, OPT_SCHEMA_REGISTRY_URL,
+                                         OPT_SCHEMA_REGISTRY_AUTH, OPT_SCHEMA_REGISTRY_CA};
 
 const struct command command_migrate = {
     .name = "migrate",

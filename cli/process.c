@@ -123,12 +123,14 @@ static int run(const struct config *config, struct error *error)
     return code == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
-static const enum option_id options[] = {OPT_KAFKA_BROKERS,    OPT_KAFKA,
-                                         OPT_PARTITIONS,       OPT_DATABASE,
-                                         OPT_PROCESSOR_LISTEN, OPT_BATCH_MAX_ROWS,
-                                         OPT_BATCH_MAX_BYTES,  OPT_BATCH_MAX_AGE,
-                                         OPT_LOCK_TIMEOUT,     OPT_STATEMENT_TIMEOUT,
-                                         OPT_SESSION_TIMEOUT,  OPT_FORCE_PARTITIONS};
+static const enum option_id options[] = {OPT_KAFKA_BROKERS,       OPT_KAFKA,
+                                         OPT_PARTITIONS,          OPT_DATABASE,
+                                         OPT_PROCESSOR_LISTEN,    OPT_BATCH_MAX_ROWS,
+                                         OPT_BATCH_MAX_BYTES,     OPT_BATCH_MAX_AGE,
+                                         OPT_LOCK_TIMEOUT,        OPT_STATEMENT_TIMEOUT,
+                                         OPT_SESSION_TIMEOUT,     OPT_FORCE_PARTITIONS,
+                                         OPT_SCHEMA_REGISTRY_URL, OPT_SCHEMA_REGISTRY_AUTH,
+                                         OPT_SCHEMA_REGISTRY_CA};
 
 const struct command command_process = {
     .name = "process",

@@ -155,8 +155,13 @@ static const struct {
     const char *name;
     int (*run)(struct schema_context *context, struct error *error);
     int catalog; /* needs one */
-} actions[] = {{"list", list, 1},          {"show", show, 1},      {"diff", schema_diff, 1},
-               {"check", schema_check, 1}, {"new", schema_new, 1}, {"decode", schema_decode, 0}};
+} actions[] = {{"list", list, 1},
+               {"show", show, 1},
+               {"diff", schema_diff, 1},
+               {"check", schema_check, 1},
+               {"new", schema_new, 1},
+               {"decode", schema_decode, 0},
+               {"register", schema_register, 1}};
 
 /* People who change schemas stand in a folder that has them; what the program was built with would
  * be yesterday's. */
@@ -186,16 +191,24 @@ static int run(const struct config *config, struct error *error)
         return result;
     }
     error_set(error, ERROR_USAGE, "bad-argument",
-              "say what to do: list, show, diff, check, new or decode; see --help");
+              "say what to do: list, show, diff, check, new, decode or register; see --help");
     return EXIT_USAGE;
 }
 
-static const enum option_id options[] = {OPT_COMPATIBILITY, OPT_DATABASE, OPT_WRITER, OPT_READER,
-                                         OPT_AVRO_JSON};
+static const enum option_id options[] = {OPT_COMPATIBILITY,
+                                         OPT_DATABASE,
+                                         OPT_WRITER,
+                                         OPT_READER,
+                                         OPT_AVRO_JSON,
+                                         OPT_SCHEMA_REGISTRY_URL,
+                                         OPT_SCHEMA_REGISTRY_AUTH,
+                                         OPT_SCHEMA_REGISTRY_CA,
+                                         OPT_IMPORT};
 
 const struct command command_schema = {
     .name = "schema",
-    .arguments = "list|show EVENT[/V]|diff EVENT [V1 V2]|check [EVENT...]|new EVENT|decode",
+    .arguments =
+        "list|show EVENT[/V]|diff EVENT [V1 V2]|check [EVENT...]|new EVENT|decode|register",
     .summary = "the events' schemas: show, compare, check a new version, decode",
     .help =
         "list    each event with its versions, their ids on the wire, its topic and who may send "
@@ -215,7 +228,10 @@ const struct command command_schema = {
         "decode  bare Avro values on standard input, one behind the other, to one line of JSON "
         "each: written with\n"
         "        --writer, read as --reader. No schema id in front: for records of a topic use "
-        "`weir tail`\n\n"
+        "`weir tail`\n"
+        "register  makes every version known to --schema-registry-url; with --import under the ids "
+        "of\n        schemas/catalog.lock, and the database takes its ids from there from then "
+        "on\n\n"
         "Schemas and SQL are those of --home, else of the current folder when it has schemas/ and "
         "sql/, else those that\n"
         "the program was built with. A version that is not in schemas/catalog.lock yet is a "

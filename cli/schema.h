@@ -22,6 +22,7 @@ int schema_check(struct schema_context *context, struct error *error);
 int schema_decode(struct schema_context *context, struct error *error);
 int schema_diff(struct schema_context *context, struct error *error);
 int schema_new(struct schema_context *context, struct error *error);
+int schema_register(struct schema_context *context, struct error *error);
 
 /* The version that "Event" (the newest) or "Event/2" names. Returns NULL with the error set. */
 const struct catalog_version *schema_find(const struct schema_context *context, const char *name,

@@ -151,9 +151,20 @@ static int run(const struct config *config, struct error *error)
     return code;
 }
 
-static const enum option_id options[] = {
-    OPT_TARGET, OPT_GATEWAY_LISTEN, OPT_DURATION, OPT_EVENTS,     OPT_RATE,  OPT_SPACES,
-    OPT_SEED,   OPT_KAFKA_BROKERS,  OPT_KAFKA,    OPT_PARTITIONS, OPT_LINGER};
+static const enum option_id options[] = {OPT_TARGET,
+                                         OPT_GATEWAY_LISTEN,
+                                         OPT_DURATION,
+                                         OPT_EVENTS,
+                                         OPT_RATE,
+                                         OPT_SPACES,
+                                         OPT_SEED,
+                                         OPT_KAFKA_BROKERS,
+                                         OPT_KAFKA,
+                                         OPT_PARTITIONS,
+                                         OPT_LINGER,
+                                         OPT_SCHEMA_REGISTRY_URL,
+                                         OPT_SCHEMA_REGISTRY_AUTH,
+                                         OPT_SCHEMA_REGISTRY_CA};
 
 const struct command command_simulate = {
     .name = "simulate",

@@ -12,6 +12,7 @@
 #include "lib/base/hash.h"
 #include "lib/base/uuid.h"
 #include "lib/kafka/reader.h"
+#include "lib/registry/ids.h"
 
 enum { POLL_MS = 200 };
 
@@ -150,7 +151,7 @@ static int run(const struct config *config, struct error *error)
     struct kafka_reader *reader = NULL;
     if (assets_open(config_text(config, OPT_HOME), &assets, error) != 0)
         return EXIT_USAGE;
-    int result = catalog_open(assets, &catalog, error);
+    int result = ids_open_catalog(config, assets, IDS_LOOK_UP, &catalog, error);
     tail.catalog = catalog;
     if (result == 0)
         result = read_options(config, &tail, error);
@@ -171,9 +172,18 @@ static int run(const struct config *config, struct error *error)
     return result == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
-static const enum option_id options[] = {OPT_KAFKA_BROKERS, OPT_KAFKA, OPT_FOLLOW,
-                                         OPT_LAST,          OPT_LIMIT, OPT_SPACE,
-                                         OPT_EVENT,         OPT_TOPIC, OPT_SHOW_PII};
+static const enum option_id options[] = {OPT_KAFKA_BROKERS,
+                                         OPT_KAFKA,
+                                         OPT_FOLLOW,
+                                         OPT_LAST,
+                                         OPT_LIMIT,
+                                         OPT_SPACE,
+                                         OPT_EVENT,
+                                         OPT_TOPIC,
+                                         OPT_SHOW_PII,
+                                         OPT_SCHEMA_REGISTRY_URL,
+                                         OPT_SCHEMA_REGISTRY_AUTH,
+                                         OPT_SCHEMA_REGISTRY_CA};
 
 const struct command command_tail = {
     .name = "tail",

@@ -290,6 +290,37 @@ const struct catalog_version *catalog_find_id(const struct catalog *catalog, int
     return found ? *found : NULL;
 }
 
+size_t catalog_version_count(const struct catalog *catalog)
+{
+    return catalog->document_count;
+}
+
+const struct catalog_version *catalog_version_at(const struct catalog *catalog, size_t index)
+{
+    return catalog->by_id[index];
+}
+
+int catalog_set_ids(struct catalog *catalog, const int32_t *ids, struct error *error)
+{
+    size_t count = catalog->document_count;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (ids[i] == ids[j])
+                return error_set(error, ERROR_USAGE, "schema-ids",
+                                 "%s/%d and %s/%d have one id, %d", catalog->by_id[j]->event->name,
+                                 catalog->by_id[j]->version, catalog->by_id[i]->event->name,
+                                 catalog->by_id[i]->version, ids[i]);
+    for (size_t i = 0; i < count; i++) {
+        const struct catalog_version *version = catalog->by_id[i];
+        struct catalog_event *event = &catalog->events[version->event->index];
+        /* The array is the catalog's own; it is only shown as constant. */
+        struct catalog_version *versions = (struct catalog_version *)(uintptr_t)event->versions;
+        versions[version->version - 1].id = ids[i];
+    }
+    qsort(catalog->by_id, count, sizeof(struct catalog_version *), compare_id);
+    return 0;
+}
+
 const struct catalog_version *catalog_newest(const struct catalog_event *event)
 {
     return &event->versions[event->version_count - 1];

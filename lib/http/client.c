@@ -140,6 +140,8 @@ int http_client_submit(struct http_client *client, const struct http_call *reque
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    if (request->ca_file && *request->ca_file)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca_file);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "weir/" WEIR_VERSION);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, exchange);
     CURLMcode code = curl_multi_add_handle(client->multi, easy);
@@ -176,6 +178,8 @@ static void finish(struct http_client *client, struct exchange *exchange, CURLco
     } else {
         answer.problem = curl_easy_strerror(code);
         answer.sent = may_have_arrived(code);
+        answer.distrusted =
+            code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
     }
     buf_reserve(&exchange->answer, 1)[0] = '\0';
     answer.body = exchange->answer.data;

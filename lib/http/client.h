@@ -17,6 +17,7 @@ enum { HTTP_CLIENT_HEADERS_MAX = 8, HTTP_CLIENT_BODY_MAX = 16 << 20 };
 struct http_answer {
     int status;          /* 0: no answer came, `problem` says why */
     const char *problem; /* "" when there is an answer */
+    int distrusted;      /* without an answer: the server's certificate is not to be trusted */
     int sent;            /* without an answer: whether the request may have reached the server */
     const char *body;    /* valid during the callback; NUL behind it */
     size_t body_size;
@@ -30,6 +31,7 @@ struct http_call {
     const char *headers[HTTP_CLIENT_HEADERS_MAX]; /* "Name: value", up to the first NULL */
     const char *body;                             /* copied */
     size_t body_size;
+    const char *ca_file; /* what to trust instead of the system's certificates; NULL or "": those */
     int timeout_ms;
     void (*on_answer)(const struct http_answer *answer, void *opaque);
     void *opaque;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Plans are kept in an array indexed by schema id, which grows with the highest id seen. Ids come
- * from a lock file or a registry, so they are small numbers. */
+ * Plans are kept in a hash table by schema id. Ids of a lock file are small numbers one after the
+ * other, those of a registry that serves others too can be any. */
 #include "processors/engine/decoder.h"
 
 #include <stdio.h>
@@ -10,8 +10,12 @@
 
 #include "processors/engine/reads.h"
 
+enum { SLOTS_FIRST = 64 };
+
 struct slot {
+    int32_t id;
     int known;
+    uint32_t batch; /* in which the id was met last */
     const struct catalog_event *event;
     const struct consumed *consumed;
     struct plan *plan;
@@ -21,9 +25,13 @@ struct slot {
 struct decoder {
     const struct processor *processor;
     struct slot *slots;
-    size_t slot_count;
+    size_t slot_count; /* a power of two, or 0 */
+    size_t known_count;
     int32_t unknown_id;
-    char *reads; /* NULL: everything */
+    char *reads;               /* NULL: everything */
+    struct registry *registry; /* NULL: ids are the catalog's */
+    uint32_t batch;
+    int first_use;
 };
 
 struct decoder *decoder_new(const struct processor *processor)
@@ -52,49 +60,101 @@ void decoder_set_reads(struct decoder *decoder, char *reads)
     decoder->reads = reads;
 }
 
-static struct slot *slot_at(struct decoder *decoder, int32_t id)
+void decoder_use_registry(struct decoder *decoder, struct registry *registry)
 {
-    if ((size_t)id >= decoder->slot_count) {
-        size_t count = (size_t)id + 64;
-        decoder->slots = xrealloc(decoder->slots, count * sizeof *decoder->slots);
-        memset(decoder->slots + decoder->slot_count, 0,
-               (count - decoder->slot_count) * sizeof *decoder->slots);
-        decoder->slot_count = count;
-    }
-    return &decoder->slots[id];
+    decoder->registry = registry;
 }
 
-static int fill_slot(struct decoder *decoder, struct slot *slot, const struct catalog_event *event,
-                     const struct schema *writer, struct error *error)
+void decoder_begin_batch(struct decoder *decoder)
+{
+    decoder->batch++;
+}
+
+int decoder_first_use(const struct decoder *decoder)
+{
+    return decoder->first_use;
+}
+
+/* The slot of the id, or the free one where it belongs. */
+static struct slot *probe(struct slot *slots, size_t count, int32_t id)
+{
+    size_t at = (size_t)id & (count - 1);
+    while (slots[at].known && slots[at].id != id)
+        at = (at + 1) & (count - 1);
+    return &slots[at];
+}
+
+/* Makes room for one more id. At most half of the slots are taken. */
+static struct slot *slot_for(struct decoder *decoder, int32_t id)
+{
+    if ((decoder->known_count + 1) * 2 > decoder->slot_count) {
+        size_t count = decoder->slot_count ? decoder->slot_count * 2 : SLOTS_FIRST;
+        struct slot *slots = xcalloc(count, sizeof *slots);
+        for (size_t i = 0; i < decoder->slot_count; i++)
+            if (decoder->slots[i].known)
+                *probe(slots, count, decoder->slots[i].id) = decoder->slots[i];
+        free(decoder->slots);
+        decoder->slots = slots;
+        decoder->slot_count = count;
+    }
+    return probe(decoder->slots, decoder->slot_count, id);
+}
+
+/* Learns what an id means. `event` is NULL for a type that this build does not know, and so does
+ * not consume: a build whose processor consumes it has another version of the processor, and reads
+ * it anew. Takes `document` (may be NULL), which holds the writer's schema. */
+static int learn(struct decoder *decoder, int32_t id, const struct catalog_event *event,
+                 const struct schema *writer, struct schema_document *document, struct error *error)
 {
     const struct consumed *consumed = processor_consumes(decoder->processor, event);
-    if (consumed && plan_compile(writer, consumed->relations, &slot->plan, error) != 0)
+    struct plan *plan = NULL;
+    if (consumed && plan_compile(writer, consumed->relations, &plan, error) != 0) {
+        schema_free(document);
         return -1;
+    }
     if (consumed && decoder->reads)
-        reads_trim(decoder->reads, consumed->relations, slot->plan);
-    slot->event = event;
-    slot->consumed = consumed;
-    slot->known = 1;
+        reads_trim(decoder->reads, consumed->relations, plan);
+    *slot_for(decoder, id) = (struct slot){.id = id,
+                                           .known = 1,
+                                           .batch = decoder->batch - 1,
+                                           .event = event,
+                                           .consumed = consumed,
+                                           .plan = plan,
+                                           .document = document};
+    decoder->known_count++;
     return 0;
 }
 
-/* The slot of a schema id, compiled; NULL with an error when the id is not known. */
-static const struct slot *find_slot(struct decoder *decoder, int32_t id, struct error *error)
+static struct slot *known_slot(struct decoder *decoder, int32_t id)
 {
-    if ((size_t)id < decoder->slot_count && decoder->slots[id].known)
-        return &decoder->slots[id];
-    const struct catalog_version *version = catalog_find_id(decoder->processor->catalog, id);
-    if (!version) {
-        decoder->unknown_id = id;
+    struct slot *slot = decoder->slot_count ? probe(decoder->slots, decoder->slot_count, id) : NULL;
+    return slot && slot->known ? slot : NULL;
+}
+
+/* The slot of a schema id, compiled; NULL with an error when the id is not known. */
+static struct slot *find_slot(struct decoder *decoder, int32_t id, struct error *error)
+{
+    struct slot *slot = known_slot(decoder, id);
+    if (slot)
+        return slot;
+    const struct catalog_version *version =
+        decoder->registry ? NULL : catalog_find_id(decoder->processor->catalog, id);
+    if (version)
+        return learn(decoder, id, version->event, version->schema, NULL, error) == 0
+                   ? known_slot(decoder, id)
+                   : NULL;
+    decoder->unknown_id = id;
+    if (decoder->registry)
+        error_set(error, ERROR_RETRY, "schema-unknown",
+                  "schema id %d is not known: once the schema registry %s or the database has it, "
+                  "this partition goes on by itself",
+                  id, registry_url(decoder->registry));
+    else
         error_set(error, ERROR_RETRY, "schema-unknown",
                   "schema id %d is in neither this build's catalog nor the database's: deploy and "
-                  "migrate the build that "
-                  "publishes it, and this processor goes on by itself",
+                  "migrate the build that publishes it, and this partition goes on by itself",
                   id);
-        return NULL;
-    }
-    struct slot *slot = slot_at(decoder, id);
-    return fill_slot(decoder, slot, version->event, version->schema, error) == 0 ? slot : NULL;
+    return NULL;
 }
 
 struct uuid decoder_event_id(const void *value, size_t size)
@@ -124,13 +184,16 @@ int decoder_decode(struct decoder *decoder, const struct record *record, int32_t
                          "the value does not start with a zero byte and a schema id");
     uint32_t id =
         (uint32_t)value[1] << 24 | (uint32_t)value[2] << 16 | (uint32_t)value[3] << 8 | value[4];
-    if (id > SCHEMA_ID_MAX)
-        return error_set(error, ERROR_DEAD_LETTER, "frame-invalid", "schema id %u is beyond %d", id,
-                         SCHEMA_ID_MAX);
+    uint32_t highest = decoder->registry ? INT32_MAX : SCHEMA_ID_MAX;
+    if (id > highest)
+        return error_set(error, ERROR_DEAD_LETTER, "frame-invalid", "schema id %u is beyond %u", id,
+                         highest);
     decoded->schema_id = (int32_t)id;
-    const struct slot *slot = find_slot(decoder, (int32_t)id, error);
+    struct slot *slot = find_slot(decoder, (int32_t)id, error);
     if (!slot)
         return -1;
+    decoder->first_use = slot->batch != decoder->batch;
+    slot->batch = decoder->batch;
     decoded->event = slot->event;
     if (slot->event && strcmp(slot->event->topic, record->topic) != 0)
         return error_set(error, ERROR_DEAD_LETTER, "topic-wrong", "%s belongs on %s",
@@ -153,6 +216,57 @@ int decoder_decode(struct decoder *decoder, const struct record *record, int32_t
     return 0;
 }
 
+/* Row of weir.schema: schema_id, event, definition. */
+static int learn_row(struct decoder *decoder, const PGresult *result, int row, struct error *error)
+{
+    int32_t id = (int32_t)pg_int(result, row, 0);
+    const struct catalog_event *event =
+        catalog_find_event(decoder->processor->catalog, PQgetvalue(result, row, 1));
+    struct schema_document *document = NULL;
+    if (event && schema_parse(PQgetvalue(result, row, 2), (size_t)PQgetlength(result, row, 2),
+                              &document, error) != 0)
+        return -1;
+    return learn(decoder, id, event, document ? schema_root(document) : NULL, document, error);
+}
+
+int decoder_load(struct decoder *decoder, PGconn *conn, struct error *error)
+{
+    PGresult *result = NULL;
+    if (!decoder->registry)
+        return 0;
+    int code = pg_query(conn, "SELECT schema_id, event, definition FROM weir.schema", 0, NULL,
+                        &result, error);
+    for (int row = 0; code == 0 && row < PQntuples(result); row++)
+        if (!known_slot(decoder, (int32_t)pg_int(result, row, 0)))
+            code = learn_row(decoder, result, row, error);
+    PQclear(result);
+    return code;
+}
+
+/* Whatever is wrong with the registry or with what it says, the partition waits. */
+static int ask_registry(struct decoder *decoder, int32_t id, struct error *error)
+{
+    struct buf text = {0};
+    struct schema_document *document = NULL;
+    struct error reason = {0};
+    int code = registry_fetch(decoder->registry, id, &text, &reason);
+    if (code == 1)
+        error_set(&reason, ERROR_RETRY, "schema-unknown", "the schema registry %s has no such id",
+                  registry_url(decoder->registry));
+    if (code == 0)
+        code = schema_parse(text.data, text.size, &document, &reason);
+    buf_free(&text);
+    if (code != 0)
+        return error_set(error, ERROR_RETRY, "schema-unknown", "schema id %d: %s", id,
+                         reason.message);
+    const struct schema *writer = schema_root(document);
+    const struct catalog_event *event =
+        writer->name ? catalog_find_event(decoder->processor->catalog, writer->name) : NULL;
+    if (event && strcmp(catalog_newest(event)->schema->full_name, writer->full_name) != 0)
+        event = NULL;
+    return learn(decoder, id, event, writer, document, error);
+}
+
 int32_t decoder_unknown_id(const struct decoder *decoder)
 {
     return decoder->unknown_id;
@@ -160,37 +274,22 @@ int32_t decoder_unknown_id(const struct decoder *decoder)
 
 int decoder_look_up(struct decoder *decoder, int32_t schema_id, PGconn *conn, struct error *error)
 {
-    char id[16];
-    if (slot_at(decoder, schema_id)->known) /* two partitions waited for it */
-        return 0;
-    snprintf(id, sizeof id, "%d", schema_id);
-    const char *values[] = {id};
+    char text[16];
+    snprintf(text, sizeof text, "%d", schema_id);
+    const char *values[] = {text};
     PGresult *result = NULL;
-    if (pg_query(conn, "SELECT event, definition FROM weir.schema WHERE schema_id = $1", 1, values,
-                 &result, error) != 0)
-        return -1;
-    int code = 0;
-    const struct catalog_event *event =
-        PQntuples(result)
-            ? catalog_find_event(decoder->processor->catalog, PQgetvalue(result, 0, 0))
-            : NULL;
-    struct schema_document *document = NULL;
-    if (PQntuples(result) == 0)
+    if (known_slot(decoder, schema_id)) /* two partitions waited for it */
+        return 0;
+    int code =
+        pg_query(conn, "SELECT schema_id, event, definition FROM weir.schema WHERE schema_id = $1",
+                 1, values, &result, error);
+    if (code == 0 && PQntuples(result) > 0)
+        code = learn_row(decoder, result, 0, error);
+    else if (code == 0 && decoder->registry)
+        code = ask_registry(decoder, schema_id, error);
+    else if (code == 0)
         code = error_set(error, ERROR_RETRY, "schema-unknown",
-                         "schema id %s is not recorded in weir.schema", id);
-    else if (event)
-        code = schema_parse(PQgetvalue(result, 0, 1), (size_t)PQgetlength(result, 0, 1), &document,
-                            error);
-    if (code == 0) {
-        struct slot *slot = slot_at(decoder, schema_id);
-        /* Without an event: a type that this build does not know, and so does not consume. A build
-         * whose processor consumes it has another version of the processor, and reads it anew. */
-        code = fill_slot(decoder, slot, event, document ? schema_root(document) : NULL, error);
-        if (code == 0)
-            slot->document = document;
-        else
-            schema_free(document);
-    }
+                         "schema id %s is not recorded in weir.schema", text);
     PQclear(result);
     return code;
 }

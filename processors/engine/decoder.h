@@ -8,6 +8,7 @@
 
 #include "lib/avro/plan.h"
 #include "lib/pg/pg.h"
+#include "lib/registry/client.h"
 #include "processors/engine/processor.h"
 
 enum { FRAME_SIZE = 5, SCHEMA_ID_MAX = 1 << 20 };
@@ -31,6 +32,16 @@ struct decoder *decoder_new(const struct processor *processor);
 /* What reads_load found, before the first record: the rest is left out of the rows. Takes `reads`.
  */
 void decoder_set_reads(struct decoder *decoder, char *reads);
+/* Schema ids come from this registry, not from the catalog, whose ids are then ignored. Called
+ * before the first record; the decoder does not own the registry. */
+void decoder_use_registry(struct decoder *decoder, struct registry *registry);
+/* With a registry: learns the ids that are recorded in weir.schema, so that they are known while
+ * the registry is away. Without one: nothing. */
+int decoder_load(struct decoder *decoder, PGconn *conn, struct error *error);
+/* A new batch begins. decoder_first_use says afterwards whether the record decoded last is the
+ * first of its schema id since then. */
+void decoder_begin_batch(struct decoder *decoder);
+int decoder_first_use(const struct decoder *decoder);
 void decoder_free(struct decoder *decoder);
 
 struct decoded {
@@ -56,8 +67,10 @@ int decoder_decode(struct decoder *decoder, const struct record *record, int32_t
 /* The id of the last "schema-unknown". */
 int32_t decoder_unknown_id(const struct decoder *decoder);
 
-/* Looks an id up in weir.schema, where a newer build may have
- * recorded it. An event type that this build does not know is one that it does not consume. */
+/* Looks an id up in weir.schema, where a newer build may have recorded it, and then in the registry
+ * if there is one, which is asked once and answers, or not, within REGISTRY_REQUEST_MS. An event
+ * type that this build does not know is one that it does not consume. Errors: ERROR_RETRY
+ * "schema-unknown", ERROR_HALT "schema-incompatible", those of Postgres. */
 int decoder_look_up(struct decoder *decoder, int32_t schema_id, PGconn *conn, struct error *error);
 
 #endif

@@ -181,7 +181,12 @@ int engine_new(const struct config *config, const struct processor *processor,
     engine->decoder = decoder_new(processor);
     register_metrics(engine, metrics);
     health_set(health, engine->check, 0, "starting");
-    if (open_consumer(engine, error) != 0) {
+    int code = registry_open(config, &engine->registry, error);
+    if (engine->registry) {
+        registry_set_deadline(engine->registry, REGISTRY_ONE_TRY);
+        decoder_use_registry(engine->decoder, engine->registry);
+    }
+    if (code != 0 || open_consumer(engine, error) != 0) {
         engine_free(engine);
         return -1;
     }
@@ -199,6 +204,7 @@ void engine_free(struct engine *engine)
     batch_free(engine->applying);
     slice_free(engine->slice);
     decoder_free(engine->decoder);
+    registry_free(engine->registry);
     for (size_t i = 0; i < engine->position_count; i++)
         free(engine->positions[i].topic);
     free(engine->positions);

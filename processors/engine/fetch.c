@@ -177,7 +177,32 @@ void fetch_look_up(struct engine *engine)
             attach_recover(engine, &error);
             return;
         }
+        health_set(engine->health, engine->check, 0, error.message);
     }
+}
+
+/* What the record says it is, beside its schema id. A producer with ids of another source would
+ * name another event: the bytes would be read by a wrong schema, and nobody would notice. Each
+ * batch is held to it once per id, before anything of it is applied. Returns 0 or -1. */
+static int check_type(struct engine *engine, const rd_kafka_message_t *message, struct error *error)
+{
+    const struct entry *entry = &engine->filling->entries[engine->filling->count - 1];
+    const struct catalog_event *event = entry->event;
+    rd_kafka_headers_t *headers;
+    const void *value;
+    size_t size;
+    if (!event || !decoder_first_use(engine->decoder) ||
+        rd_kafka_message_headers(message, &headers) != 0 ||
+        rd_kafka_header_get_last(headers, "ce_type", &value, &size) != 0)
+        return 0;
+    const char *name = catalog_newest(event)->schema->full_name;
+    if (size == strlen(name) && memcmp(value, name, size) == 0)
+        return 0;
+    return error_set(error, ERROR_HALT, "schema-ids-mixed",
+                     "schema id %d is %s here, but the record says that it is %.*s: its producer "
+                     "takes ids from another source (schemas/catalog.lock, or another registry). "
+                     "Set both up alike; `weir schema register --import` moves over",
+                     entry->schema_id, name, (int)(size < 128 ? size : 128), (const char *)value);
 }
 
 /* Takes one record. Returns 0 when nothing more should be taken for now. */
@@ -203,14 +228,18 @@ static int take_record(struct engine *engine, rd_kafka_message_t *message)
                                   .value = message->payload,
                                   .value_size = message->len,
                                   .owner = message};
-    if (batch_add(engine->filling, engine->decoder, &record, index, &error) == 0) {
+    if (engine->filling->count == 0)
+        decoder_begin_batch(engine->decoder);
+    int added = batch_add(engine->filling, engine->decoder, &record, index, &error) == 0;
+    if (added && check_type(engine, message, &error) == 0) {
         position->taken_offset = message->offset;
         return 1;
     }
     char place[512];
     snprintf(place, sizeof place, "%s [%d] offset %" PRId64, position->topic, position->partition,
              message->offset);
-    rd_kafka_message_destroy(message);
+    if (!added) /* otherwise it is the batch's */
+        rd_kafka_message_destroy(message);
     error_prefix(&error, "%s", place);
     if (error.class == ERROR_RETRY) {
         wait_for_schema(engine, position, &error);

@@ -11,6 +11,7 @@
 #include "lib/base/buf.h"
 #include "processors/engine/bind.h"
 #include "processors/engine/reads.h"
+#include "processors/engine/source.h"
 
 /* Any number that no other program is likely to take: "weir" in ASCII. */
 static const char LOCK[] = "SELECT pg_advisory_lock(2003134834)";
@@ -98,11 +99,17 @@ static int record_schema(PGconn *conn, const struct catalog_version *version, st
                         "WITH added AS (INSERT INTO weir.schema (schema_id, event, domain, "
                         "version, fingerprint, definition) "
                         "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING 1) "
-                        "SELECT event, version, fingerprint FROM weir.schema "
-                        "WHERE schema_id = $1 AND (event, version, fingerprint) IS DISTINCT FROM "
-                        "($2, $4::integer, $5)",
+                        "SELECT event, version, fingerprint, schema_id FROM weir.schema "
+                        "WHERE (schema_id = $1 OR (event, version) = ($2, $4::integer)) AND "
+                        "(schema_id, event, version, fingerprint) IS DISTINCT FROM "
+                        "($1::integer, $2, $4::integer, $5)",
                         6, values, &result, error);
-    if (code == 0 && PQntuples(result) > 0)
+    if (code == 0 && PQntuples(result) > 0 && strcmp(PQgetvalue(result, 0, 3), id) != 0)
+        code = error_set(error, ERROR_USAGE, "schema-changed",
+                         "%s version %s has id %s in this database, but %s here: ids never change; "
+                         "is it another registry than before?",
+                         version->event->name, number, PQgetvalue(result, 0, 3), id);
+    else if (code == 0 && PQntuples(result) > 0)
         code = error_set(
             error, ERROR_USAGE, "schema-changed",
             "schema id %s is %s version %s in this database, but %s version %s here%s; a published "
@@ -116,11 +123,13 @@ static int record_schema(PGconn *conn, const struct catalog_version *version, st
 }
 
 int install_control(PGconn *conn, const struct assets *assets, const struct catalog *catalog,
-                    struct error *error)
+                    const char *registry_url, struct error *error)
 {
     if (pg_run(conn, LOCK, error) != 0)
         return -1;
     int code = run_migrations(conn, assets, error);
+    if (code == 0)
+        code = source_claim(conn, registry_url, error);
     for (size_t i = 0; code == 0 && i < catalog_event_count(catalog); i++) {
         const struct catalog_event *event = catalog_event_at(catalog, i);
         for (size_t j = 0; code == 0 && j < event->version_count; j++)

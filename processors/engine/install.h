@@ -16,9 +16,10 @@ struct installed {
     char procedure[32]; /* "apply_0123456789ab" */
 };
 
-/* Control schema and catalog. */
+/* Control schema and catalog. The catalog's ids are those of the registry at `registry_url`, or of
+ * the lock when that is "". Refuses (ERROR_USAGE, "schema-source") to mix the two. */
 int install_control(PGconn *conn, const struct assets *assets, const struct catalog *catalog,
-                    struct error *error);
+                    const char *registry_url, struct error *error);
 
 /* One processor, with a dry run of its procedure on an empty batch, so that broken SQL is found
  * here, with its line. Refuses (ERROR_USAGE, "version-changed") when the live generation was built

@@ -64,6 +64,7 @@ struct engine {
     char started_at[48]; /* of its backend */
     struct slice_types types;
     struct decoder *decoder;
+    struct registry *registry; /* NULL without one */
 
     struct position *positions; /* sorted by id; only while attached */
     size_t position_count;

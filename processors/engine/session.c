@@ -7,6 +7,7 @@
 
 #include "processors/engine/internal.h"
 #include "processors/engine/reads.h"
+#include "processors/engine/source.h"
 
 /* Has to be read before SET ROLE, which may not see it. */
 static int read_start(struct engine *engine, PGconn *conn, struct error *error)
@@ -34,6 +35,10 @@ int session_open(struct engine *engine, struct error *error)
     if (code == 0)
         code = reads_load(conn, &engine->installed, &reads, error);
     decoder_set_reads(engine->decoder, reads);
+    if (code == 0)
+        code = source_check(conn, config_text(engine->config, OPT_SCHEMA_REGISTRY_URL), error);
+    if (code == 0)
+        code = decoder_load(engine->decoder, conn, error);
     if (code == 0)
         code = read_start(engine, conn, error);
     /* Kept plans are made while tables are still small, and a scan of all of a small table looks

@@ -13,6 +13,7 @@
 
 #include "lib/base/log.h"
 #include "lib/http/listen.h"
+#include "lib/registry/ids.h"
 #include "producers/gateway/ingest.h"
 
 enum {
@@ -149,6 +150,7 @@ static void shut_down(struct gateway *gateway, struct http_server *server, int64
 
 static void read_limits(struct gateway *gateway, const struct config *config)
 {
+    gateway->registry_url = config_text(config, OPT_SCHEMA_REGISTRY_URL);
     gateway->rules.past_us = window_us(config, OPT_OCCURRED_PAST);
     gateway->rules.future_us = window_us(config, OPT_OCCURRED_FUTURE);
     gateway->partitions = (int32_t)config_int(config, OPT_PARTITIONS);
@@ -186,7 +188,7 @@ int gateway_run(const struct config *config, struct error *error)
     if (check_options(config, error) != 0 ||
         assets_open(config_text(config, OPT_HOME), &assets, error) != 0)
         return -1;
-    int result = catalog_open(assets, &catalog, error);
+    int result = ids_open_catalog(config, assets, IDS_REGISTER, &catalog, error);
     if (result == 0) {
         gateway.catalog = catalog;
         read_limits(&gateway, config);

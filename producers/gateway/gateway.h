@@ -43,6 +43,7 @@ struct gateway {
     size_t lines_max;
     int inflight_max;
     const struct catalog *catalog;
+    const char *registry_url; /* where its ids come from; "": the catalog */
     struct producer *producer;
     struct watch *watch;
     struct observe observe;

@@ -478,7 +478,12 @@ int registry_answer(struct gateway *gateway, struct http_request *request)
     struct call call = {.gateway = gateway, .request = request};
     if (split(http_path(request), &call) != 0)
         return 0;
-    if (is(&call, 0, "subjects"))
+    int ours = is(&call, 0, "subjects") || is(&call, 0, "schemas") || is(&call, 0, "config") ||
+               is(&call, 0, "mode");
+    if (ours && *gateway->registry_url)
+        refuse(&call, CODE_NOT_FOUND, "This gateway's schemas are in the schema registry %s",
+               gateway->registry_url);
+    else if (is(&call, 0, "subjects"))
         handle_subjects(&call);
     else if (is(&call, 0, "schemas"))
         handle_schemas(&call);

@@ -11,6 +11,7 @@
 
 #include "lib/base/hash.h"
 #include "lib/base/timestamp.h"
+#include "lib/registry/ids.h"
 #include "producers/gateway/event.h"
 #include "producers/simulate/transport.h"
 
@@ -195,7 +196,7 @@ int transport_kafka_open(const struct config *config, transport_on_answer on_ans
     const char *topics[PRODUCER_TOPICS_MAX];
     int result = assets_open(config_text(config, OPT_HOME), &kafka->assets, error);
     if (result == 0)
-        result = catalog_open(kafka->assets, &kafka->catalog, error);
+        result = ids_open_catalog(config, kafka->assets, IDS_LOOK_UP, &kafka->catalog, error);
     while (result == 0 && options.topic_count < catalog_topic_count(kafka->catalog) &&
            options.topic_count < PRODUCER_TOPICS_MAX) {
         topics[options.topic_count] = catalog_topic_at(kafka->catalog, options.topic_count);
