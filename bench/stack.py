@@ -39,10 +39,10 @@ def stat_of(pid):
         return None
 
 
-def cpu_of(pid, with_reaped=True):
+def cpu_of(pid):
     """CPU seconds of a process, with those of its children that have ended."""
     fields = stat_of(pid)
-    return sum(map(int, fields[11:15 if with_reaped else 13])) / TICKS if fields else 0.0
+    return sum(map(int, fields[11:15])) / TICKS if fields else 0.0
 
 
 def children_of(pid):
@@ -53,6 +53,17 @@ def children_of(pid):
             if fields and fields[1] == str(pid):
                 found.append(int(path.name))
     return found
+
+
+def cpu_of_family(pid):
+    """CPU seconds of a process and all its children. One that ends in between would count twice or not at all, so
+    none must have."""
+    while True:
+        children = children_of(pid)
+        used = cpu_of(pid) + sum(map(cpu_of, children))
+        if children_of(pid) == children and all(stat_of(child) for child in children):
+            return used
+        time.sleep(POLL_S)
 
 
 class Stack:
@@ -222,8 +233,7 @@ class Stack:
         """CPU seconds so far: broker, Postgres with all its backends, and the named processes."""
         postmaster = self.postmaster()
         broker = int((self.state / "kafka" / "pid").read_text().split()[0])
-        used = {"broker": cpu_of(broker),
-                "postgres": cpu_of(postmaster) + sum(cpu_of(pid) for pid in children_of(postmaster))}
+        used = {"broker": cpu_of(broker), "postgres": cpu_of_family(postmaster)}
         used.update({name: cpu_of(process.pid) for name, process in processes.items()})
         return used
 
