@@ -32,7 +32,7 @@ static double consume(const struct options *options, visitor visit, void *contex
         if (count > 0 && !first_us)
             first_us = monotonic_now_us();
         for (ssize_t i = 0; i < count; i++) {
-            if (!messages[i]->err) {
+            if (!messages[i]->err && seen < options->events) {
                 visit(context, messages[i]);
                 seen++;
             }

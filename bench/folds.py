@@ -61,6 +61,9 @@ class Runs:
                    note=f"batches of {median(self.batches):.0f}")
         report.add(group, f"{what}: the same", "events/s", self.rates, min(every, consume_rate or every),
                    "COPY with applied_event")
+        # what a busy machine cannot change much
+        report.add(group, f"{what}: CPU of Postgres", "s/M", [run["postgres"] for run in self.cpu],
+                   median([run["postgres"] for run in self.copy_all_cpu]), "COPY with applied_event", better="lower")
         report.cpu(group, f"{what}: COPY into its tables", self.copy_cpu)
         report.cpu(group, f"{what}: and into applied_event", self.copy_all_cpu)
         report.cpu(group, f"{what}: weir process", self.cpu)

@@ -87,7 +87,7 @@ class Stack:
         done = subprocess.run([str(w) for w in words], cwd=ROOT, env=env or self.env, capture_output=True,
                               text=True, timeout=deadline, check=False)
         if done.returncode != 0:
-            raise Failed(f"{' '.join(map(str, words[:4]))} …: {(done.stderr or done.stdout).strip()[-2000:]}")
+            raise Failed(f"{' '.join(map(str, words[:4]))} …: {(done.stderr or done.stdout).strip()[-2000:]} (exit code {done.returncode})")
         return done.stdout
 
     def up(self):
