@@ -336,7 +336,10 @@ static int compile_child(struct compiler *compiler, const struct resolve *resolv
     uint32_t step = add_step(compiler, STEP_CHILD, shape->relation);
     compiler->relation = shape->relation;
     compiler->next[shape->relation] = CHILD_COUNT;
-    if (compile_fields(compiler, resolve->items, shape) != 0)
+    /* The items may be a union of the writer's, of which one branch is the record. */
+    struct shape item = *shape;
+    item.kind = SHAPE_RECORD;
+    if (compile_value(compiler, resolve->items, &item) != 0)
         return -1;
     add_step(compiler, STEP_END, 0);
     compiler->plan->steps[step].target = here(compiler);

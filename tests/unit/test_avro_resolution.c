@@ -150,6 +150,19 @@ static void a_writer_union_resolves_by_its_value(void **state)
     refuses("['null','string']", "'long'", "no type of the writer's union can be read");
 }
 
+/* Records in an array become rows of their own, whatever surrounds them in the writer's schema. */
+static void items_leave_the_writers_union(void **state)
+{
+    (void)state;
+    READS(ARR("['null'," REC("I", FLD("x", "'int'") "," FLD("y", "'string'")) "]"),
+          ARR(REC("I", FLD("y", "'string'") "," FLD("x", "'long'"))),
+          "\x04\x02\x02\x02p\x02\x04\x02q\x00", "[{'x':1,'y':'p'},{'x':2,'y':'q'}]");
+    FAILS(ARR("['null'," REC("I", FLD("x", "'string'")) "]"), ARR(REC("I", FLD("x", "'string'"))),
+          "\x02\x00\x00", "writer's null has no place");
+    READS("['null'," ARR(REC("I", FLD("x", "'string'"))) "]", ARR(REC("I", FLD("x", "'string'"))),
+          "\x02\x02\x02p\x00", "[{'x':'p'}]");
+}
+
 static void unions_on_both_sides(void **state)
 {
     (void)state;
@@ -278,6 +291,7 @@ int main(void)
         cmocka_unit_test(defaults_of_every_type),
         cmocka_unit_test(a_reader_union_takes_its_first_match),
         cmocka_unit_test(a_writer_union_resolves_by_its_value),
+        cmocka_unit_test(items_leave_the_writers_union),
         cmocka_unit_test(unions_on_both_sides),
         cmocka_unit_test(records_resolve_recursively),
         cmocka_unit_test(recursion_has_a_limit),
