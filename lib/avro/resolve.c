@@ -106,15 +106,11 @@ static enum match match_types(const struct schema *writer, const struct schema *
         return MATCH_NONE;
     if (!writer->name || !reader->name || strcmp(writer->full_name, reader->full_name) == 0)
         return MATCH_SAME;
-    enum match match = strcmp(writer->name, reader->name) == 0 ? MATCH_NAMED : MATCH_NONE;
-    for (size_t i = 0; i < reader->alias_count; i++) {
-        const char *dot = strrchr(reader->aliases[i], '.');
+    /* An alias is a full name: it stands for the writer's type of that very name. */
+    for (size_t i = 0; i < reader->alias_count; i++)
         if (strcmp(reader->aliases[i], writer->full_name) == 0)
             return MATCH_ALIAS;
-        if (strcmp(dot ? dot + 1 : reader->aliases[i], writer->name) == 0)
-            match = MATCH_NAMED;
-    }
-    return match;
+    return strcmp(writer->name, reader->name) == 0 ? MATCH_NAMED : MATCH_NONE;
 }
 
 /* The reader's type for a value of the writer's, NULL when there is none. */
