@@ -156,13 +156,14 @@ static int write_bytes(struct cursor *cursor, const struct resolve *resolve, str
     size_t size = resolve->writer->fixed_size;
     uint32_t parts[3];
     struct uuid uuid;
-    char text[UUID_TEXT_SIZE + 1];
+    char uuid_text[UUID_TEXT_SIZE + 1];
     if ((resolve->writer->type == AVRO_FIXED_TYPE ? cursor_take(cursor, size, &data)
                                                   : cursor_bytes(cursor, &data, &size)) != 0)
         return -1;
+    int text = reader->type == AVRO_STRING_TYPE || resolve->writer->type == AVRO_STRING_TYPE;
+    if (text && !utf8_valid(data, size))
+        return cursor_fail(cursor, "a text is not valid UTF-8 or has a NUL");
     if (reader->type == AVRO_STRING_TYPE) {
-        if (!utf8_valid(data, size))
-            return cursor_fail(cursor, "a text is not valid UTF-8 or has a NUL");
         put_escaped(out, data, size);
         return 0;
     }
@@ -175,8 +176,8 @@ static int write_bytes(struct cursor *cursor, const struct resolve *resolve, str
     buf_put_u8(out, '"');
     if (reader->logical == LOGICAL_UUID) {
         memcpy(uuid.bytes, data, sizeof uuid.bytes);
-        uuid_format(&uuid, text);
-        buf_put(out, text, UUID_TEXT_SIZE);
+        uuid_format(&uuid, uuid_text);
+        buf_put(out, uuid_text, UUID_TEXT_SIZE);
     } else if (reader->logical != LOGICAL_DECIMAL) {
         base64_encode(data, size, out);
     } else if (decimal_to_text(data, size, reader->scale, out) != 0) {

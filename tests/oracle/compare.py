@@ -274,7 +274,7 @@ def report(tally, answers, oracles, headings):
 
 def main():
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--cases", type=int, default=6000)
+    arguments.add_argument("--cases", type=int, default=2500)
     arguments.add_argument("--first", type=int, default=0)
     arguments.add_argument("--java")
     arguments.add_argument("decode")

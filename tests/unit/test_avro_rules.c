@@ -162,6 +162,7 @@ static void invalid_utf8_is_an_error(void **state)
         expect_fails("'string'", "'bytes'", bad[i], strlen(bad[i]), "not valid UTF-8");
     }
     FAILS(MAPOF("'null'"), MAPOF("'null'"), "\x02\x02\xff\x00", "not valid UTF-8");
+    FAILS(MAPOF("'string'"), MAPOF("'bytes'"), "\x02\x02k\x02\xff\x00", "not valid UTF-8");
     /* Where it is not wanted, too. */
     FAILS(REC("R", FLD("s", "'string'") "," FLD("i", "'int'")), REC("R", FLD("i", "'int'")),
           "\x02\xff\x02", "not valid UTF-8");
