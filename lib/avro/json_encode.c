@@ -44,8 +44,9 @@ static int encode_fields(struct encoder *encoder, const struct schema *record, s
         return encoder_fault(encoder, "expected an object");
     for (size_t i = first; i < record->field_count; i++) {
         const struct schema_field *field = &record->fields[i];
-        const json_t *value = json_object_get(json, field->name);
-        size_t before = encoder_push(encoder, field->name);
+        const char *name = encoder_field_name(record, field, json);
+        const json_t *value = json_object_get(json, name);
+        size_t before = encoder_push(encoder, name);
         used += value != NULL;
         if ((value ? encode_value(encoder, field->type, value) : encode_missing(encoder, field)) !=
             0)

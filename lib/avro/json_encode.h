@@ -33,6 +33,11 @@ int encoder_fault(struct encoder *encoder, const char *format, ...)
 size_t encoder_push(struct encoder *encoder, const char *name);
 void encoder_pop(struct encoder *encoder, size_t size);
 
+/* The name under which `object` has the field: its own, or one that it had before, so that those
+ * who send the older version's body need not change. Its own when it is missing. */
+const char *encoder_field_name(const struct schema *record, const struct schema_field *field,
+                               const json_t *object);
+
 /* Adds a fault for each member of `object` that is no field of the record. */
 void encoder_unknown_fields(struct encoder *encoder, const struct schema *record,
                             const json_t *object);

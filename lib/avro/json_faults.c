@@ -86,6 +86,33 @@ static size_t distance(const char *left, const char *right)
     return row[width];
 }
 
+/* A name that was two fields' is the first one's. */
+static int owns_alias(const struct schema *record, const struct schema_field *field,
+                      const char *alias)
+{
+    for (size_t i = 0; i < record->field_count; i++) {
+        const struct schema_field *other = &record->fields[i];
+        if (strcmp(other->name, alias) == 0)
+            return 0;
+        for (size_t a = 0; other != field && a < other->alias_count; a++)
+            if (other < field && strcmp(other->aliases[a], alias) == 0)
+                return 0;
+    }
+    return 1;
+}
+
+const char *encoder_field_name(const struct schema *record, const struct schema_field *field,
+                               const json_t *object)
+{
+    if (json_object_get(object, field->name))
+        return field->name;
+    for (size_t a = 0; a < field->alias_count; a++)
+        if (json_object_get(object, field->aliases[a]) &&
+            owns_alias(record, field, field->aliases[a]))
+            return field->aliases[a];
+    return field->name;
+}
+
 void encoder_unknown_fields(struct encoder *encoder, const struct schema *record,
                             const json_t *object)
 {
@@ -101,7 +128,7 @@ void encoder_unknown_fields(struct encoder *encoder, const struct schema *record
         int known = 0;
         for (size_t i = 0; i < record->field_count && !known; i++) {
             size_t far = distance(name, record->fields[i].name);
-            known = strcmp(name, record->fields[i].name) == 0;
+            known = strcmp(name, encoder_field_name(record, &record->fields[i], object)) == 0;
             if (far < least) {
                 least = far;
                 nearest = record->fields[i].name;

@@ -239,6 +239,22 @@ static void test_records(void **state)
     expect_faults(record, "[]", ": expected an object");
 }
 
+/* A body may use the names that fields had. */
+static void test_aliases(void **state)
+{
+    (void)state;
+    static const char schema[] =
+        "{\"type\":\"record\",\"name\":\"R\",\"fields\":["
+        "{\"name\":\"a\",\"type\":\"int\",\"aliases\":[\"x\",\"y\",\"b\"]},"
+        "{\"name\":\"b\",\"type\":\"int\",\"default\":7,\"aliases\":[\"y\",\"z\"]}]}";
+    expect_round(schema, "{\"x\":1}", "{\"a\":1,\"b\":7}");
+    expect_round(schema, "{\"y\":1,\"z\":2}", "{\"a\":1,\"b\":2}");
+    expect_round(schema, "{\"a\":1,\"z\":2}", "{\"a\":1,\"b\":2}");
+    expect_faults(schema, "{\"b\":1}", "/a: the field is required");
+    expect_faults(schema, "{\"a\":1,\"x\":2}", "/x: there is no such field; did you mean \"a\"?");
+    expect_faults(schema, "{\"x\":\"no\"}", "/x: expected an integer");
+}
+
 static void test_event(void **state)
 {
     (void)state;
@@ -420,9 +436,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round),    cmocka_unit_test(test_logical),
         cmocka_unit_test(test_decimals), cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_records),  cmocka_unit_test(test_event),
-        cmocka_unit_test(test_limits),   cmocka_unit_test(test_invalid),
-        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_records),  cmocka_unit_test(test_aliases),
+        cmocka_unit_test(test_event),    cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_invalid),  cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
