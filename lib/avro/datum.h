@@ -3,7 +3,7 @@
  * One value after the other, of any pair of schemas, resolved: what `weir schema decode` stands on.
  * It runs the resolution that decode plans are compiled from, but into the reader's own Avro
  * encoding instead of rows, so that any schema will do, and keeps track of where it is, so that a
- * fault has a path. For tools and oracles; the engine does not use it. */
+ * fault has a path. For tools and oracles; the engine only asks it about what it cannot place. */
 #ifndef WEIR_AVRO_DATUM_H
 #define WEIR_AVRO_DATUM_H
 

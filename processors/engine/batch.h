@@ -31,6 +31,7 @@ struct position {
     int64_t hinted_offset; /* committed to Kafka */
     int64_t taken_offset;  /* highest one put into a batch since it was assigned */
     int32_t unknown_id;    /* schema id that the partition waits for, or -1 */
+    int told;              /* it was logged that this build is too old for that schema */
     int verified;          /* the anchor was read again */
 };
 

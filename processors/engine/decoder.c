@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/avro/datum.h"
+#include "lib/avro/rename.h"
+#include "lib/avro/same.h"
 #include "processors/engine/reads.h"
 
 enum { SLOTS_FIRST = 64 };
@@ -20,6 +23,8 @@ struct slot {
     const struct consumed *consumed;
     struct plan *plan;
     struct schema_document *document; /* of a schema that is not in this build's catalog */
+    int newer;                        /* a version of the event that this build does not have */
+    char *refusal; /* why this build cannot read it, or not all of it: a newer one has to */
 };
 
 struct decoder {
@@ -48,6 +53,7 @@ void decoder_free(struct decoder *decoder)
     for (size_t i = 0; i < decoder->slot_count; i++) {
         plan_free(decoder->slots[i].plan);
         schema_free(decoder->slots[i].document);
+        free(decoder->slots[i].refusal);
     }
     free(decoder->slots);
     free(decoder->reads);
@@ -100,6 +106,14 @@ static struct slot *slot_for(struct decoder *decoder, int32_t id)
     return probe(decoder->slots, decoder->slot_count, id);
 }
 
+static int is_ours(const struct catalog_event *event, const struct schema *schema)
+{
+    for (size_t i = 0; i < event->version_count; i++)
+        if (schema_same(event->versions[i].schema, schema))
+            return 1;
+    return 0;
+}
+
 /* Learns what an id means. `event` is NULL for a type that this build does not know, and so does
  * not consume: a build whose processor consumes it has another version of the processor, and reads
  * it anew. Takes `document` (may be NULL), which holds the writer's schema. */
@@ -108,11 +122,18 @@ static int learn(struct decoder *decoder, int32_t id, const struct catalog_event
 {
     const struct consumed *consumed = processor_consumes(decoder->processor, event);
     struct plan *plan = NULL;
+    char *refusal = NULL;
+    int newer = consumed && document && !is_ours(event, writer);
+    if (newer)
+        rename_back(writer, catalog_newest(event)->schema);
     if (consumed && plan_compile(writer, consumed->relations, &plan, error) != 0) {
-        schema_free(document);
-        return -1;
+        if (!newer) {
+            schema_free(document);
+            return -1;
+        }
+        refusal = xstrdup(error->message);
     }
-    if (consumed && decoder->reads)
+    if (plan && decoder->reads)
         reads_trim(decoder->reads, consumed->relations, plan);
     *slot_for(decoder, id) = (struct slot){.id = id,
                                            .known = 1,
@@ -120,7 +141,9 @@ static int learn(struct decoder *decoder, int32_t id, const struct catalog_event
                                            .event = event,
                                            .consumed = consumed,
                                            .plan = plan,
-                                           .document = document};
+                                           .document = document,
+                                           .newer = newer,
+                                           .refusal = refusal};
     decoder->known_count++;
     return 0;
 }
@@ -145,16 +168,46 @@ static struct slot *find_slot(struct decoder *decoder, int32_t id, struct error 
                    : NULL;
     decoder->unknown_id = id;
     if (decoder->registry)
-        error_set(error, ERROR_RETRY, "schema-unknown",
+        error_set(error, ERROR_RETRY, DECODER_UNKNOWN,
                   "schema id %d is not known: once the schema registry %s or the database has it, "
                   "this partition goes on by itself",
                   id, registry_url(decoder->registry));
     else
-        error_set(error, ERROR_RETRY, "schema-unknown",
+        error_set(error, ERROR_RETRY, DECODER_UNKNOWN,
                   "schema id %d is in neither this build's catalog nor the database's: deploy and "
                   "migrate the build that publishes it, and this partition goes on by itself",
                   id);
     return NULL;
+}
+
+/* Nobody's fault, and no reason to stop: its partition waits for a build that reads it. */
+static int refuse(struct decoder *decoder, const struct slot *slot, struct error *error)
+{
+    decoder->unknown_id = slot->id;
+    return error_set(
+        error, ERROR_RETRY, DECODER_NEWER,
+        "schema id %d is a newer version than this build's, which cannot read it (%s): deploy the "
+        "build that has it, and it goes on by itself",
+        slot->id, slot->refusal);
+}
+
+/* Whether the bytes are what a newer build's schema says, although this build has no place for
+ * them: a symbol or a branch of a union that came later. */
+static int is_newer(const struct slot *slot, const struct plan_record *record)
+{
+    if (!slot->newer)
+        return 0;
+    const struct schema *schema = schema_root(slot->document);
+    struct datum_reader *reader = NULL;
+    struct buf out = {0};
+    size_t used = 0;
+    struct error error;
+    int fits = datum_open(schema, schema, &reader, &error) == 0 &&
+               datum_read(reader, record->avro, record->avro_size, 0, &out, &used, &error) == 0 &&
+               used == record->avro_size;
+    datum_free(reader);
+    buf_free(&out);
+    return fits;
 }
 
 struct uuid decoder_event_id(const void *value, size_t size)
@@ -198,6 +251,8 @@ int decoder_decode(struct decoder *decoder, const struct record *record, int32_t
     if (slot->event && strcmp(slot->event->topic, record->topic) != 0)
         return error_set(error, ERROR_DEAD_LETTER, "topic-wrong", "%s belongs on %s",
                          slot->event->name, slot->event->topic);
+    if (slot->consumed && !slot->plan)
+        return refuse(decoder, slot, error);
     struct plan_record plan_record = {.space_id = decoded->space_id,
                                       .topic = record->topic,
                                       .partition = record->partition,
@@ -210,8 +265,13 @@ int decoder_decode(struct decoder *decoder, const struct record *record, int32_t
         return 0;
     size_t first = slot->consumed->first_relation;
     if (plan_decode(slot->plan, &plan_record, rows + first, row_counts + first, &decoded->envelope,
-                    error) != 0)
-        return -1;
+                    error) != 0) {
+        if (!is_newer(slot, &plan_record))
+            return -1;
+        if (!slot->refusal)
+            slot->refusal = xstrdup(error->message);
+        return refuse(decoder, slot, error);
+    }
     decoded->consumed = slot->consumed;
     return 0;
 }
@@ -251,13 +311,13 @@ static int ask_registry(struct decoder *decoder, int32_t id, struct error *error
     struct error reason = {0};
     int code = registry_fetch(decoder->registry, id, &text, &reason);
     if (code == 1)
-        error_set(&reason, ERROR_RETRY, "schema-unknown", "the schema registry %s has no such id",
+        error_set(&reason, ERROR_RETRY, DECODER_UNKNOWN, "the schema registry %s has no such id",
                   registry_url(decoder->registry));
     if (code == 0)
         code = schema_parse(text.data, text.size, &document, &reason);
     buf_free(&text);
     if (code != 0)
-        return error_set(error, ERROR_RETRY, "schema-unknown", "schema id %d: %s", id,
+        return error_set(error, ERROR_RETRY, DECODER_UNKNOWN, "schema id %d: %s", id,
                          reason.message);
     const struct schema *writer = schema_root(document);
     const struct catalog_event *event =
@@ -278,8 +338,9 @@ int decoder_look_up(struct decoder *decoder, int32_t schema_id, PGconn *conn, st
     snprintf(text, sizeof text, "%d", schema_id);
     const char *values[] = {text};
     PGresult *result = NULL;
-    if (known_slot(decoder, schema_id)) /* two partitions waited for it */
-        return 0;
+    const struct slot *slot = known_slot(decoder, schema_id);
+    if (slot) /* two partitions waited for it, or this build is too old for it */
+        return slot->refusal ? refuse(decoder, slot, error) : 0;
     int code =
         pg_query(conn, "SELECT schema_id, event, definition FROM weir.schema WHERE schema_id = $1",
                  1, values, &result, error);
@@ -288,8 +349,9 @@ int decoder_look_up(struct decoder *decoder, int32_t schema_id, PGconn *conn, st
     else if (code == 0 && decoder->registry)
         code = ask_registry(decoder, schema_id, error);
     else if (code == 0)
-        code = error_set(error, ERROR_RETRY, "schema-unknown",
+        code = error_set(error, ERROR_RETRY, DECODER_UNKNOWN,
                          "schema id %s is not recorded in weir.schema", text);
     PQclear(result);
-    return code;
+    slot = code == 0 ? known_slot(decoder, schema_id) : NULL;
+    return slot && slot->refusal ? refuse(decoder, slot, error) : code;
 }

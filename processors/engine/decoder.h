@@ -13,6 +13,11 @@
 
 enum { FRAME_SIZE = 5, SCHEMA_ID_MAX = 1 << 20 };
 
+/* Codes of errors for which a partition waits: nobody has recorded the schema; or it is recorded,
+ * but this build is too old to read it. */
+#define DECODER_UNKNOWN "schema-unknown"
+#define DECODER_NEWER "schema-newer"
+
 struct decoder;
 
 /* A record as it was read. */
@@ -59,18 +64,19 @@ struct uuid decoder_event_id(const void *value, size_t size);
 
 /* Decodes a record; rows and row_counts have an element for each relation of the processor.
  * Errors: ERROR_DEAD_LETTER "key-invalid", "frame-invalid", "avro-invalid" (ret_decoded holds what
- * could be read); ERROR_RETRY "schema-unknown": nobody has recorded the id yet. */
+ * could be read); ERROR_RETRY DECODER_UNKNOWN, DECODER_NEWER. */
 int decoder_decode(struct decoder *decoder, const struct record *record, int32_t seq,
                    struct buf *rows, uint32_t *row_counts, struct decoded *ret_decoded,
                    struct error *error);
 
-/* The id of the last "schema-unknown". */
+/* The id of the last of these two. */
 int32_t decoder_unknown_id(const struct decoder *decoder);
 
 /* Looks an id up in weir.schema, where a newer build may have recorded it, and then in the registry
  * if there is one, which is asked once and answers, or not, within REGISTRY_REQUEST_MS. An event
- * type that this build does not know is one that it does not consume. Errors: ERROR_RETRY
- * "schema-unknown", ERROR_HALT "schema-incompatible", those of Postgres. */
+ * type that this build does not know is one that it does not consume. What a newer version renamed
+ * is read under the names that this build has. Errors: ERROR_RETRY DECODER_UNKNOWN, DECODER_NEWER,
+ * ERROR_HALT "schema-incompatible", those of Postgres. */
 int decoder_look_up(struct decoder *decoder, int32_t schema_id, PGconn *conn, struct error *error);
 
 #endif

@@ -147,6 +147,7 @@ static void wait_for_schema(struct engine *engine, struct position *position,
 {
     log_warn("%s", error->message);
     position->unknown_id = decoder_unknown_id(engine->decoder);
+    position->told = strcmp(error->code, DECODER_NEWER) == 0;
     engine->waiting++;
     engine->look_up_at_us = 0;
     metrics_gauge_set(engine->metrics.waiting, engine->waiting);
@@ -173,10 +174,14 @@ void fetch_look_up(struct engine *engine)
             halt(engine, &error, position, NULL);
             return;
         }
-        if (strcmp(error.code, "schema-unknown") != 0) {
+        int newer = strcmp(error.code, DECODER_NEWER) == 0;
+        if (!newer && strcmp(error.code, DECODER_UNKNOWN) != 0) {
             attach_recover(engine, &error);
             return;
         }
+        if (newer && !position->told)
+            log_warn("%s [%d]: %s", position->topic, position->partition, error.message);
+        position->told |= newer;
         health_set(engine->health, engine->check, 0, error.message);
     }
 }
