@@ -302,8 +302,11 @@ static void spent(struct sim_world *world, struct sim_space *space, struct sim_e
 {
     int member = sim_funded(world, space);
     struct sim_funds *funds = &space->funds[member];
-    event->contradicts = sim_random_chance(&world->random, CONTRADICTIONS_OF_10000);
+    /* Asking for too much while another payment is under way could make that one fall short. */
+    int settled = !funds->paid_index || funds->paid_index + world->window <= event->index;
+    event->contradicts = sim_random_chance(&world->random, CONTRADICTIONS_OF_10000) && settled;
     event->flow = FLOW_CREDITS_SPENT;
+    funds->paid_index = event->index;
     event->amount = sim_random_between(&world->random, 1, funds->available);
     if (event->contradicts) {
         event->amount =
@@ -329,6 +332,7 @@ static void transferred(struct sim_world *world, struct sim_space *space, struct
         event->flow = FLOW_CREDITS_MOVED;
         event->amount = sim_random_between(&world->random, 1, space->funds[from].available);
         space->funds[from].available -= event->amount;
+        space->funds[from].paid_index = event->index;
         put_id(world, space, &event->body, "from_member_id", KIND_MEMBER, (uint64_t)from);
         buf_put_text(&event->body, ",\"note\":\"thanks\"");
     } else {

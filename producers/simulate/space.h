@@ -39,6 +39,7 @@ struct sim_funds {
     int64_t available;
     int64_t pending; /* handed out, perhaps not acknowledged yet */
     uint64_t pending_index;
+    uint64_t paid_index; /* of the last event that took from it */
 };
 
 struct sim_space {
