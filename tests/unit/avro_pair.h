@@ -208,6 +208,18 @@ static inline const char *pair_compare_plan(struct pair *pair, const void *data,
     return NULL;
 }
 
+/* Each way counts nesting at steps of its own, so close to the limit one may take what another
+ * refuses. Whether one of them refused for that. */
+static inline int pair_met_limit(const struct pair *pair, const struct error *error)
+{
+    const char *const messages[] = {error->message, pair->direct.error.message,
+                                    pair->itself.error.message};
+    for (size_t i = 0; i < sizeof messages / sizeof *messages; i++)
+        if (strstr(messages[i], "nested too deeply"))
+            return 1;
+    return 0;
+}
+
 /* Whether Avro's own JSON reads back as the bytes it was made of; blocks are written as one. */
 static inline const char *pair_compare_json(struct pair *pair, const json_t *json)
 {
@@ -218,7 +230,9 @@ static inline const char *pair_compare_json(struct pair *pair, const json_t *jso
     json_t *back = NULL;
     const char *wrong = NULL;
     if (avro_from_tagged_json(schema, json, &again, &faults) != 0)
-        wrong = "Avro's own JSON does not read back";
+        wrong = strstr(faults.items[0].message, "nested deeper")
+                    ? NULL
+                    : "Avro's own JSON does not read back";
     else if (avro_to_json(schema, (const unsigned char *)(again.data ? again.data : ""), again.size,
                           AVRO_JSON_TAGGED, &back, &error) != 0 ||
              !json_equal(json, back))
@@ -237,6 +251,11 @@ static inline json_t *pair_read(struct pair *pair, const void *data, size_t size
     size_t used = 0;
     json_t *json = NULL;
     *ret_wrong = NULL;
+    error->message[0] = '\0';
+    if (pair->direct.plan)
+        pair->direct.error.message[0] = '\0';
+    if (pair->itself.plan)
+        pair->itself.error.message[0] = '\0';
     buf_reset(&pair->value);
     buf_reset(&pair->text);
     int result = datum_read(pair->datums, data, size, 0, &pair->value, &used, error);
@@ -253,6 +272,8 @@ static inline json_t *pair_read(struct pair *pair, const void *data, size_t size
     }
     if (!*ret_wrong)
         *ret_wrong = pair_compare_plan(pair, data, size, result == 0);
+    if (*ret_wrong && pair_met_limit(pair, error))
+        *ret_wrong = NULL;
     return result == 0 ? json : NULL;
 }
 
