@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/failpoint.h"
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "processors/engine/internal.h"
@@ -27,6 +28,7 @@ static void send_slice(struct engine *engine, size_t from, const struct known *k
     engine->failure.class = ERROR_NONE;
     engine->duplicate_key = 0;
     engine->sent_us = monotonic_now_us();
+    FAILPOINT_AT("batch.filled", PQsocket(engine->conn));
     int sent = PQsendQueryPrepared(engine->conn, "apply", slice->parameter_count, slice->values,
                                    slice->lengths, slice->formats, 1);
     slice_uncover(slice, batch);
@@ -38,6 +40,7 @@ static void send_slice(struct engine *engine, size_t from, const struct known *k
     }
     engine->in_flight = 1;
     PQflush(engine->conn);
+    FAILPOINT_AT("batch.sent", PQsocket(engine->conn));
 }
 
 static int has_work(const struct engine *engine, const struct batch *batch)
@@ -86,6 +89,7 @@ static void count_latencies(struct engine *engine)
 static void finish_slice(struct engine *engine)
 {
     const struct slice *slice = engine->slice;
+    FAILPOINT_AT("batch.done", PQsocket(engine->conn));
     for (size_t i = 0; i < engine->position_count; i++) {
         struct position *position = &engine->positions[i];
         if (slice->next_offsets[i] < 0)
