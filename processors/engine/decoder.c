@@ -220,15 +220,14 @@ struct uuid decoder_event_id(const void *value, size_t size)
     return id;
 }
 
-int decoder_decode(struct decoder *decoder, const struct record *record, int32_t seq,
-                   struct buf *rows, uint32_t *row_counts, struct decoded *ret_decoded,
-                   struct error *error)
+static int decode(struct decoder *decoder, const struct record *record, int32_t seq,
+                  struct buf *rows, uint32_t *row_counts, struct decoded *ret_decoded,
+                  struct error *error)
 {
     const unsigned char *value = record->value;
     struct decoded *decoded = ret_decoded;
     memset(decoded, 0, sizeof *decoded);
     decoded->schema_id = -1;
-    decoded->envelope.event_id = decoder_event_id(value, record->value_size);
     if (!record->key || uuid_parse(record->key, record->key_size, &decoded->space_id) != 0)
         return error_set(error, ERROR_DEAD_LETTER, "key-invalid",
                          "the key is no Space id (36 characters of a UUID)");
@@ -274,6 +273,16 @@ int decoder_decode(struct decoder *decoder, const struct record *record, int32_t
     }
     decoded->consumed = slot->consumed;
     return 0;
+}
+
+int decoder_decode(struct decoder *decoder, const struct record *record, int32_t seq,
+                   struct buf *rows, uint32_t *row_counts, struct decoded *ret_decoded,
+                   struct error *error)
+{
+    int code = decode(decoder, record, seq, rows, row_counts, ret_decoded, error);
+    if (!ret_decoded->consumed) /* the plan has it otherwise */
+        ret_decoded->envelope.event_id = decoder_event_id(record->value, record->value_size);
+    return code;
 }
 
 /* Row of weir.schema: schema_id, event, definition. */

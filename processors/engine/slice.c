@@ -231,11 +231,16 @@ static void move_positions(struct slice *slice, const struct batch *batch, size_
         const struct entry *entry = &batch->entries[i];
         int64_t offset = entry->record.offset;
         slice->anchors[entry->position].offset = offset;
-        slice->anchors[entry->position].event_id =
-            decoder_event_id(entry->record.value, entry->record.value_size);
-        slice->anchors[entry->position].timestamp_us = entry->record.timestamp_us;
+        slice->anchors[entry->position].entry = i;
         if (slice->next_offsets[entry->position] < offset + 1)
             slice->next_offsets[entry->position] = offset + 1;
+    }
+    for (size_t i = 0; i < position_count; i++) {
+        if (slice->anchors[i].offset < 0)
+            continue;
+        const struct record *record = &batch->entries[slice->anchors[i].entry].record;
+        slice->anchors[i].event_id = decoder_event_id(record->value, record->value_size);
+        slice->anchors[i].timestamp_us = record->timestamp_us;
     }
 }
 

@@ -33,6 +33,7 @@ struct slice {
     int64_t *next_offsets;              /* per position: where it is after the slice, or -1 */
     struct {
         int64_t offset;
+        size_t entry; /* of the batch: the last one of its partition in the slice */
         struct uuid event_id;
         int64_t timestamp_us;
     } * anchors; /* per position, valid when offset >= 0 */
