@@ -48,3 +48,12 @@ int utf8_valid(const void *data, size_t size)
     }
     return 1;
 }
+
+void utf8_mend(char *text, size_t size)
+{
+    if (utf8_valid(text, size))
+        return;
+    for (size_t i = 0; i < size; i++)
+        if (text[i] == '\0' || text[i] & 0x80)
+            text[i] = '?';
+}

@@ -12,6 +12,10 @@
 /* Whether all `size` bytes are such text. No terminating NUL is needed. */
 int utf8_valid(const void *data, size_t size);
 
+/* Makes such text of any bytes, in place: unless they are that already, NUL and what is not ASCII
+ * become '?'. */
+void utf8_mend(char *text, size_t size);
+
 /* A set high bit in some byte unless all bytes of the word are ASCII other than NUL. */
 static inline uint64_t utf8_suspects(uint64_t word)
 {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/base/timestamp.h"
+#include "lib/base/utf8.h"
 
 struct batch *batch_new(const struct processor *processor, size_t entries_max,
                         void (*release)(void *owner))
@@ -15,6 +16,7 @@ struct batch *batch_new(const struct processor *processor, size_t entries_max,
     struct batch *batch = xcalloc(1, sizeof *batch);
     batch->processor = processor;
     batch->release = release;
+    batch->drained_position = -1;
     batch->capacity = entries_max;
     batch->entries = xcalloc(entries_max, sizeof *batch->entries);
     batch->data = xcalloc(processor->relation_count, sizeof *batch->data);
@@ -125,8 +127,7 @@ int batch_add(struct batch *batch, struct decoder *decoder, const struct record 
                             .schema_id = decoded.schema_id};
     if (code != 0) {
         entry->decoded_fate = FATE_DEAD_LETTER;
-        entry->code = xstrdup(reason.code);
-        entry->reason = xstrdup(reason.message);
+        batch_blame(entry, reason.code, reason.message);
     } else if (decoded.consumed) {
         mark_rows(batch, decoded.consumed, seq);
     } else {
@@ -184,13 +185,20 @@ static uint64_t *find_slot(const struct batch *batch, const struct known *known,
     }
 }
 
+void batch_blame(struct entry *entry, const char *code, const char *reason)
+{
+    free(entry->code);
+    free(entry->reason);
+    entry->code = xstrdup(code);
+    entry->reason = xstrdup(reason);
+    utf8_mend(entry->reason, strlen(entry->reason));
+}
+
 static void make_conflict(struct entry *entry)
 {
     entry->fate = FATE_DEAD_LETTER;
-    free(entry->code);
-    free(entry->reason);
-    entry->code = xstrdup("fingerprint-conflict");
-    entry->reason = xstrdup("an event with this id was applied before, with another body");
+    batch_blame(entry, "fingerprint-conflict",
+                "an event with this id was applied before, with another body");
 }
 
 size_t batch_judge(struct batch *batch, size_t from, size_t to, const struct known *known,
@@ -210,6 +218,10 @@ size_t batch_judge(struct batch *batch, size_t from, size_t to, const struct kno
         entry->replaces = 0;
         if (entry->fate != FATE_APPLIED)
             continue;
+        if (batch->parked && parked_has(batch->parked, entry->position, &entry->space_id)) {
+            entry->fate = FATE_PARKED;
+            continue;
+        }
         uint64_t *slot = find_slot(batch, known, &entry->event_id, &entry->space_id);
         if (*slot >> 32 == batch->stamp) {
             struct copy copy = copy_at(batch, known, (uint32_t)*slot);

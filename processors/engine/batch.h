@@ -14,8 +14,9 @@
 
 #include "processors/engine/bind.h"
 #include "processors/engine/decoder.h"
+#include "processors/engine/parked.h"
 
-enum fate { FATE_APPLIED, FATE_NOT_CONSUMED, FATE_DUPLICATE, FATE_DEAD_LETTER };
+enum fate { FATE_APPLIED, FATE_NOT_CONSUMED, FATE_DUPLICATE, FATE_DEAD_LETTER, FATE_PARKED };
 
 /* A partition as the engine holds it; entries refer to it by index. */
 struct position {
@@ -46,8 +47,10 @@ struct entry {
     unsigned char decoded_fate; /* what decoding said */
     unsigned char fate;         /* what the judge says */
     unsigned char
-        replaces; /* applied although an older copy is in the table: that one is too old */
-    char *code;   /* of a dead letter; owned */
+        replaces;           /* applied although an older copy is in the table: that one is too old */
+    unsigned char failed;   /* parked because it failed; otherwise it waits behind one that did */
+    int64_t retry_after_ms; /* failed: when it is tried again */
+    char *code;             /* failed, or a dead letter; owned */
     char *reason;
 };
 
@@ -74,6 +77,10 @@ struct rows {
 struct batch {
     const struct processor *processor;
     void (*release)(void *owner); /* gives a record's bytes back */
+    /* Appends a record's headers as an array of weir.header; NULL: there are none. */
+    void (*put_headers)(const void *owner, uint32_t header_oid, struct buf *out);
+    const struct parked *parked; /* Spaces that are held back; NULL: none, as for their own events */
+    int64_t drained_position;    /* the records are parked ones of this position; -1: they are new */
     struct entry *entries;
     size_t count;
     size_t capacity;
@@ -100,6 +107,9 @@ void batch_reset(struct batch *batch, size_t position_count);
  * "schema-incompatible") nothing is changed. */
 int batch_add(struct batch *batch, struct decoder *decoder, const struct record *record,
               uint32_t position, struct error *error);
+
+/* Notes why an entry is not applied. */
+void batch_blame(struct entry *entry, const char *code, const char *reason);
 
 /* Decides the fates of entries [from, to). `known` are applied events of the database with ids of
  * this range. Returns the end of the slice that may be applied in one transaction: `to`, or less

@@ -15,7 +15,9 @@ static const char QUOTE[] = "$weir_apply$";
 /* What stands before the author's statements, on the first line of the body. */
 static const char PROLOGUE[] =
     "#variable_conflict use_column BEGIN PERFORM weir.advance($1); "
-    "IF cardinality($3) > 0 OR cardinality($4) > 0 THEN CALL weir.set_aside($3, $4); END IF; "
+    "IF cardinality($3) + cardinality($4) + cardinality($6) > 0 THEN "
+    "CALL weir.set_aside($3, $4, $6); END IF; "
+    "IF cardinality($7) > 0 THEN CALL weir.drain($7); END IF; "
     "IF cardinality($5) > 0 THEN DELETE FROM applied_event AS a USING unnest($5) AS e "
     "WHERE a.event_id = e.event_id AND a.space_id = e.space_id; END IF; "
     "INSERT INTO applied_event (event_id, space_id, fingerprint, position_id, kafka_offset, "
@@ -24,9 +26,13 @@ static const char PROLOGUE[] =
     "e.kafka_timestamp "
     "FROM unnest($2) AS e; ";
 
-static const char *const fixed_types[BIND_FIXED_PARAMETERS] = {
-    "weir.batch_position", "weir.batch_event", "weir.batch_event", "weir.batch_dead_letter",
-    "weir.batch_event"};
+/* What the author's statements may have put off until the end is due before it, where Postgres can
+ * still say which statement it was. */
+static const char EPILOGUE[] = "\nSET CONSTRAINTS ALL IMMEDIATE; END ";
+
+const char *const bind_fixed_types[BIND_FIXED_PARAMETERS] = {
+    "weir.batch_position", "weir.batch_event",  "weir.batch_event",  "weir.batch_dead_letter",
+    "weir.batch_event",    "weir.batch_parked", "weir.batch_drained"};
 
 void bind_type_name(const struct relation *relation, char ret_name[128])
 {
@@ -69,7 +75,7 @@ static void put_parameter_type(const struct processor *processor, size_t index, 
 {
     char name[128];
     if (index < BIND_FIXED_PARAMETERS) {
-        buf_printf(out, "%s[]", fixed_types[index]);
+        buf_printf(out, "%s[]", bind_fixed_types[index]);
         return;
     }
     bind_type_name(processor->relations[index - BIND_FIXED_PARAMETERS], name);
@@ -129,7 +135,7 @@ int bind_procedure(const struct processor *processor, const char *schema, struct
     int count = 0;
     for (; sql_next(&cursor, &statement); count++)
         put_statement(processor, &statement, &text);
-    buf_printf(&text, "\nEND %s", QUOTE);
+    buf_printf(&text, "%s%s", EPILOGUE, QUOTE);
     char hash[65];
     hash_sha256_hex(text.data, text.size, hash);
     snprintf(ret_name, BIND_NAME_MAX, "apply_%.12s", hash);

@@ -3,8 +3,9 @@
  * Binds an author's plain SQL to a batch: makes the text of the composite types and of the
  * procedure `apply_…` that applies a batch in one call. Its parameters, all arrays:
  *
- *     $1 positions to advance   $2 events applied   $3 duplicates   $4 dead letters   $5 applied
- * events that are too old to count   $6… one per relation of the processor
+ *     $1 positions to advance   $2 events applied   $3 duplicates   $4 dead letters
+ *     $5 applied events that are too old to count   $6 events to park   $7 parked events that this
+ *     batch deals with   $8… one per relation of the processor
  *
  * The procedure's name holds a hash of its text and types, so that builds with different SQL or
  * schemas live side by side. Lines of the body are the lines of apply.sql, so that Postgres'
@@ -15,7 +16,10 @@
 #include "lib/base/buf.h"
 #include "processors/engine/processor.h"
 
-enum { BIND_FIXED_PARAMETERS = 5, BIND_NAME_MAX = 32 };
+enum { BIND_FIXED_PARAMETERS = 7, BIND_NAME_MAX = 32 };
+
+/* Types of the elements of the fixed parameters. */
+extern const char *const bind_fixed_types[BIND_FIXED_PARAMETERS];
 
 /* "product_purchased_1" */
 void bind_type_name(const struct relation *relation, char ret_name[128]);

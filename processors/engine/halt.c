@@ -21,9 +21,7 @@ static void save_halt(struct engine *engine, const struct error *error,
     struct error failure;
     struct error reason = *error;
     /* It may quote what a client sent, cut in the middle of a character. */
-    int cut = !utf8_valid(reason.message, strlen(reason.message));
-    for (char *c = reason.message; cut && *c; c++)
-        *c = *c & 0x80 ? '?' : *c;
+    utf8_mend(reason.message, strlen(reason.message));
     snprintf(generation, sizeof generation, "%d", engine->installed.generation);
     if (position)
         snprintf(partition, sizeof partition, "%d", position->partition);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/base/timestamp.h"
+#include "processors/engine/headers.h"
 
 enum {
     OID_BYTEA = 17,
@@ -17,7 +18,15 @@ enum {
     OID_TIMESTAMPTZ = 1184,
     OID_UUID = 2950
 };
-enum { TYPE_POSITIONS, TYPE_EVENTS, TYPE_DUPLICATES, TYPE_DEAD_LETTERS, TYPE_EXPIRED };
+enum {
+    TYPE_POSITIONS,
+    TYPE_EVENTS,
+    TYPE_DUPLICATES,
+    TYPE_DEAD_LETTERS,
+    TYPE_EXPIRED,
+    TYPE_PARKED,
+    TYPE_DRAINED
+};
 
 struct slice *slice_new(void)
 {
@@ -38,23 +47,25 @@ void slice_free(struct slice *slice)
 int slice_types_load(PGconn *conn, const struct processor *processor, struct slice_types *ret_types,
                      struct error *error)
 {
-    static const char *const fixed[BIND_FIXED_PARAMETERS] = {
-        "weir.batch_position", "weir.batch_event", "weir.batch_event", "weir.batch_dead_letter",
-        "weir.batch_event"};
     struct buf sql = {0};
     buf_put_text(&sql, "SELECT unnest(ARRAY[");
     for (size_t i = 0; i < BIND_FIXED_PARAMETERS; i++)
-        buf_printf(&sql, "%s'%s'::regtype", i ? ", " : "", fixed[i]);
+        buf_printf(&sql, "%s'%s'::regtype", i ? ", " : "", bind_fixed_types[i]);
     for (size_t i = 0; i < processor->relation_count; i++) {
         char name[128];
         bind_type_name(processor->relations[i], name);
         buf_printf(&sql, ", 'weir_event.%s'::regtype", name);
     }
-    buf_printf(&sql, "])::oid");
+    buf_put_text(&sql, ", 'weir.header'::regtype, 'weir.header[]'::regtype])::oid");
     PGresult *result = NULL;
     int code = pg_query(conn, buf_text(&sql), 0, NULL, &result, error);
-    for (int i = 0; code == 0 && i < PQntuples(result); i++)
+    int count = (int)(BIND_FIXED_PARAMETERS + processor->relation_count);
+    for (int i = 0; code == 0 && i < count; i++)
         ret_types->oids[i] = (uint32_t)pg_int(result, i, 0);
+    if (code == 0) {
+        ret_types->header = (uint32_t)pg_int(result, count, 0);
+        ret_types->headers = (uint32_t)pg_int(result, count + 1, 0);
+    }
     PQclear(result);
     buf_free(&sql);
     return code;
@@ -151,10 +162,34 @@ static void put_event(struct buf *out, const struct entry *entry, int32_t positi
     close_row(out, row);
 }
 
-static void put_dead_letter(struct buf *out, const struct entry *entry, int32_t position_id)
+static void put_text(struct buf *out, const char *text)
+{
+    put_field(out, OID_TEXT, text, text ? (int32_t)strlen(text) : -1);
+}
+
+static void put_headers(struct buf *out, const struct batch *batch, const struct entry *entry,
+                        const struct slice_types *types)
+{
+    buf_put_be32(out, types->headers);
+    size_t at = out->size;
+    buf_put_be32(out, 0);
+    if (batch->put_headers) {
+        batch->put_headers(entry->record.owner, types->header, out);
+    } else {
+        struct headers none = headers_open(out, types->header);
+        headers_close(&none);
+    }
+    buf_set_be32(out, at, (uint32_t)(out->size - at - 4));
+}
+
+/* A record that is set aside or parked; the latter has one field more. */
+static void put_whole(struct buf *out, const struct batch *batch, const struct entry *entry,
+                      int32_t position_id, const struct slice_types *types)
 {
     const struct record *record = &entry->record;
-    size_t row = open_row(out, 10);
+    int parked = entry->fate == FATE_PARKED;
+    int blamed = !parked || entry->failed;
+    size_t row = open_row(out, parked ? 12 : 11);
     put_int4(out, position_id);
     put_int8_of(out, OID_INT8, record->offset);
     put_timestamp(out, entry->record.timestamp_us);
@@ -162,10 +197,13 @@ static void put_dead_letter(struct buf *out, const struct entry *entry, int32_t 
     put_uuid(out, &entry->event_id);
     uint32_t schema_id = htobe32((uint32_t)entry->schema_id);
     put_field(out, OID_INT4, &schema_id, entry->schema_id < 0 ? -1 : 4);
-    put_field(out, OID_TEXT, entry->code, (int32_t)strlen(entry->code));
-    put_field(out, OID_TEXT, entry->reason, (int32_t)strlen(entry->reason));
+    put_text(out, blamed ? entry->code : NULL);
+    put_text(out, blamed ? entry->reason : NULL);
+    put_headers(out, batch, entry, types);
     put_field(out, OID_BYTEA, record->key, record->key ? (int32_t)record->key_size : -1);
     put_field(out, OID_BYTEA, record->value, record->value ? (int32_t)record->value_size : -1);
+    if (parked)
+        put_int8_of(out, OID_INT8, entry->retry_after_ms);
     close_row(out, row);
 }
 
@@ -173,7 +211,7 @@ static void put_entries(struct slice *slice, const struct batch *batch,
                         const struct position *positions, const struct slice_types *types)
 {
     uint32_t counts[BIND_FIXED_PARAMETERS] = {0};
-    for (size_t i = TYPE_EVENTS; i <= TYPE_EXPIRED; i++)
+    for (size_t i = TYPE_EVENTS; i <= TYPE_PARKED; i++)
         open_array(&slice->own[i]);
     for (size_t i = slice->from; i < slice->to; i++) {
         const struct entry *entry = &batch->entries[i];
@@ -185,19 +223,23 @@ static void put_entries(struct slice *slice, const struct batch *batch,
             put_event(&slice->own[TYPE_DUPLICATES], entry, id);
             counts[TYPE_DUPLICATES]++;
         } else if (entry->fate == FATE_DEAD_LETTER) {
-            put_dead_letter(&slice->own[TYPE_DEAD_LETTERS], entry, id);
+            put_whole(&slice->own[TYPE_DEAD_LETTERS], batch, entry, id, types);
             counts[TYPE_DEAD_LETTERS]++;
+        } else if (entry->fate == FATE_PARKED) {
+            put_whole(&slice->own[TYPE_PARKED], batch, entry, id, types);
+            counts[TYPE_PARKED]++;
         }
         if (entry->replaces) {
             put_event(&slice->own[TYPE_EXPIRED], entry, id);
             counts[TYPE_EXPIRED]++;
         }
     }
-    for (size_t i = TYPE_EVENTS; i <= TYPE_EXPIRED; i++)
+    for (size_t i = TYPE_EVENTS; i <= TYPE_PARKED; i++)
         close_array(slice, i, types->oids[i], counts[i]);
     slice->applied = counts[TYPE_EVENTS];
     slice->duplicates = counts[TYPE_DUPLICATES];
     slice->dead_letters = counts[TYPE_DEAD_LETTERS];
+    slice->parked = counts[TYPE_PARKED];
 }
 
 void slice_events(const struct batch *batch, size_t from, size_t to,
@@ -227,6 +269,10 @@ static void move_positions(struct slice *slice, const struct batch *batch, size_
         slice->next_offsets[i] = slice->to == batch->count ? batch->ends[i] : -1;
         slice->anchors[i].offset = -1;
     }
+    if (batch->drained_position >= 0) { /* its row is the fence, but it stays where it is */
+        slice->next_offsets[batch->drained_position] = -1;
+        return;
+    }
     for (size_t i = slice->from; i < slice->to; i++) {
         const struct entry *entry = &batch->entries[i];
         int64_t offset = entry->record.offset;
@@ -245,13 +291,17 @@ static void move_positions(struct slice *slice, const struct batch *batch, size_
 }
 
 static void put_positions(struct slice *slice, const struct position *positions,
-                          size_t position_count, const struct slice_types *types)
+                          size_t position_count, int64_t drained_position,
+                          const struct slice_types *types)
 {
     uint32_t count = 0;
     struct buf *out = &slice->own[TYPE_POSITIONS];
     open_array(out);
     for (size_t i = 0; i < position_count; i++) {
-        if (slice->next_offsets[i] <= positions[i].next_offset) {
+        int held = (int64_t)i == drained_position;
+        if (held)
+            slice->next_offsets[i] = positions[i].next_offset;
+        if (!held && slice->next_offsets[i] <= positions[i].next_offset) {
             slice->next_offsets[i] = -1;
             continue;
         }
@@ -274,6 +324,24 @@ static void put_positions(struct slice *slice, const struct position *positions,
         count++;
     }
     close_array(slice, TYPE_POSITIONS, types->oids[TYPE_POSITIONS], count);
+}
+
+/* Parked events of one Space, in order: up to the last one of the slice. */
+static void put_drained(struct slice *slice, const struct batch *batch,
+                        const struct position *positions, const struct slice_types *types)
+{
+    struct buf *out = &slice->own[TYPE_DRAINED];
+    int drains = batch->drained_position >= 0 && slice->to > slice->from;
+    open_array(out);
+    if (drains) {
+        const struct entry *last = &batch->entries[slice->to - 1];
+        size_t row = open_row(out, 3);
+        put_int4(out, positions[last->position].id);
+        put_uuid(out, &last->space_id);
+        put_int8_of(out, OID_INT8, last->record.offset);
+        close_row(out, row);
+    }
+    close_array(slice, TYPE_DRAINED, types->oids[TYPE_DRAINED], drains ? 1 : 0);
 }
 
 /* Index of the first mark with seq >= `seq`. */
@@ -334,8 +402,9 @@ void slice_make(struct slice *slice, struct batch *batch, size_t from, size_t to
     slice->to = to;
     slice->parameter_count = (int)(BIND_FIXED_PARAMETERS + batch->processor->relation_count);
     move_positions(slice, batch, position_count);
-    put_positions(slice, positions, position_count, types);
+    put_positions(slice, positions, position_count, batch->drained_position, types);
     put_entries(slice, batch, positions, types);
+    put_drained(slice, batch, positions, types);
     for (size_t i = 0; i < batch->processor->relation_count; i++)
         put_rows(slice, batch, i, types->oids[BIND_FIXED_PARAMETERS + i]);
 }

@@ -14,6 +14,8 @@ enum { SLICE_PARAMETERS_MAX = BIND_FIXED_PARAMETERS + PROCESSOR_RELATIONS_MAX };
 /* Type oids of one database, by parameter. */
 struct slice_types {
     uint32_t oids[SLICE_PARAMETERS_MAX];
+    uint32_t header; /* weir.header */
+    uint32_t headers;
 };
 
 struct slice {
@@ -21,6 +23,7 @@ struct slice {
     size_t applied;  /* how many are applied, left out twice, set aside */
     size_t duplicates;
     size_t dead_letters;
+    size_t parked;
     int parameter_count;
     const char *values[SLICE_PARAMETERS_MAX];
     int lengths[SLICE_PARAMETERS_MAX];

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- The control schema: which processors there are, how far each has come, and what became of the records that were not
--- simply applied. Everything here moves in the same transaction as a processor's own tables.
+-- The control schema: which processors there are and how far each has come. Everything here moves in the same transaction
+-- as a processor's own tables. What becomes of events that fail is in 0003_parking.sql.
 
 DO $$
 BEGIN
@@ -104,33 +104,6 @@ COMMENT ON COLUMN weir.duplicate.space_id IS 'Space of the event';
 COMMENT ON COLUMN weir.duplicate.event_id IS 'The event';
 COMMENT ON COLUMN weir.duplicate.recorded_at IS 'When it was left out';
 
-CREATE TABLE weir.dead_letter (
-    position_id     integer NOT NULL REFERENCES weir.position ON DELETE CASCADE,
-    kafka_offset    bigint NOT NULL,
-    kafka_timestamp timestamptz NOT NULL,
-    space_id        uuid,
-    event_id        uuid,
-    schema_id       integer,
-    code            text NOT NULL,
-    message         text NOT NULL,
-    key             bytea,
-    value           bytea,
-    recorded_at     timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (position_id, kafka_offset)
-);
-COMMENT ON TABLE weir.dead_letter IS 'Records that cannot be applied: no valid Avro, or a known event id with another body';
-COMMENT ON COLUMN weir.dead_letter.position_id IS 'Partition of the record, for one processor';
-COMMENT ON COLUMN weir.dead_letter.kafka_offset IS 'Offset of the record';
-COMMENT ON COLUMN weir.dead_letter.kafka_timestamp IS 'Broker timestamp of the record';
-COMMENT ON COLUMN weir.dead_letter.space_id IS 'Space of the event, when the key names one';
-COMMENT ON COLUMN weir.dead_letter.event_id IS 'The event, when it can be read';
-COMMENT ON COLUMN weir.dead_letter.schema_id IS 'Schema id of the record, when it can be read';
-COMMENT ON COLUMN weir.dead_letter.code IS 'Short reason: avro-invalid, key-invalid, fingerprint-conflict';
-COMMENT ON COLUMN weir.dead_letter.message IS 'The reason in words';
-COMMENT ON COLUMN weir.dead_letter.key IS 'Key bytes as they were';
-COMMENT ON COLUMN weir.dead_letter.value IS 'Value bytes as they were';
-COMMENT ON COLUMN weir.dead_letter.recorded_at IS 'When it was set aside';
-
 CREATE TABLE weir.halt (
     processor       text COLLATE "C" NOT NULL,
     generation      integer NOT NULL,
@@ -147,7 +120,7 @@ CREATE TABLE weir.halt (
 COMMENT ON TABLE weir.halt IS 'Processors that stopped and wait for a person; `weir processor resume` deletes the row';
 COMMENT ON COLUMN weir.halt.processor IS 'The processor';
 COMMENT ON COLUMN weir.halt.generation IS 'Its generation';
-COMMENT ON COLUMN weir.halt.code IS 'Short reason: an SQLSTATE, log-changed, partitions-changed';
+COMMENT ON COLUMN weir.halt.code IS 'Short reason: an SQLSTATE, log-changed, partitions-changed, breaker-open';
 COMMENT ON COLUMN weir.halt.message IS 'The reason in words';
 COMMENT ON COLUMN weir.halt.topic IS 'Topic of the guilty record, when there is one';
 COMMENT ON COLUMN weir.halt.kafka_partition IS 'Its partition';
@@ -178,20 +151,6 @@ CREATE TYPE weir.batch_event AS (
     kafka_timestamp timestamptz
 );
 COMMENT ON TYPE weir.batch_event IS 'An event that a batch applies, or that it found to be a duplicate';
-
-CREATE TYPE weir.batch_dead_letter AS (
-    position_id     integer,
-    kafka_offset    bigint,
-    kafka_timestamp timestamptz,
-    space_id        uuid,
-    event_id        uuid,
-    schema_id       integer,
-    code            text,
-    message         text,
-    key             bytea,
-    value           bytea
-);
-COMMENT ON TYPE weir.batch_dead_letter IS 'A record that a batch sets aside';
 
 -- The fence. The first thing in each transaction with effects: whoever does not hold the newest epoch, or is not where the
 -- row says, may write nothing. The caller sorts by position_id, so that two owners cannot deadlock.
@@ -274,24 +233,9 @@ $$;
 COMMENT ON FUNCTION weir.evict IS 'Ends the database sessions of the owners of partitions: one frozen in mid-transaction blocks nobody for long';
 REVOKE ALL ON FUNCTION weir.evict FROM PUBLIC;
 
-CREATE PROCEDURE weir.set_aside(duplicates weir.batch_event[], dead_letters weir.batch_dead_letter[])
-LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO weir.duplicate (position_id, kafka_offset, space_id, event_id)
-    SELECT d.position_id, d.kafka_offset, d.space_id, d.event_id
-    FROM unnest(duplicates) AS d;
-    INSERT INTO weir.dead_letter (position_id, kafka_offset, kafka_timestamp, space_id, event_id, schema_id, code, message,
-                                  key, value)
-    SELECT d.position_id, d.kafka_offset, d.kafka_timestamp, d.space_id, d.event_id, d.schema_id, d.code, d.message,
-           d.key, d.value
-    FROM unnest(dead_letters) AS d;
-END
-$$;
-COMMENT ON PROCEDURE weir.set_aside IS 'Records what a batch did not apply';
-
 GRANT USAGE ON SCHEMA weir, weir_event TO weir_processor;
 GRANT SELECT ON ALL TABLES IN SCHEMA weir TO weir_processor;
 GRANT INSERT, UPDATE ON weir.position TO weir_processor;
-GRANT INSERT ON weir.duplicate, weir.dead_letter TO weir_processor;
+GRANT INSERT ON weir.duplicate TO weir_processor;
 GRANT INSERT, UPDATE, DELETE ON weir.halt TO weir_processor;
 GRANT EXECUTE ON FUNCTION weir.evict TO weir_processor;

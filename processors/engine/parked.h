@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Which Spaces are held back, of the partitions that this engine owns: the image in memory of
+ * weir.parked_space. Each record is looked up here, so that it costs nothing how many events are
+ * parked. Only the owner changes either, one transaction at a time; after anything else (another
+ * owner, a crash) the table is read again. */
+#ifndef WEIR_ENGINE_PARKED_H
+#define WEIR_ENGINE_PARKED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/uuid.h"
+
+struct parked;
+
+struct parked *parked_new(void);
+void parked_free(struct parked *parked);
+void parked_clear(struct parked *parked);
+size_t parked_count(const struct parked *parked);
+
+/* `position` is an index of the engine's positions. */
+int parked_has(const struct parked *parked, uint32_t position, const struct uuid *space_id);
+void parked_add(struct parked *parked, uint32_t position, const struct uuid *space_id);
+void parked_remove(struct parked *parked, uint32_t position, const struct uuid *space_id);
+
+#endif

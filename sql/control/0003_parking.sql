@@ -1,0 +1,164 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- What becomes of events that fail. An event that fails is parked, and with it every later event of its Space and topic,
+-- for that processor alone. The owner of the partition tries the first one again; once it is applied the others follow in
+-- order, and the Space flows again. An event whose attempts are used up, and a record that can never be applied, becomes a
+-- dead letter: a row here and a record on the topic weir.dlt.<processor>, in one transaction by way of the outbox.
+--
+-- People decide about dead letters. A decision is a row that the command line writes and the owner carries out under its
+-- fence; what was done, and behind which offset, goes to the topic weir.decisions.<processor>.
+
+CREATE TYPE weir.header AS (name text, value bytea);
+COMMENT ON TYPE weir.header IS 'A header of a Kafka record';
+COMMENT ON COLUMN weir.header.name IS 'Its name';
+COMMENT ON COLUMN weir.header.value IS 'Its bytes as they were';
+
+CREATE TABLE weir.parked (
+    position_id     integer NOT NULL REFERENCES weir.position ON DELETE CASCADE,
+    space_id        uuid NOT NULL,
+    kafka_offset    bigint NOT NULL,
+    kafka_timestamp timestamptz NOT NULL,
+    event_id        uuid,
+    schema_id       integer,
+    headers         weir.header[] NOT NULL DEFAULT '{}',
+    key             bytea,
+    value           bytea,
+    parked_at       timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (position_id, space_id, kafka_offset)
+);
+COMMENT ON TABLE weir.parked IS 'Events that wait: the one that failed, and those of its Space and topic behind it';
+COMMENT ON COLUMN weir.parked.position_id IS 'Partition of the record, for one processor';
+COMMENT ON COLUMN weir.parked.space_id IS 'Space of the event';
+COMMENT ON COLUMN weir.parked.kafka_offset IS 'Offset of the record';
+COMMENT ON COLUMN weir.parked.kafka_timestamp IS 'Broker timestamp of the record';
+COMMENT ON COLUMN weir.parked.event_id IS 'The event';
+COMMENT ON COLUMN weir.parked.schema_id IS 'Schema id of the record';
+COMMENT ON COLUMN weir.parked.headers IS 'Headers as they were';
+COMMENT ON COLUMN weir.parked.key IS 'Key bytes as they were';
+COMMENT ON COLUMN weir.parked.value IS 'Value bytes as they were';
+COMMENT ON COLUMN weir.parked.parked_at IS 'When it was parked';
+
+CREATE TABLE weir.parked_space (
+    position_id     integer NOT NULL REFERENCES weir.position ON DELETE CASCADE,
+    space_id        uuid NOT NULL,
+    events          bigint NOT NULL,
+    attempts        integer NOT NULL,
+    code            text,
+    message         text,
+    first_failed_at timestamptz,
+    last_failed_at  timestamptz,
+    next_attempt_at timestamptz,
+    PRIMARY KEY (position_id, space_id)
+) WITH (fillfactor = 70);
+CREATE INDEX parked_space_due ON weir.parked_space (position_id, next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+COMMENT ON TABLE weir.parked_space IS 'Spaces that are held back in a topic; a row says how it stands with the first of their events';
+COMMENT ON COLUMN weir.parked_space.position_id IS 'Partition of the Space in the topic, for one processor';
+COMMENT ON COLUMN weir.parked_space.space_id IS 'The Space';
+COMMENT ON COLUMN weir.parked_space.events IS 'How many of its events are parked';
+COMMENT ON COLUMN weir.parked_space.attempts IS 'How often the first of them failed; 0 when it has only waited so far';
+COMMENT ON COLUMN weir.parked_space.code IS 'SQLSTATE of the last failure, or screened';
+COMMENT ON COLUMN weir.parked_space.message IS 'The last failure in words';
+COMMENT ON COLUMN weir.parked_space.first_failed_at IS 'When it failed first';
+COMMENT ON COLUMN weir.parked_space.last_failed_at IS 'When it failed last';
+COMMENT ON COLUMN weir.parked_space.next_attempt_at IS 'When it is tried again; null: not before somebody decides about the dead letter before it';
+
+CREATE TABLE weir.dead_letter (
+    dead_letter_id  bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+    position_id     integer NOT NULL REFERENCES weir.position ON DELETE CASCADE,
+    kafka_offset    bigint NOT NULL,
+    kafka_timestamp timestamptz NOT NULL,
+    space_id        uuid,
+    event_id        uuid,
+    schema_id       integer,
+    code            text NOT NULL,
+    message         text NOT NULL,
+    attempts        integer NOT NULL DEFAULT 1,
+    first_failed_at timestamptz NOT NULL DEFAULT now(),
+    last_failed_at  timestamptz NOT NULL DEFAULT now(),
+    headers         weir.header[] NOT NULL DEFAULT '{}',
+    key             bytea,
+    value           bytea,
+    state           text NOT NULL DEFAULT 'open'
+        CHECK (state IN ('open', 'redriving', 'redriven', 'discarded', 'patched')),
+    decision_id     uuid,
+    applied_after   bigint,
+    recorded_at     timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (position_id, kafka_offset),
+    CHECK ((state = 'redriven') = (applied_after IS NOT NULL))
+);
+CREATE INDEX dead_letter_open ON weir.dead_letter (position_id, recorded_at) WHERE state = 'open';
+CREATE INDEX dead_letter_redriving ON weir.dead_letter (position_id, space_id, kafka_offset) WHERE state = 'redriving';
+COMMENT ON TABLE weir.dead_letter IS 'Records that were not applied: no valid Avro, a known event id with another body, or attempts used up';
+COMMENT ON COLUMN weir.dead_letter.dead_letter_id IS 'Short name of the row';
+COMMENT ON COLUMN weir.dead_letter.position_id IS 'Partition of the record, for one processor';
+COMMENT ON COLUMN weir.dead_letter.kafka_offset IS 'Offset of the record';
+COMMENT ON COLUMN weir.dead_letter.kafka_timestamp IS 'Broker timestamp of the record';
+COMMENT ON COLUMN weir.dead_letter.space_id IS 'Space of the event, when the key names one';
+COMMENT ON COLUMN weir.dead_letter.event_id IS 'The event, when it can be read';
+COMMENT ON COLUMN weir.dead_letter.schema_id IS 'Schema id of the record, when it can be read';
+COMMENT ON COLUMN weir.dead_letter.code IS 'Short reason: avro-invalid, key-invalid, fingerprint-conflict, screened, or an SQLSTATE';
+COMMENT ON COLUMN weir.dead_letter.message IS 'The last failure in words';
+COMMENT ON COLUMN weir.dead_letter.attempts IS 'How often it failed';
+COMMENT ON COLUMN weir.dead_letter.first_failed_at IS 'When it failed first';
+COMMENT ON COLUMN weir.dead_letter.last_failed_at IS 'When it failed last';
+COMMENT ON COLUMN weir.dead_letter.headers IS 'Headers as they were';
+COMMENT ON COLUMN weir.dead_letter.key IS 'Key bytes as they were';
+COMMENT ON COLUMN weir.dead_letter.value IS 'Value bytes as they were';
+COMMENT ON COLUMN weir.dead_letter.state IS 'open: somebody has to decide; redriving: parked again, first of its Space; redriven: applied after all; discarded; patched: another event was published instead';
+COMMENT ON COLUMN weir.dead_letter.decision_id IS 'The decision that brought it into its state';
+COMMENT ON COLUMN weir.dead_letter.applied_after IS 'Redriven: it was applied behind this offset of its partition';
+COMMENT ON COLUMN weir.dead_letter.recorded_at IS 'When it was set aside';
+
+CREATE TABLE weir.decision (
+    decision_id    uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    position_id    integer NOT NULL REFERENCES weir.position ON DELETE CASCADE,
+    kafka_offset   bigint NOT NULL,
+    space_id       uuid,
+    verdict        text NOT NULL CHECK (verdict IN ('redrive', 'discard', 'patch', 'retry')),
+    replacement_id uuid CHECK ((replacement_id IS NOT NULL) = (verdict = 'patch')),
+    decided_by     text NOT NULL CHECK (decided_by <> ''),
+    reason         text NOT NULL,
+    decided_at     timestamptz NOT NULL DEFAULT now(),
+    taken_at       timestamptz,
+    outcome        text CHECK (outcome IN ('applied', 'failed', 'discarded', 'retried', 'refused')),
+    message        text,
+    applied_after  bigint,
+    carried_out_at timestamptz
+);
+CREATE INDEX decision_new ON weir.decision (position_id, decided_at) WHERE taken_at IS NULL;
+COMMENT ON TABLE weir.decision IS 'What people decided about parked events and dead letters; the owner of the partition carries it out';
+COMMENT ON COLUMN weir.decision.decision_id IS 'The decision';
+COMMENT ON COLUMN weir.decision.position_id IS 'Partition of the record that it is about, for one processor';
+COMMENT ON COLUMN weir.decision.kafka_offset IS 'Offset of that record';
+COMMENT ON COLUMN weir.decision.space_id IS 'Its Space, when its key names one';
+COMMENT ON COLUMN weir.decision.verdict IS 'redrive: apply the dead letter; discard: never apply it; patch: never, another event was published instead; retry: try the parked event now';
+COMMENT ON COLUMN weir.decision.replacement_id IS 'Patch: the event that was published instead';
+COMMENT ON COLUMN weir.decision.decided_by IS 'Who decided';
+COMMENT ON COLUMN weir.decision.reason IS 'Why';
+COMMENT ON COLUMN weir.decision.decided_at IS 'When';
+COMMENT ON COLUMN weir.decision.taken_at IS 'When the owner took it up';
+COMMENT ON COLUMN weir.decision.outcome IS 'What came of it; null until then';
+COMMENT ON COLUMN weir.decision.message IS 'Failed and refused: why';
+COMMENT ON COLUMN weir.decision.applied_after IS 'Applied: behind this offset of the partition';
+COMMENT ON COLUMN weir.decision.carried_out_at IS 'When it came to that';
+
+CREATE TABLE weir.outbox (
+    outbox_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    topic           text COLLATE "C" NOT NULL,
+    kafka_partition integer NOT NULL,
+    key             bytea,
+    value           bytea,
+    headers         weir.header[] NOT NULL DEFAULT '{}',
+    created_at      timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE weir.outbox IS 'Records that are to be published because their transaction committed; deleted once the broker has them';
+COMMENT ON COLUMN weir.outbox.outbox_id IS 'Order of publication';
+COMMENT ON COLUMN weir.outbox.topic IS 'Topic to publish to';
+COMMENT ON COLUMN weir.outbox.kafka_partition IS 'Partition to publish to';
+COMMENT ON COLUMN weir.outbox.key IS 'Key of the record';
+COMMENT ON COLUMN weir.outbox.value IS 'Value of the record';
+COMMENT ON COLUMN weir.outbox.headers IS 'Headers of the record';
+COMMENT ON COLUMN weir.outbox.created_at IS 'When it was written';
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON weir.parked, weir.parked_space, weir.outbox TO weir_processor;
+GRANT SELECT, INSERT, UPDATE ON weir.dead_letter, weir.decision TO weir_processor;
