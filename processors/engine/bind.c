@@ -16,8 +16,8 @@ static const char QUOTE[] = "$weir_apply$";
 static const char PROLOGUE[] =
     "#variable_conflict use_column BEGIN PERFORM weir.advance($1); "
     "IF cardinality($3) + cardinality($4) + cardinality($6) > 0 THEN "
-    "CALL weir.set_aside($3, $4, $6); END IF; "
-    "IF cardinality($7) > 0 THEN CALL weir.drain($7); END IF; "
+    "PERFORM weir.set_aside($3, $4, $6); END IF; "
+    "IF cardinality($7) > 0 THEN PERFORM weir.drain($7); END IF; "
     "IF cardinality($5) > 0 THEN DELETE FROM applied_event AS a USING unnest($5) AS e "
     "WHERE a.event_id = e.event_id AND a.space_id = e.space_id; END IF; "
     "INSERT INTO applied_event (event_id, space_id, fingerprint, position_id, kafka_offset, "

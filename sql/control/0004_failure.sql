@@ -69,7 +69,7 @@ $$;
 COMMENT ON FUNCTION weir.iso_time IS 'An instant as RFC 3339 writes it';
 
 -- Only the live generation publishes: what a rebuild folds was published before.
-CREATE PROCEDURE weir.publish_dead_letters(positions integer[], offsets bigint[])
+CREATE FUNCTION weir.publish_dead_letters(positions integer[], offsets bigint[]) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'on', true);
@@ -94,9 +94,9 @@ BEGIN
     ORDER BY d.position_id, d.kafka_offset;
 END
 $$;
-COMMENT ON PROCEDURE weir.publish_dead_letters IS 'Puts the records of weir.dlt.<processor> for new dead letters into the outbox';
+COMMENT ON FUNCTION weir.publish_dead_letters IS 'Puts the records of weir.dlt.<processor> for new dead letters into the outbox';
 
-CREATE PROCEDURE weir.publish_decision(published_id uuid)
+CREATE FUNCTION weir.publish_decision(published_id uuid) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'on', true);
@@ -136,21 +136,21 @@ BEGIN
     WHERE d.decision_id = published_id;
 END
 $$;
-COMMENT ON PROCEDURE weir.publish_decision IS 'Puts the record of weir.decisions.<processor> for a decision that was carried out into the outbox';
+COMMENT ON FUNCTION weir.publish_decision IS 'Puts the record of weir.decisions.<processor> for a decision that was carried out into the outbox';
 
-CREATE PROCEDURE weir.finish_decision(finished_id uuid, came_to text, why text DEFAULT NULL, behind bigint DEFAULT NULL)
+CREATE FUNCTION weir.finish_decision(finished_id uuid, came_to text, why text DEFAULT NULL, behind bigint DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE weir.decision
     SET taken_at = coalesce(taken_at, now()), outcome = came_to, message = why, applied_after = behind, carried_out_at = now()
     WHERE decision_id = finished_id;
-    CALL weir.publish_decision(finished_id);
+    PERFORM weir.publish_decision(finished_id);
 END
 $$;
-COMMENT ON PROCEDURE weir.finish_decision IS 'Notes what came of a decision, and publishes it';
+COMMENT ON FUNCTION weir.finish_decision IS 'Notes what came of a decision, and publishes it';
 
-CREATE PROCEDURE weir.set_aside(duplicates weir.batch_event[], dead_letters weir.batch_dead_letter[],
-                                parked weir.batch_parked[])
+CREATE FUNCTION weir.set_aside(duplicates weir.batch_event[], dead_letters weir.batch_dead_letter[],
+                                parked weir.batch_parked[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     letter weir.dead_letter;
@@ -165,7 +165,7 @@ BEGIN
             JOIN weir.dead_letter AS l USING (position_id, kafka_offset)
             WHERE l.state = 'redriving'
         LOOP
-            CALL weir.finish_decision(letter.decision_id, 'failed', letter.message);
+            PERFORM weir.finish_decision(letter.decision_id, 'failed', letter.message);
         END LOOP;
         INSERT INTO weir.dead_letter AS l (position_id, kafka_offset, kafka_timestamp, space_id, event_id, schema_id, code,
                                            message, headers, key, value)
@@ -175,7 +175,7 @@ BEGIN
         ON CONFLICT (position_id, kafka_offset) DO UPDATE
         SET code = excluded.code, message = excluded.message, attempts = l.attempts + 1, last_failed_at = now(),
             state = 'open';
-        CALL weir.publish_dead_letters(
+        PERFORM weir.publish_dead_letters(
             ARRAY(SELECT d.position_id FROM unnest(dead_letters) AS d),
             ARRAY(SELECT d.kafka_offset FROM unnest(dead_letters) AS d));
     END IF;
@@ -198,10 +198,10 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON PROCEDURE weir.set_aside IS 'Records what a batch did not apply';
+COMMENT ON FUNCTION weir.set_aside IS 'Records what a batch did not apply';
 
 -- A Space whose parked events are all dealt with flows again; otherwise the next of them is due.
-CREATE PROCEDURE weir.release_space(held_position integer, released_space uuid, gone bigint, due_at timestamptz)
+CREATE FUNCTION weir.release_space(held_position integer, released_space uuid, gone bigint, due_at timestamptz) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE weir.parked_space
@@ -212,9 +212,9 @@ BEGIN
     WHERE position_id = held_position AND space_id = released_space AND events = 0;
 END
 $$;
-COMMENT ON PROCEDURE weir.release_space IS 'The first parked events of a Space are gone';
+COMMENT ON FUNCTION weir.release_space IS 'The first parked events of a Space are gone';
 
-CREATE PROCEDURE weir.drain(drained weir.batch_drained[])
+CREATE FUNCTION weir.drain(drained weir.batch_drained[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     part weir.batch_drained;
@@ -226,7 +226,7 @@ BEGIN
         DELETE FROM weir.parked AS p
         WHERE p.position_id = part.position_id AND p.space_id = part.space_id AND p.kafka_offset <= part.through_offset;
         GET DIAGNOSTICS gone = ROW_COUNT;
-        CALL weir.release_space(part.position_id, part.space_id, gone, now());
+        PERFORM weir.release_space(part.position_id, part.space_id, gone, now());
         SELECT p.next_offset - 1 INTO behind FROM weir.position AS p WHERE p.position_id = part.position_id;
         FOR letter IN
             SELECT * FROM weir.dead_letter AS l
@@ -236,12 +236,12 @@ BEGIN
         LOOP
             UPDATE weir.dead_letter SET state = 'redriven', applied_after = behind
             WHERE position_id = letter.position_id AND kafka_offset = letter.kafka_offset;
-            CALL weir.finish_decision(letter.decision_id, 'applied', NULL, behind);
+            PERFORM weir.finish_decision(letter.decision_id, 'applied', NULL, behind);
         END LOOP;
     END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE weir.drain IS 'Parked events were applied in this transaction, or set aside for good';
+COMMENT ON FUNCTION weir.drain IS 'Parked events were applied in this transaction, or set aside for good';
 
 CREATE FUNCTION weir.head_failed(held_position integer, held_epoch bigint, held_space uuid, failed_offset bigint,
                                  failed_code text, failed_message text, retry_after_ms bigint, used_up boolean,
@@ -261,7 +261,7 @@ BEGIN
         UPDATE weir.dead_letter
         SET state = 'open', code = failed_code, message = failed_message, attempts = attempts + 1, last_failed_at = now()
         WHERE position_id = held_position AND kafka_offset = failed_offset;
-        CALL weir.finish_decision(letter.decision_id, 'failed', failed_message);
+        PERFORM weir.finish_decision(letter.decision_id, 'failed', failed_message);
     ELSIF used_up THEN
         INSERT INTO weir.dead_letter (position_id, kafka_offset, kafka_timestamp, space_id, event_id, schema_id, code, message,
                                       attempts, first_failed_at, headers, key, value)
@@ -269,7 +269,7 @@ BEGIN
                space.attempts + 1, coalesce(space.first_failed_at, now()), headers, key, value
         FROM weir.parked
         WHERE position_id = held_position AND space_id = held_space AND kafka_offset = failed_offset;
-        CALL weir.publish_dead_letters(ARRAY[held_position], ARRAY[failed_offset]);
+        PERFORM weir.publish_dead_letters(ARRAY[held_position], ARRAY[failed_offset]);
     ELSE
         UPDATE weir.parked_space
         SET attempts = attempts + 1, code = failed_code, message = failed_message,
@@ -280,13 +280,13 @@ BEGIN
     END IF;
     DELETE FROM weir.parked
     WHERE position_id = held_position AND space_id = held_space AND kafka_offset = failed_offset;
-    CALL weir.release_space(held_position, held_space, 1, due_at);
+    PERFORM weir.release_space(held_position, held_space, 1, due_at);
     RETURN EXISTS (SELECT FROM weir.parked_space WHERE position_id = held_position AND space_id = held_space);
 END
 $$;
 COMMENT ON FUNCTION weir.head_failed IS 'The first parked event of a Space failed again: later once more, or it becomes a dead letter; returns whether the Space is still held back';
 
-CREATE PROCEDURE weir.take_redrive(decision weir.decision, letter weir.dead_letter)
+CREATE FUNCTION weir.take_redrive(decision weir.decision, letter weir.dead_letter) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO weir.parked (position_id, space_id, kafka_offset, kafka_timestamp, event_id, schema_id, headers, key, value)
@@ -302,10 +302,10 @@ BEGIN
     UPDATE weir.decision SET taken_at = now() WHERE decision_id = decision.decision_id;
 END
 $$;
-COMMENT ON PROCEDURE weir.take_redrive IS 'Parks a dead letter again, before whatever waits of its Space, and makes it due';
+COMMENT ON FUNCTION weir.take_redrive IS 'Parks a dead letter again, before whatever waits of its Space, and makes it due';
 
 -- The dead letter is out of the way: a Space that waited for it goes on.
-CREATE PROCEDURE weir.take_discard(decision weir.decision, letter weir.dead_letter)
+CREATE FUNCTION weir.take_discard(decision weir.decision, letter weir.dead_letter) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE weir.dead_letter
@@ -313,12 +313,12 @@ BEGIN
     WHERE position_id = letter.position_id AND kafka_offset = letter.kafka_offset;
     UPDATE weir.parked_space SET next_attempt_at = now()
     WHERE position_id = letter.position_id AND space_id = letter.space_id AND next_attempt_at IS NULL;
-    CALL weir.finish_decision(decision.decision_id, 'discarded');
+    PERFORM weir.finish_decision(decision.decision_id, 'discarded');
 END
 $$;
-COMMENT ON PROCEDURE weir.take_discard IS 'A dead letter is never to be applied';
+COMMENT ON FUNCTION weir.take_discard IS 'A dead letter is never to be applied';
 
-CREATE PROCEDURE weir.take_parked(decision weir.decision, waiting weir.parked)
+CREATE FUNCTION weir.take_parked(decision weir.decision, waiting weir.parked) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     space weir.parked_space;
@@ -332,7 +332,7 @@ BEGIN
     IF decision.verdict = 'retry' AND is_first AND space.next_attempt_at IS NOT NULL THEN
         UPDATE weir.parked_space SET next_attempt_at = now()
         WHERE position_id = waiting.position_id AND space_id = waiting.space_id;
-        CALL weir.finish_decision(decision.decision_id, 'retried');
+        PERFORM weir.finish_decision(decision.decision_id, 'retried');
     ELSIF decision.verdict IN ('discard', 'patch') THEN
         INSERT INTO weir.dead_letter (position_id, kafka_offset, kafka_timestamp, space_id, event_id, schema_id, code, message,
                                       attempts, first_failed_at, headers, key, value, state, decision_id)
@@ -342,26 +342,26 @@ BEGIN
                 CASE WHEN is_first THEN space.attempts ELSE 0 END, coalesce(space.first_failed_at, now()), waiting.headers,
                 waiting.key, waiting.value, CASE WHEN decision.verdict = 'patch' THEN 'patched' ELSE 'discarded' END,
                 decision.decision_id);
-        CALL weir.publish_dead_letters(ARRAY[waiting.position_id], ARRAY[waiting.kafka_offset]);
+        PERFORM weir.publish_dead_letters(ARRAY[waiting.position_id], ARRAY[waiting.kafka_offset]);
         DELETE FROM weir.parked
         WHERE position_id = waiting.position_id AND space_id = waiting.space_id AND kafka_offset = waiting.kafka_offset;
         IF is_first THEN
-            CALL weir.release_space(waiting.position_id, waiting.space_id, 1,
+            PERFORM weir.release_space(waiting.position_id, waiting.space_id, 1,
                                     CASE WHEN space.next_attempt_at IS NULL THEN NULL ELSE now() END);
         ELSE
             UPDATE weir.parked_space SET events = events - 1
             WHERE position_id = waiting.position_id AND space_id = waiting.space_id;
         END IF;
-        CALL weir.finish_decision(decision.decision_id, 'discarded');
+        PERFORM weir.finish_decision(decision.decision_id, 'discarded');
     ELSE
-        CALL weir.finish_decision(decision.decision_id, 'refused', CASE
+        PERFORM weir.finish_decision(decision.decision_id, 'refused', CASE
             WHEN decision.verdict = 'redrive' THEN 'it is parked: retry or discard it'
             WHEN space.next_attempt_at IS NULL THEN 'its Space waits for a decision about a dead letter'
             ELSE 'only the first parked event of a Space can be tried' END);
     END IF;
 END
 $$;
-COMMENT ON PROCEDURE weir.take_parked IS 'Carries out a decision about a parked event';
+COMMENT ON FUNCTION weir.take_parked IS 'Carries out a decision about a parked event';
 
 CREATE FUNCTION weir.carry_out(held_position integer, held_epoch bigint) RETURNS integer
 LANGUAGE plpgsql AS $$
@@ -381,13 +381,13 @@ BEGIN
         SELECT * INTO waiting FROM weir.parked
         WHERE position_id = held_position AND space_id = decision.space_id AND kafka_offset = decision.kafka_offset;
         IF waiting.position_id IS NOT NULL AND letter.state IS DISTINCT FROM 'redriving' THEN
-            CALL weir.take_parked(decision, waiting);
+            PERFORM weir.take_parked(decision, waiting);
         ELSIF letter.state = 'open' AND decision.verdict = 'redrive' AND letter.space_id IS NOT NULL THEN
-            CALL weir.take_redrive(decision, letter);
+            PERFORM weir.take_redrive(decision, letter);
         ELSIF letter.state = 'open' AND decision.verdict IN ('discard', 'patch') THEN
-            CALL weir.take_discard(decision, letter);
+            PERFORM weir.take_discard(decision, letter);
         ELSE
-            CALL weir.finish_decision(decision.decision_id, 'refused', CASE
+            PERFORM weir.finish_decision(decision.decision_id, 'refused', CASE
                 WHEN letter.position_id IS NULL THEN 'it is neither parked nor a dead letter'
                 WHEN letter.state <> 'open' THEN 'it is ' || letter.state || ' already'
                 WHEN decision.verdict = 'retry' THEN 'it is a dead letter: redrive or discard it'
