@@ -299,7 +299,7 @@ BEGIN
         next_attempt_at = now();
     UPDATE weir.dead_letter SET state = 'redriving', decision_id = decision.decision_id
     WHERE position_id = letter.position_id AND kafka_offset = letter.kafka_offset;
-    UPDATE weir.decision SET taken_at = now() WHERE decision_id = decision.decision_id;
+    UPDATE weir.decision AS d SET taken_at = now() WHERE d.decision_id = decision.decision_id;
 END
 $$;
 COMMENT ON FUNCTION weir.take_redrive IS 'Parks a dead letter again, before whatever waits of its Space, and makes it due';
