@@ -157,7 +157,7 @@ def help_of(*words):
 
 
 def commands():
-    return re.findall(r"^  (\w+) ", help_of("help"), re.M)
+    return re.findall(r"^  ([\w-]+) ", help_of("help"), re.M)
 
 
 def command_lines(page):

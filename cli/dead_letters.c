@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * weir dead-letters: what was not applied, and what is to become of it. */
+#include <string.h>
+
+#include "cli/dead_letters.h"
+#include "cli/decide.h"
+
+static int run_list(struct letters_context *context, struct error *error)
+{
+    return failed_list(context->config, context->conn, FAILED_DEAD_LETTERS, context->format, error);
+}
+
+static int run_show(struct letters_context *context, struct error *error)
+{
+    return failed_show(context->config, context->conn, FAILED_DEAD_LETTERS, context->format, error);
+}
+
+static int decide_about(struct letters_context *context, const char *verdict, struct error *error)
+{
+    struct decide decide = {.config = context->config,
+                            .conn = context->conn,
+                            .format = context->format,
+                            .kind = FAILED_DEAD_LETTERS,
+                            .verdict = verdict};
+    return decide_run(&decide, error);
+}
+
+static int run_redrive(struct letters_context *context, struct error *error)
+{
+    return decide_about(context, "redrive", error);
+}
+
+static int run_discard(struct letters_context *context, struct error *error)
+{
+    return decide_about(context, "discard", error);
+}
+
+static int run_action(struct letters_context *context, struct error *error)
+{
+    static const struct {
+        const char *name;
+        int (*run)(struct letters_context *context, struct error *error);
+    } actions[] = {
+        {"list", run_list}, {"show", run_show}, {"redrive", run_redrive}, {"discard", run_discard}};
+    const char *name = config_argument(context->config, 0);
+    for (size_t i = 0; name && i < sizeof actions / sizeof *actions; i++)
+        if (strcmp(name, actions[i].name) == 0)
+            return actions[i].run(context, error);
+    error_set(error, ERROR_USAGE, "bad-argument",
+              "say what to do: list, show, redrive or discard; see --help");
+    return EXIT_USAGE;
+}
+
+static int run(const struct config *config, struct error *error)
+{
+    struct letters_context context = {.config = config};
+    int result = EXIT_FAILED;
+    if (output_format(config, &context.format, error) == 0 &&
+        pg_connect(config_text(config, OPT_DATABASE), "weir dead-letters", &context.conn, error) ==
+            0)
+        result = run_action(&context, error);
+    PQfinish(context.conn);
+    return result;
+}
+
+static const enum option_id options[] = {
+    OPT_DATABASE, OPT_PROCESSOR, OPT_SPACE, OPT_EVENT, OPT_ERROR,  OPT_SINCE, OPT_UNTIL, OPT_STATUS,
+    OPT_LIMIT,    OPT_SHOW_PII,  OPT_YES,   OPT_BY,    OPT_REASON, OPT_MAX,   OPT_RATE,  OPT_WAIT};
+
+const struct command command_dead_letters = {
+    .name = "dead-letters",
+    .arguments = "list|show|redrive|discard [ID|PLACE...]",
+    .summary = "records that were not applied: list, show, redrive and discard them",
+    .help =
+        "list     a line for each, and how many there are and for how long, by processor\n"
+        "show     everything about them: the event as JSON by the newest version of its schema, "
+        "the "
+        "error, headers,\n"
+        "         what was decided, and whether later events of its Space were already applied\n"
+        "redrive  apply them after all, in the order of the log\n"
+        "discard  never apply them; needs --reason\n\n"
+        "They are chosen by ID, by PLACE (topic/partition/offset, as in commerce/3/17) or by "
+        "options; without --status\n"
+        "those that are open. Fields that identify people (x-pii) read \"***\" unless --show-pii "
+        "is given.\n\n"
+        "A redrive or discard is written down with who and why, and the processor that owns the "
+        "partition carries it out;\n"
+        "this waits for the outcome (--wait, 30s). Of several the first one must go well before "
+        "the "
+        "others are decided,\n"
+        "--rate a second, and the first failure ends it. With --wait 0s all of them are decided "
+        "and nothing is waited for.\n\n"
+        "Examples:\n"
+        "  weir dead-letters list --processor ledger --error 23514 --since 2h\n"
+        "  weir dead-letters show 7\n"
+        "  weir dead-letters redrive --processor ledger --error 23514 --max 100 --rate 20 --yes\n"
+        "  weir dead-letters discard commerce/3/17 --reason 'a test of the shop, INC-112'\n\n"
+        "Exit codes: 0 done; 1 something did not come out as wanted, or in time; 2 wrong usage, "
+        "or none like that.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .run = run,
+};
