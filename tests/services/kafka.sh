@@ -8,6 +8,7 @@
 #   kafka.sh fetch | start | stop | kill | clean | status | tool CLASS [ARGUMENT…]
 #
 # WEIR_KAFKA_PORT (19092; the controller listens on the next one), WEIR_KAFKA_HEAP (256m), WEIR_STATE (.weir)
+# WEIR_KAFKA_PROXY: the port of a proxy; the broker listens on WEIR_KAFKA_PORT + 2 as well, for clients that come by it
 set -euo pipefail
 # shellcheck source=tests/services/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -73,6 +74,11 @@ start() {
     mkdir -p "$home/data" "$logs"
     sed "s#@DATA@#$home/data#; s#@PORT@#$kafka_port#g; s#@CONTROLLER@#$((kafka_port + 1))#g" \
         "$here/server.properties" >"$home/server.properties"
+    [ -z "${WEIR_KAFKA_PROXY-}" ] || cat >>"$home/server.properties" <<P
+listeners=PLAINTEXT://127.0.0.1:$kafka_port,PROXIED://127.0.0.1:$((kafka_port + 2)),CONTROLLER://127.0.0.1:$((kafka_port + 1))
+advertised.listeners=PLAINTEXT://127.0.0.1:$kafka_port,PROXIED://127.0.0.1:$WEIR_KAFKA_PROXY
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
+P
     format
     jsa=$(archive)
     if [ -s "$jsa" ]; then cds=-XX:SharedArchiveFile=$jsa; else cds=-XX:ArchiveClassesAtExit=$home/new.jsa; fi
@@ -115,7 +121,7 @@ tool)
         "-Dlog4j2.configurationFile=$here/log4j2.properties" "$@"
     ;;
 *)
-    sed -n '3,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '3,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
     ;;
 esac

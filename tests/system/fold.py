@@ -3,43 +3,82 @@
 
 Written from the schemas alone, in the plainest way there is: one event after the other, in memory. It knows every
 rule of exactly-once (one effect per Space and event id, the first copy counts, another body under the same id is set
-aside) and a few of the domain's sums, of which some depend on the order of a Space's events.
+aside, so is what is no event) and a few of the domain's sums, of which some depend on the order of a Space's events.
 """
 
 import collections
 import re
+import uuid
 
 import events
 
 # What a record is to a processor
-APPLIED, DUPLICATE, DEAD_LETTER, NOT_CONSUMED = "applied", "duplicate", "dead letter", "not consumed"
+APPLIED, DUPLICATE, DEAD_LETTER, PARKED, NOT_CONSUMED = "applied", "duplicate", "dead letter", "parked", "not consumed"
+
+Entry = collections.namedtuple("Entry", "at event space event_id fingerprint record")
+
+
+def read_entry(message):
+    """What an outsider reads in a record; without an event if it is none."""
+    at = message.topic(), message.partition(), message.offset()
+    try:
+        key = message.key().decode()
+        version, record = events.decode(message.value())
+        if str(uuid.UUID(key)) != key or version.topic != message.topic() or holds_nul(record):
+            raise ValueError("not an event of this topic")
+    except Exception:  # whatever a foreign decoder makes of foreign bytes
+        return Entry(at, None, None, None, None, None)
+    meta = record["meta"]
+    return Entry(at, version.event, key, str(meta["event_id"]), meta["fingerprint"], record)
+
+
+def holds_nul(value):
+    """Postgres' text has no NUL: such an event can never be a row."""
+    if isinstance(value, dict):
+        return any(holds_nul(part) for pair in value.items() for part in pair)
+    if isinstance(value, (list, tuple)):
+        return any(holds_nul(part) for part in value)
+    return isinstance(value, str) and "\0" in value
+
+
+def read_entries(records):
+    """The entries of all records, in the order of their offsets within each partition."""
+    return [read_entry(message) for _, messages in sorted(records.items()) for message in messages]
 
 
 class Fold:
-    def __init__(self, records):
+    """What one processor, or each, makes of the entries.
+
+    dead: places (topic, partition, offset) that it cannot apply. late: {place: offset} of those that were applied
+    behind that offset of their partition instead of at their own, as decisions say.
+    """
+
+    def __init__(self, entries, dead=(), late=None):
+        if isinstance(entries, dict):
+            entries = read_entries(entries)
         self.sums = collections.Counter()
         self.members = collections.defaultdict(lambda: {"status": "guest", "tier": None, "display_name": None})
         self.settings = collections.defaultdict(dict)
         self.names = {}
         self.fate = {}
-        self.order = {}
         self.types = collections.Counter()
         self.event_of = {}
+        self.spaces = set()
         seen = {}
-        for place, messages in sorted(records.items()):
-            for message in messages:
-                version, record = events.decode(message.value())
-                space, meta = message.key().decode(), record["meta"]
-                identity = space, str(meta["event_id"])
-                at = (*place, message.offset())
-                self.event_of[at] = version.event
-                if identity not in seen:
-                    seen[identity] = meta["fingerprint"]
-                    self.fate[at] = APPLIED
-                    self.types[version.event] += 1
-                    self.add(space, version.event, record)
-                else:
-                    self.fate[at] = DUPLICATE if seen[identity] == meta["fingerprint"] else DEAD_LETTER
+        dead = set(dead)
+        for entry in in_order(entries, late or {}):
+            self.event_of[entry.at] = entry.event
+            identity = entry.space, entry.event_id
+            if entry.event is None or entry.at in dead:
+                self.fate[entry.at] = DEAD_LETTER
+            elif identity not in seen:
+                seen[identity] = entry.fingerprint
+                self.fate[entry.at] = APPLIED
+                self.types[entry.event] += 1
+                self.spaces.add(entry.space)
+                self.add(entry.space, entry.event, entry.record)
+            else:
+                self.fate[entry.at] = DUPLICATE if seen[identity] == entry.fingerprint else DEAD_LETTER
 
     def add(self, space, event, record):
         total = lambda kind, amount: self.sums.update({(space, kind, "count"): 1, (space, kind, "amount"): amount})
@@ -63,7 +102,7 @@ class Fold:
 
     def fates(self, processor):
         """{(topic, partition, offset): what must have become of the record} for one processor."""
-        consumed = set(events.consumed(events.ROOT, processor))
+        consumed = {*events.consumed(events.ROOT, processor), None}
         return {
             at: fate if self.event_of[at] in consumed else NOT_CONSUMED
             for at, fate in self.fate.items()
@@ -71,32 +110,36 @@ class Fold:
         }
 
 
+def in_order(entries, late):
+    """The entries in the order in which they count."""
+    if not late:
+        return entries
+    place = lambda entry: (*entry.at[:2], late.get(entry.at, entry.at[2]), entry.at in late, entry.at[2])
+    return sorted(entries, key=place)
+
+
 class Difference:
-    """What the tables of all processors hold too little, too often, or in another order."""
+    """What the tables of all processors hold too little, too often, or in another order.
+
+    `fold` is a Fold that counts for all of them, or {processor: Fold}.
+    """
 
     def __init__(self, stack, fold):
         self.lost, self.doubled, self.reordered, self.wrong = [], [], [], []
-        for processor in events.PROCESSORS:
-            self.compare_fates(stack, fold, processor)
-        self.compare_sums(stack, fold)
-        self.compare_order(stack, fold)
+        folds = fold if isinstance(fold, dict) else {processor: fold for processor in events.PROCESSORS}
+        for processor, one in folds.items():
+            self.compare_fates(stack, one, processor)
+        self.compare_ledger(stack, folds["ledger"])
+        self.compare_analytics(stack, folds["analytics"])
+        self.compare_overview(stack, folds["overview"])
+        self.compare_order(stack, folds["overview"])
 
     def compare_fates(self, stack, fold, processor):
         """Each record below the position is in exactly one table, and in the right one."""
         expected = fold.fates(processor)
         found = collections.defaultdict(list)
-        for table, fate in (
-            (f"{processor}_1.applied_event", APPLIED),
-            ("weir.duplicate", DUPLICATE),
-            ("weir.dead_letter", DEAD_LETTER),
-        ):
-            rows = stack.psql(
-                f"SELECT topic, kafka_partition, kafka_offset FROM {table} JOIN weir.position USING (position_id) "
-                "WHERE processor = %s",
-                processor,
-            )
-            for row in rows:
-                found[row].append(fate)
+        for row in fate_rows(stack, processor):
+            found[row[:3]].append(row[3])
         positions = stack.positions(processor)
         for at, fate in expected.items():
             got = found.pop(at, [])
@@ -104,42 +147,53 @@ class Difference:
                 self.lost.append((processor, at, "beyond the position"))
             elif fate != NOT_CONSUMED and not got:
                 self.lost.append((processor, at, fate))
+            elif fate == APPLIED and APPLIED not in got:
+                self.lost.append((processor, at, fate, got))
             elif got != ([] if fate == NOT_CONSUMED else [fate]):
-                self.doubled.append((processor, at, fate, got))
+                (self.doubled if APPLIED in got else self.wrong).append((processor, at, fate, got))
         self.wrong += [(processor, at, got, "no such record") for at, got in found.items()]
 
-    def compare_sums(self, stack, fold):
+    def compare_ledger(self, stack, fold):
         rows = stack.psql(
-            "SELECT space_id::text, kind, 'count', count(*)::bigint FROM ledger_1.transfer "
-            "WHERE kind IN ('purchase', 'tip') GROUP BY 1, 2 UNION ALL "
-            "SELECT space_id::text, kind, 'amount', sum(amount)::bigint FROM ledger_1.transfer "
-            "WHERE kind IN ('purchase', 'tip') GROUP BY 1, 2 UNION ALL "
-            "SELECT space_id::text, 'joined', 'count', sum(events)::bigint FROM analytics_1.hourly "
-            "WHERE action = 'joined' GROUP BY 1 UNION ALL "
-            "SELECT space_id::text, 'events', 'count', events FROM overview_1.space"
+            "SELECT space_id::text, kind, count(*), sum(amount) FROM ledger_1.transfer "
+            "WHERE kind IN ('purchase', 'tip') GROUP BY 1, 2"
         )
-        self.compare({key: n for key, n in fold.sums.items() if n}, {(s, k, w): n for s, k, w, n in rows if n})
-        for table, kinds in (
-            ("analytics_1.commerce WHERE action = 'purchase'", {"purchase"}),
-            ("analytics_1.livestream WHERE action = 'tip'", {"tip"}),
-        ):
-            rows = stack.psql(f"SELECT space_id::text, count(*), sum(amount)::bigint FROM {table} GROUP BY 1")
-            got = {}
-            for space, count, amount in rows:
-                kind = next(iter(kinds))
-                got[space, kind, "count"] = count
-                got[space, kind, "amount"] = amount
-            expected = {key: n for key, n in fold.sums.items() if key[1] in kinds and n}
-            self.compare(expected, {key: n for key, n in got.items() if n})
-        rows = stack.psql("SELECT space_id::text, joined FROM overview_1.space WHERE joined > 0")
-        expected = {key: n for key, n in fold.sums.items() if key[1:] == ("joined", "count")}
-        self.compare(expected, {(space, "joined", "count"): joined for space, joined in rows})
+        self.compare(fold, {"purchase", "tip"}, "ledger", rows)
 
-    def compare(self, expected, got):
+    def compare_analytics(self, stack, fold):
+        for table, kind, where in (
+            ("commerce", "purchase", "action = 'purchase'"),
+            ("livestream", "tip", "action = 'tip' AND amount IS NOT NULL"),
+            ("membership", "joined", "action = 'joined'"),
+        ):
+            amount = "0" if kind == "joined" else "sum(amount)"
+            rows = stack.psql(
+                f"SELECT space_id::text, %s, count(*), {amount} FROM analytics_1.{table} WHERE {where} GROUP BY 1", kind
+            )
+            self.compare(fold, {kind}, "analytics", rows)
+        rows = stack.psql(
+            "SELECT space_id::text, 'joined', sum(events), 0 FROM analytics_1.hourly WHERE action = 'joined' GROUP BY 1"
+        )
+        self.compare(fold, {"joined"}, "analytics by hour", rows)
+
+    def compare_overview(self, stack, fold):
+        rows = stack.psql(
+            "SELECT space_id::text, 'events', events, 0 FROM overview_1.space UNION ALL "
+            "SELECT space_id::text, 'joined', joined, 0 FROM overview_1.space WHERE joined > 0"
+        )
+        self.compare(fold, {"events", "joined"}, "overview", rows)
+
+    def compare(self, fold, kinds, who, rows):
+        """Rows of (Space, kind, count, amount) against the fold's sums of these kinds."""
+        expected = {key: n for key, n in fold.sums.items() if key[1] in kinds and n}
+        got = {}
+        for space, kind, count, amount in rows:
+            got[space, kind, "count"] = int(count)
+            got[space, kind, "amount"] = int(amount or 0)
         for key in expected.keys() | got.keys():
             want, have = expected.get(key, 0), got.get(key, 0)
             if want != have:
-                (self.lost if have < want else self.doubled).append((key, want, have))
+                (self.lost if have < want else self.doubled).append((who, key, want, have))
 
     def compare_order(self, stack, fold):
         """What the last event of a topic says about a member or a Space."""
@@ -166,6 +220,27 @@ class Difference:
             found = getattr(self, name)
             parts.append(f"{len(found)} {name}: {found[:5]}")
         return "\n".join(parts)
+
+
+def fate_rows(stack, processor):
+    """(topic, partition, offset, fate) of every record that a processor has a row for."""
+    tables = [
+        (f"{processor}_1.applied_event", APPLIED, "true"),
+        ("weir.duplicate", DUPLICATE, "true"),
+        ("weir.dead_letter", DEAD_LETTER, "true"),
+    ]
+    if stack.psql("SELECT to_regclass('weir.parked')") != [(None,)]:
+        # what was redriven is applied, and what is being redriven waits among the parked
+        tables[2] = ("weir.dead_letter", DEAD_LETTER, "state NOT IN ('redriving', 'redriven')")
+        tables.append(("weir.parked", PARKED, "true"))
+    return [
+        row
+        for table, fate, where in tables
+        for row in stack.psql(
+            f"SELECT topic, kafka_partition, kafka_offset, %s FROM {table} JOIN weir.position USING (position_id) "
+            f"WHERE processor = %s AND {where}", fate, processor,
+        )
+    ]  # fmt: skip
 
 
 def statements(path):

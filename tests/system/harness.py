@@ -268,10 +268,10 @@ class Stack:
         process.url = self.gateway_url
         return process.wait_ready() if ready else process
 
-    def start_processors(self, *names, options=(), ready=True):
+    def start_processors(self, *names, options=(), ready=True, env=None):
         port = free_port()
         names = names or tuple(events.PROCESSORS)
-        process = self.start("process", "process", *names, "--processor-listen", f"127.0.0.1:{port}", *options)
+        process = self.start("process", "process", *names, "--processor-listen", f"127.0.0.1:{port}", *options, env=env)
         process.url = f"http://127.0.0.1:{port}"
         return process.wait_ready() if ready else process
 
@@ -388,8 +388,9 @@ class Stack:
         assert producer.flush(30) == 0 and not failures, failures
         return [offsets[number] for number in range(len(offsets))]
 
-    def records(self, topics=events.TOPICS):
-        """Every committed record of the topics, by partition in the order of their offsets."""
+    def records(self, topics=events.TOPICS, since=None):
+        """Every committed record of the topics, by partition in the order of their offsets; {place: offset} in `since`
+        says from where on."""
         found = collections.defaultdict(list)
         reader = Consumer(
             {
@@ -406,7 +407,7 @@ class Stack:
             for topic in topics:
                 for partition in reader.list_topics(topic, timeout=20).topics[topic].partitions:
                     low, _ = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)
-                    places.append(TopicPartition(topic, partition, low))
+                    places.append(TopicPartition(topic, partition, (since or {}).get((topic, partition), low)))
             reader.assign(places)
             open_places = {(place.topic, place.partition) for place in places}
             end = time.monotonic() + 60
