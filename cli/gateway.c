@@ -20,6 +20,11 @@ static const enum option_id options[] = {OPT_GATEWAY_LISTEN,
                                          OPT_DRAIN_TIMEOUT,
                                          OPT_OCCURRED_PAST,
                                          OPT_OCCURRED_FUTURE,
+                                         OPT_DATABASE,
+                                         OPT_READ_WORKERS,
+                                         OPT_READ_QUEUE,
+                                         OPT_READ_TIMEOUT,
+                                         OPT_READ_WAIT,
                                          OPT_SCHEMA_REGISTRY_URL,
                                          OPT_SCHEMA_REGISTRY_AUTH,
                                          OPT_SCHEMA_REGISTRY_CA};
@@ -43,8 +48,11 @@ const struct command command_gateway = {
         "once Kafka has acknowledged them:\n\n"
         "  POST /v1/spaces/{space_id}/events/{Event}   one event, or NDJSON of one type\n"
         "  POST /v1/spaces/{space_id}/events           NDJSON: {\"event\", \"key\"?, \"data\"}\n"
+        "  GET  /v1/spaces/{space_id}/{query}          what a query of sql/queries/ finds\n"
+        "  GET  /v1/queries                            the queries\n"
         "  GET  /v1/events, /v1/events/{Event}         the event types and their schemas\n"
         "  GET  /livez, /readyz, /metrics\n\n"
+        "Queries need Postgres; without it they are answered 503, and events are taken as ever.\n"
         "An Idempotency-Key makes a retry safe; without one the answer brings one to retry under.\n"
         "Failures are RFC 9457 problems. SIGTERM drains: what was taken is answered.\n\n"
         "Nothing is authenticated, so only a loopback address is bound unless\n"

@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "lib/base/timestamp.h"
+#include "lib/query/session.h"
 #include "lib/registry/ids.h"
 #include "processors/engine/install.h"
 
@@ -28,6 +29,20 @@ static int migrate_processor(const char *name, void *context)
         printf("processor %-16s generation %d, version %d, %zu events\n", name,
                installed.generation, processor->version, processor->consumed_count);
     processor_free(processor);
+    return code;
+}
+
+/* As the role that will run them. */
+static int check_queries(const struct config *config, const struct assets *assets,
+                         struct error *error)
+{
+    struct queries *queries = NULL;
+    int code = queries_open(assets, &queries, error);
+    if (code == 0)
+        code = query_session_check(config_text(config, OPT_DATABASE), queries, error);
+    if (code == 0)
+        printf("queries   %zu\n", queries_count(queries));
+    queries_free(queries);
     return code;
 }
 
@@ -63,6 +78,8 @@ static int run(const struct config *config, struct error *error)
         work.catalog = catalog;
         code = processor_each(assets, migrate_processor, &work);
     }
+    if (code == 0)
+        code = check_queries(config, assets, error);
     PQfinish(work.conn);
     catalog_free(catalog);
     assets_free(assets);
@@ -80,6 +97,7 @@ const struct command command_migrate = {
             "what each processor\n"
             "needs: its tables, its procedure and its published views. Each processor's SQL is "
             "tried on an empty batch,\n"
+            "and each query of sql/queries/ is prepared as the role that will run it, "
             "so that a mistake is reported here, with its file and line. Running it again changes "
             "nothing.\n\n"
             "The role needs CREATE on the database and CREATEROLE.\n\n"

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "lib/base/buf.h"
+#include "lib/pg/sql_scan.h"
 #include "processors/engine/install.h"
-#include "processors/engine/sql_scan.h"
 
 enum { USERS_MAX = 256 };
 

@@ -403,6 +403,28 @@ const char *http_query(const struct http_request *request, const char *name)
     return value ? value : "";
 }
 
+struct query_visit {
+    void (*each)(const char *name, const char *value, void *context);
+    void *context;
+};
+
+static enum MHD_Result on_query(void *context, enum MHD_ValueKind kind, const char *name,
+                                const char *value)
+{
+    (void)kind;
+    struct query_visit *visit = context;
+    visit->each(name, value ? value : "", visit->context);
+    return MHD_YES;
+}
+
+void http_query_each(const struct http_request *request,
+                     void (*each)(const char *name, const char *value, void *context),
+                     void *context)
+{
+    struct query_visit visit = {each, context};
+    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, on_query, &visit);
+}
+
 const char *http_body(const struct http_request *request, size_t *ret_size)
 {
     *ret_size = request->body.size;

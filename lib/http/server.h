@@ -63,6 +63,11 @@ const char *http_path(const struct http_request *request); /* as sent, nothing u
 /* The value of a header or a query parameter, or NULL; "" for a parameter without a value. */
 const char *http_header(const struct http_request *request, const char *name);
 const char *http_query(const struct http_request *request, const char *name);
+/* Calls back for each query parameter in the order of the request, repeated ones too. Name and
+ * value are as sent, with "+" for a blank undone. */
+void http_query_each(const struct http_request *request,
+                     void (*each)(const char *name, const char *value, void *context),
+                     void *context);
 const char *http_body(const struct http_request *request, size_t *ret_size);
 /* Why the server turns this request down, or NULL: "body-too-large", "headers-too-large",
  * "bad-framing"; and the status that says so. */

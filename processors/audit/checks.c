@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
-#include "processors/engine/sql_scan.h"
+#include "lib/pg/sql_scan.h"
 
 void audit_check_name(const char *lead, size_t lead_size, int line, char ret_name[160],
                       char ret_invariant[8])

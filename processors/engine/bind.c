@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "lib/base/hash.h"
-#include "processors/engine/sql_scan.h"
+#include "lib/pg/sql_scan.h"
 
 static const char QUOTE[] = "$weir_apply$";
 

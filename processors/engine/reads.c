@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/pg/sql_scan.h"
 #include "processors/engine/bind.h"
-#include "processors/engine/sql_scan.h"
 
 static const char LEAD[] = "It reads: ";
 

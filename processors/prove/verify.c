@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
-#include "processors/engine/sql_scan.h"
+#include "lib/pg/sql_scan.h"
 
 static json_t *read_row(const PGresult *result, int row, int column)
 {

@@ -8,6 +8,7 @@
 
 #include "lib/base/json_text.h"
 #include "lib/base/timestamp.h"
+#include "producers/gateway/receipt.h"
 
 #define JSON_TYPE "application/json"
 #define NDJSON_TYPE "application/x-ndjson"
@@ -117,6 +118,7 @@ static int answer_single(struct ingest *ingest)
     put_members(out, line);
     buf_put_text(out, "}\n");
     put_key_header(ingest->request, &ingest->key);
+    receipt_put(ingest);
     if (status >= 500)
         http_reply_header(ingest->request, "Retry-After", "1");
     return status;
@@ -140,6 +142,7 @@ static int answer_batch(struct ingest *ingest)
         buf_put_text(out, "}\n");
     }
     put_key_header(ingest->request, &ingest->key);
+    receipt_put(ingest);
     return status;
 }
 

@@ -15,6 +15,7 @@
 #include "lib/http/listen.h"
 #include "lib/registry/ids.h"
 #include "producers/gateway/ingest.h"
+#include "producers/gateway/reads.h"
 
 enum {
     THREADS_MAX = 4,
@@ -51,7 +52,8 @@ static int64_t window_us(const struct config *config, enum option_id id)
     return __builtin_mul_overflow(config_int(config, id), 1000, &us) ? INT64_MAX / 2 : us;
 }
 
-static int open_parts(struct gateway *gateway, const struct config *config, struct error *error)
+static int open_parts(struct gateway *gateway, const struct config *config,
+                      const struct assets *assets, struct error *error)
 {
     const char *topics[PRODUCER_TOPICS_MAX];
     struct producer_options options = {.topics = topics,
@@ -70,12 +72,16 @@ static int open_parts(struct gateway *gateway, const struct config *config, stru
     gateway_metrics_open(gateway);
     if (producer_open(config, &options, &gateway->producer, error) != 0)
         return -1;
+    if (config_int(config, OPT_READ_WORKERS) > 0 &&
+        reads_start(config, assets, gateway, &gateway->reads, error) != 0)
+        return -1;
     return watch_start(config, gateway->catalog, gateway->observe.health, &gateway->watch, error);
 }
 
 static void close_parts(struct gateway *gateway)
 {
     producer_free(gateway->producer);
+    reads_free(gateway->reads);
     watch_free(gateway->watch);
     gateway_metrics_close(gateway);
     metrics_free(gateway->observe.metrics);
@@ -143,6 +149,8 @@ static void shut_down(struct gateway *gateway, struct http_server *server, int64
     if (open > 0)
         log_warn("gateway: %d requests are still open after the drain timeout", open);
     producer_close(gateway->producer, 0);
+    reads_free(gateway->reads);
+    gateway->reads = NULL;
     http_server_drain(server, LAST_ANSWERS_MS);
     http_server_free(server);
     log_info("gateway: stopped");
@@ -160,7 +168,8 @@ static void read_limits(struct gateway *gateway, const struct config *config)
     gateway->inflight_max = (int)config_int(config, OPT_INFLIGHT_MAX);
 }
 
-static int serve(struct gateway *gateway, const struct config *config, struct error *error)
+static int serve(struct gateway *gateway, const struct config *config, const struct assets *assets,
+                 struct error *error)
 {
     struct http_server *server;
     sigset_t signals;
@@ -168,7 +177,7 @@ static int serve(struct gateway *gateway, const struct config *config, struct er
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigprocmask(SIG_BLOCK, &signals, NULL);
-    int result = open_parts(gateway, config, error);
+    int result = open_parts(gateway, config, assets, error);
     if (result == 0)
         result = start_server(gateway, config, &server, error);
     if (result == 0) {
@@ -192,7 +201,7 @@ int gateway_run(const struct config *config, struct error *error)
     if (result == 0) {
         gateway.catalog = catalog;
         read_limits(&gateway, config);
-        result = serve(&gateway, config, error);
+        result = serve(&gateway, config, assets, error);
     }
     catalog_free(catalog);
     assets_free(assets);

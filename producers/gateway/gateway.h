@@ -35,6 +35,8 @@ struct gateway_metrics {
     struct metric_series **accepted_events;
 };
 
+struct reads;
+
 struct gateway {
     struct event_rules rules;
     int32_t partitions;
@@ -46,6 +48,7 @@ struct gateway {
     const char *registry_url; /* where its ids come from; "": the catalog */
     struct producer *producer;
     struct watch *watch;
+    struct reads *reads; /* NULL: this gateway answers no queries */
     struct observe observe;
     struct gateway_metrics metrics;
     atomic_int inflight; /* events between admission and their end */

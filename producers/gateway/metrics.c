@@ -9,7 +9,9 @@
 
 static const struct metric_spec requests_spec = {
     .name = "weir_gateway_requests_total",
-    .help = "Answers by status; event is the path's, batch for NDJSON, none for other paths.",
+    .help = "Answers by status; event is the path's, batch for NDJSON, read for queries, none for "
+            "other "
+            "paths.",
     .kind = METRICS_COUNTER,
     .labels = "code,event"};
 static const struct metric_spec events_spec = {

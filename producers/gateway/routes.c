@@ -4,6 +4,8 @@
  *
  *     POST /v1/spaces/{space_id}/events/{Event}   one event, or NDJSON lines of one type
  *     POST /v1/spaces/{space_id}/events           NDJSON lines that name their event
+ *     GET  /v1/spaces/{space_id}/{query}          what a query of sql/queries/ finds
+ *     GET  /v1/queries                            the queries
  *     GET  /v1/events                             the event types
  *     GET  /v1/events/{Event}                     the newest schema of one
  *     GET  /livez, /readyz, /healthz, /metrics
@@ -15,6 +17,7 @@
 #include "lib/base/json_text.h"
 #include "producers/gateway/answer.h"
 #include "producers/gateway/line.h"
+#include "producers/gateway/read.h"
 #include "producers/gateway/registry.h"
 
 enum { SEGMENTS_MAX = 6, SEGMENT_BYTES = 80 };
@@ -119,6 +122,33 @@ static void handle_events(struct gateway *gateway, struct http_request *request,
         show_schema(gateway, request, route->segments[2]);
 }
 
+static void handle_query(struct gateway *gateway, struct http_request *request,
+                         const struct route *route)
+{
+    struct uuid uuid;
+    char space[UUID_TEXT_SIZE + 1];
+    const char *id = route->segments[2];
+    if (!method_is_get(request)) {
+        answer_problem(gateway, request, PROBLEM_METHOD, "GET, HEAD", "%s is not taken here",
+                       http_method(request));
+    } else if (uuid_parse(id, strlen(id), &uuid) != 0) {
+        answer_problem(gateway, request, PROBLEM_BAD_SPACE_ID, NULL,
+                       "\"%s\" is no UUID such as 0190a5f0-7a1c-7000-8000-000000000001", id);
+    } else {
+        uuid_format(&uuid, space);
+        read_request(gateway, request, space, route->segments[3]);
+    }
+}
+
+static void handle_queries(struct gateway *gateway, struct http_request *request)
+{
+    if (method_is_get(request))
+        read_list(gateway, request);
+    else
+        answer_problem(gateway, request, PROBLEM_METHOD, "GET, HEAD", "%s is not taken here",
+                       http_method(request));
+}
+
 static void handle_space(struct gateway *gateway, struct http_request *request,
                          const struct route *route)
 {
@@ -149,12 +179,17 @@ void gateway_handle(struct http_request *request, void *context)
     if (is(&route, 0, "v1") && is(&route, 1, "spaces") && is(&route, 3, "events") &&
         route.count <= 5)
         handle_space(gateway, request, &route);
+    else if (is(&route, 0, "v1") && is(&route, 1, "spaces") && route.count == 4)
+        handle_query(gateway, request, &route);
+    else if (is(&route, 0, "v1") && is(&route, 1, "queries") && route.count == 2)
+        handle_queries(gateway, request);
     else if (is(&route, 0, "v1") && is(&route, 1, "events") && route.count <= 3)
         handle_events(gateway, request, &route);
     else if (!registry_answer(gateway, request))
         answer_problem(gateway, request, PROBLEM_NOT_FOUND, NULL,
                        "there are POST /v1/spaces/{space_id}/events/{Event}, "
-                       "POST /v1/spaces/{space_id}/events and GET /v1/events");
+                       "POST /v1/spaces/{space_id}/events, GET /v1/spaces/{space_id}/{query}, "
+                       "GET /v1/queries and GET /v1/events");
 }
 
 void gateway_refuse(struct http_request *request, void *context)

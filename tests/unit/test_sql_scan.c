@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "processors/engine/sql_scan.h"
+#include "lib/pg/sql_scan.h"
 
 static struct sql_statement one(const char *text)
 {

@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One function measures a token; everything else walks tokens. */
-#include "processors/engine/sql_scan.h"
+#include "lib/pg/sql_scan.h"
 
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
-
-enum token {
-    TOKEN_END,
-    TOKEN_BLANK,
-    TOKEN_WORD,
-    TOKEN_QUOTED,
-    TOKEN_STRING,
-    TOKEN_SEMICOLON,
-    TOKEN_OTHER
-};
 
 static int word_start(char c)
 {
@@ -74,44 +64,44 @@ static const char *skip_dollar(const char *at, const char *end)
     return close ? close + tag_size : end;
 }
 
-static enum token next_token(const char *at, const char *end, const char **ret_end)
+enum sql_token sql_token(const char *at, const char *end, const char **ret_end)
 {
     if (at >= end)
-        return TOKEN_END;
+        return SQL_END;
     const char *stop;
     if (isspace((unsigned char)*at)) {
         *ret_end = at + 1;
-        return TOKEN_BLANK;
+        return SQL_BLANK;
     }
     if (end - at > 1 && at[0] == '-' && at[1] == '-') {
         stop = memchr(at, '\n', (size_t)(end - at));
         *ret_end = stop ? stop : end;
-        return TOKEN_BLANK;
+        return SQL_BLANK;
     }
     if (end - at > 1 && at[0] == '/' && at[1] == '*') {
         *ret_end = skip_comment(at, end);
-        return TOKEN_BLANK;
+        return SQL_BLANK;
     }
     if ((*at == 'e' || *at == 'E') && end - at > 1 && at[1] == '\'') {
         *ret_end = skip_quoted(at + 1, end, '\'', 1);
-        return TOKEN_STRING;
+        return SQL_STRING;
     }
     if (word_start(*at)) {
         for (stop = at; stop < end && word_part(*stop); stop++)
             ;
         *ret_end = stop;
-        return TOKEN_WORD;
+        return SQL_WORD;
     }
     if (*at == '\'' || *at == '"') {
         *ret_end = skip_quoted(at, end, *at, 0);
-        return *at == '"' ? TOKEN_QUOTED : TOKEN_STRING;
+        return *at == '"' ? SQL_QUOTED : SQL_STRING;
     }
     if (*at == '$' && (stop = skip_dollar(at, end))) {
         *ret_end = stop;
-        return TOKEN_STRING;
+        return SQL_STRING;
     }
     *ret_end = at + 1;
-    return *at == ';' ? TOKEN_SEMICOLON : TOKEN_OTHER;
+    return *at == ';' ? SQL_SEMICOLON : SQL_OTHER;
 }
 
 static int is_word(const char *at, const char *end, const char *word)
@@ -139,10 +129,10 @@ static void find_with(struct sql_statement *statement)
     const char *end = statement->text + statement->size;
     const char *at = statement->text;
     const char *stop = at;
-    if (next_token(at, end, &stop) != TOKEN_WORD || !is_word(at, stop, "with"))
+    if (sql_token(at, end, &stop) != SQL_WORD || !is_word(at, stop, "with"))
         return;
     statement->with_size = (size_t)(stop - statement->text);
-    for (at = stop; next_token(at, end, &stop) == TOKEN_BLANK; at = stop)
+    for (at = stop; sql_token(at, end, &stop) == SQL_BLANK; at = stop)
         ;
     if (at < end && is_word(at, stop, "recursive")) {
         statement->recursive = 1;
@@ -154,20 +144,20 @@ int sql_next(struct sql_cursor *cursor, struct sql_statement *ret_statement)
 {
     const char *at = cursor->at;
     const char *stop = at;
-    enum token token;
-    while ((token = next_token(at, cursor->end, &stop)) == TOKEN_BLANK || token == TOKEN_SEMICOLON)
+    enum sql_token token;
+    while ((token = sql_token(at, cursor->end, &stop)) == SQL_BLANK || token == SQL_SEMICOLON)
         at = stop;
-    if (token == TOKEN_END)
+    if (token == SQL_END)
         return 0;
     struct sql_statement statement = {
         .lead = cursor->at, .lead_size = (size_t)(at - cursor->at), .text = at};
     statement.line = cursor->line + count_lines(cursor->at, at);
-    while ((token = next_token(at, cursor->end, &stop)) != TOKEN_END && token != TOKEN_SEMICOLON)
+    while ((token = sql_token(at, cursor->end, &stop)) != SQL_END && token != SQL_SEMICOLON)
         at = stop;
     statement.size = (size_t)(at - statement.text);
     find_with(&statement);
     cursor->line = statement.line + count_lines(statement.text, at);
-    cursor->at = token == TOKEN_SEMICOLON ? stop : at;
+    cursor->at = token == SQL_SEMICOLON ? stop : at;
     *ret_statement = statement;
     return 1;
 }
@@ -176,12 +166,12 @@ int sql_mentions(const struct sql_statement *statement, const char *name)
 {
     const char *end = statement->text + statement->size;
     const char *stop;
-    enum token token;
-    for (const char *at = statement->text; (token = next_token(at, end, &stop)) != TOKEN_END;
+    enum sql_token token;
+    for (const char *at = statement->text; (token = sql_token(at, end, &stop)) != SQL_END;
          at = stop) {
-        if (token == TOKEN_WORD && is_word(at, stop, name))
+        if (token == SQL_WORD && is_word(at, stop, name))
             return 1;
-        if (token == TOKEN_QUOTED && (size_t)(stop - at) == strlen(name) + 2 &&
+        if (token == SQL_QUOTED && (size_t)(stop - at) == strlen(name) + 2 &&
             memcmp(at + 1, name, strlen(name)) == 0)
             return 1;
     }

@@ -3,8 +3,8 @@
  * Reads SQL text just well enough to split it into statements and to see which names it mentions:
  * quotes, dollar quotes and nested comments are understood, grammar is not (PostgreSQL
  * documentation, 4.1 Lexical Structure). */
-#ifndef WEIR_ENGINE_SQL_SCAN_H
-#define WEIR_ENGINE_SQL_SCAN_H
+#ifndef WEIR_PG_SQL_SCAN_H
+#define WEIR_PG_SQL_SCAN_H
 
 #include <stddef.h>
 
@@ -29,6 +29,19 @@ struct sql_cursor sql_open(const char *text, size_t size);
 /* Returns 1 with the next statement, 0 at the end. The comments behind the last statement are
  * skipped. */
 int sql_next(struct sql_cursor *cursor, struct sql_statement *ret_statement);
+
+enum sql_token {
+    SQL_END,
+    SQL_BLANK, /* white space or a comment */
+    SQL_WORD,
+    SQL_QUOTED,
+    SQL_STRING,
+    SQL_SEMICOLON,
+    SQL_OTHER /* one byte of an operator, a number or punctuation */
+};
+
+/* Measures the token at `at`; *ret_end is behind it, and as it was at the end. */
+enum sql_token sql_token(const char *at, const char *end, const char **ret_end);
 
 /* Whether an unquoted or quoted identifier `name` (lower case) occurs outside strings and comments.
  */

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A worker without a session takes nothing while another one has a session; when none has, it turns
+ * reads down at once instead of letting them wait, and tries to connect now and then. A session
+ * that turns out to be lost is opened anew once for the read at hand. */
+#include "producers/gateway/reads.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "lib/base/log.h"
+#include "lib/base/timestamp.h"
+#include "producers/gateway/after.h"
+
+enum { RECONNECT_FIRST_MS = 100, RECONNECT_LAST_MS = 5000 };
+
+static const struct metric_spec reads_spec = {.name = "weir_gateway_reads_total",
+                                              .help = "Answers of queries by status.",
+                                              .kind = METRICS_COUNTER,
+                                              .labels = "code,query"};
+static const struct metric_spec duration_spec = {.name = "weir_gateway_read_duration_seconds",
+                                                 .help = "From a read to its answer.",
+                                                 .kind = METRICS_HISTOGRAM,
+                                                 .unit = METRICS_MICROSECONDS,
+                                                 .labels = "query"};
+static const struct metric_spec queued_spec = {.name = "weir_gateway_queued_reads",
+                                               .help = "Reads that wait for a worker.",
+                                               .kind = METRICS_GAUGE};
+static const struct metric_spec sessions_spec = {.name = "weir_gateway_read_sessions",
+                                                 .help = "Workers that have a database session.",
+                                                 .kind = METRICS_GAUGE};
+
+struct worker {
+    struct reads *reads;
+    struct query_session *session; /* only its own thread touches it */
+    int tried;
+    int64_t pause_ms;
+    int64_t retry_at_us;
+    pthread_t thread;
+};
+
+struct reads {
+    struct gateway *gateway;
+    struct queries *queries;
+    const char *conninfo;
+    int64_t timeout_ms;
+    int64_t wait_ms;
+    int queue_max;
+    struct after *after;
+    struct metric *total;
+    struct metric_series **durations;
+    struct metric_series *queued_gauge;
+    struct metric_series *sessions_gauge;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    /* Under the lock. */
+    struct read *head;
+    struct read **tail;
+    int queued;
+    int sessions;
+    int tried; /* workers that have tried to connect at least once */
+    int away;  /* and none of them can: it was logged */
+    int stop;
+    int worker_count;
+    struct worker workers[READ_WORKERS_MAX];
+};
+
+static void note_sessions(struct reads *reads, int change, const struct error *error)
+{
+    pthread_mutex_lock(&reads->lock);
+    reads->sessions += change;
+    int now_away = reads->sessions == 0;
+    int told = reads->away;
+    if (error || reads->sessions > 0)
+        reads->away = now_away;
+    metrics_gauge_set(reads->sessions_gauge, reads->sessions);
+    pthread_cond_broadcast(&reads->wake); /* who may take a read has changed */
+    pthread_mutex_unlock(&reads->lock);
+    if (error && now_away && !told)
+        log_warn("reads: %s; until it is back they are answered 503", error->message);
+    else if (!now_away && told)
+        log_info("reads: the database is back");
+}
+
+/* Returns 0 when the worker has a session now. */
+static int connect_worker(struct worker *worker, struct error *error)
+{
+    struct reads *reads = worker->reads;
+    int code = query_session_open(reads->conninfo, reads->queries, reads->timeout_ms,
+                                  &worker->session, error);
+    pthread_mutex_lock(&reads->lock);
+    reads->tried += !worker->tried;
+    worker->tried = 1;
+    pthread_mutex_unlock(&reads->lock);
+    if (code == 0) {
+        worker->pause_ms = 0;
+        note_sessions(reads, 1, NULL);
+        return 0;
+    }
+    worker->pause_ms = worker->pause_ms ? worker->pause_ms * 2 : RECONNECT_FIRST_MS;
+    if (worker->pause_ms > RECONNECT_LAST_MS)
+        worker->pause_ms = RECONNECT_LAST_MS;
+    worker->retry_at_us = monotonic_now_us() + worker->pause_ms * 1000;
+    note_sessions(reads, 0, error);
+    return -1;
+}
+
+static void drop_session(struct worker *worker, const struct error *error)
+{
+    query_session_free(worker->session);
+    worker->session = NULL;
+    worker->retry_at_us = 0;
+    note_sessions(worker->reads, -1, error);
+}
+
+static void answer_error(struct worker *worker, struct read *read, const struct error *error)
+{
+    static const char *const values[] = {"22007", "22008", "22P02", "22003"};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        if (strcmp(error->code, values[i]) == 0) {
+            read_problem(read, PROBLEM_INVALID_PARAMETER, "%s", error->message);
+            return;
+        }
+    if (strcmp(error->code, QUERY_TIMED_OUT) == 0) {
+        read_problem(read, PROBLEM_READ_TIMEOUT, "%s took longer than %lld ms", read->query->name,
+                     (long long)worker->reads->timeout_ms);
+    } else if (error->class == ERROR_RETRY) {
+        read_problem(read, PROBLEM_DATABASE_AWAY, "reads are not possible at the moment");
+    } else {
+        log_error("reads: %s: %s", read->query->path, error->message);
+        read_problem(read, PROBLEM_QUERY_FAILED, "the gateway's log says why");
+    }
+}
+
+static void serve(struct worker *worker, struct read *read)
+{
+    struct error error = {0};
+    PGresult *result = NULL;
+    for (int again = 0; again < 2; again++) {
+        if (!worker->session && connect_worker(worker, &error) != 0)
+            break;
+        int code = query_session_run(worker->session, read->query, read->values, &result, &error);
+        int lost = query_session_lost(worker->session);
+        if (lost)
+            drop_session(worker, &error);
+        if (code == 0) {
+            read_answer(read, result);
+            PQclear(result);
+            return;
+        }
+        if (!lost || strcmp(error.code, QUERY_TIMED_OUT) == 0)
+            break;
+    }
+    if (!worker->session && strcmp(error.code, QUERY_TIMED_OUT) != 0)
+        read_problem(read, PROBLEM_DATABASE_AWAY, "reads are not possible at the moment");
+    else
+        answer_error(worker, read, &error);
+}
+
+static struct timespec deadline(int64_t us)
+{
+    return (struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+}
+
+/* The next read for this worker; NULL when it is time to connect, or to stop (*ret_stop). */
+static struct read *next_read(struct worker *worker, int *ret_stop)
+{
+    struct reads *reads = worker->reads;
+    struct read *read = NULL;
+    *ret_stop = 0;
+    pthread_mutex_lock(&reads->lock);
+    for (;;) {
+        int may_take = worker->session || (worker->tried && reads->sessions == 0);
+        if (reads->head && may_take) {
+            read = reads->head;
+            reads->head = read->next;
+            if (!reads->head)
+                reads->tail = &reads->head;
+            metrics_gauge_set(reads->queued_gauge, --reads->queued);
+            break;
+        }
+        if (reads->stop && (!reads->head || reads->sessions > 0)) {
+            *ret_stop = 1;
+            break;
+        }
+        if (worker->session) {
+            pthread_cond_wait(&reads->wake, &reads->lock);
+        } else if (monotonic_now_us() >= worker->retry_at_us) {
+            break;
+        } else {
+            struct timespec until = deadline(worker->retry_at_us);
+            pthread_cond_timedwait(&reads->wake, &reads->lock, &until);
+        }
+    }
+    pthread_mutex_unlock(&reads->lock);
+    return read;
+}
+
+static void *work(void *context)
+{
+    struct worker *worker = context;
+    struct error error;
+    int stop = 0;
+    while (!stop) {
+        struct read *read = next_read(worker, &stop);
+        if (!read && !stop)
+            connect_worker(worker, &error);
+        else if (read && !worker->session && monotonic_now_us() < worker->retry_at_us)
+            read_problem(read, PROBLEM_DATABASE_AWAY, "reads are not possible at the moment");
+        else if (read)
+            serve(worker, read);
+    }
+    query_session_free(worker->session);
+    return NULL;
+}
+
+static void enqueue(struct read *read, void *context)
+{
+    struct reads *reads = context;
+    pthread_mutex_lock(&reads->lock);
+    int away = reads->sessions == 0 && reads->tried > 0;
+    int full = reads->queued >= reads->queue_max;
+    if (!away && !full) {
+        read->next = NULL;
+        *reads->tail = read;
+        reads->tail = &read->next;
+        metrics_gauge_set(reads->queued_gauge, ++reads->queued);
+        /* A worker without a session would swallow the signal. */
+        if (reads->sessions == reads->worker_count)
+            pthread_cond_signal(&reads->wake);
+        else
+            pthread_cond_broadcast(&reads->wake);
+    }
+    pthread_mutex_unlock(&reads->lock);
+    if (away)
+        read_problem(read, PROBLEM_DATABASE_AWAY, "reads are not possible at the moment");
+    else if (full)
+        read_problem(read, PROBLEM_READS_FULL, "%d reads wait already", reads->queue_max);
+}
+
+void reads_submit(struct reads *reads, struct read *read)
+{
+    if (read->receipt_count > 0)
+        after_submit(reads->after, read);
+    else
+        enqueue(read, reads);
+}
+
+const struct queries *reads_queries(const struct reads *reads)
+{
+    return reads->queries;
+}
+
+int64_t reads_wait_ms(const struct reads *reads)
+{
+    return reads->wait_ms;
+}
+
+void reads_count(struct reads *reads, const struct query *query, int status, int64_t started_us)
+{
+    char code[8];
+    snprintf(code, sizeof code, "%d", status);
+    metrics_counter_add(metrics_series(reads->total, code, query->name), 1);
+    metrics_observe(reads->durations[query->index], monotonic_now_us() - started_us);
+}
+
+static void open_metrics(struct reads *reads, struct metrics *metrics)
+{
+    struct metric *duration = metrics_register(metrics, &duration_spec);
+    size_t count = queries_count(reads->queries);
+    reads->total = metrics_register(metrics, &reads_spec);
+    reads->queued_gauge = metrics_series(metrics_register(metrics, &queued_spec));
+    reads->sessions_gauge = metrics_series(metrics_register(metrics, &sessions_spec));
+    reads->durations = xcalloc(count + 1, sizeof(struct metric_series *));
+    for (size_t i = 0; i < count; i++)
+        reads->durations[i] = metrics_series(duration, queries_at(reads->queries, i)->name);
+}
+
+static int start_threads(struct reads *reads, int count, struct error *error)
+{
+    for (; reads->worker_count < count; reads->worker_count++) {
+        struct worker *worker = &reads->workers[reads->worker_count];
+        worker->reads = reads;
+        if (pthread_create(&worker->thread, NULL, work, worker) != 0)
+            return error_set(error, ERROR_FATAL, "thread", "cannot start the threads for reads");
+    }
+    return after_start(reads->conninfo, reads->queries, reads->timeout_ms, enqueue, reads,
+                       &reads->after, error);
+}
+
+int reads_start(const struct config *config, const struct assets *assets, struct gateway *gateway,
+                struct reads **ret_reads, struct error *error)
+{
+    struct reads *reads = xcalloc(1, sizeof *reads);
+    pthread_condattr_t clock;
+    reads->gateway = gateway;
+    reads->conninfo = config_text(config, OPT_DATABASE);
+    reads->timeout_ms = config_int(config, OPT_READ_TIMEOUT);
+    reads->wait_ms = config_int(config, OPT_READ_WAIT);
+    reads->queue_max = (int)config_int(config, OPT_READ_QUEUE);
+    reads->tail = &reads->head;
+    pthread_mutex_init(&reads->lock, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&reads->wake, &clock);
+    pthread_condattr_destroy(&clock);
+    int code = queries_open(assets, &reads->queries, error);
+    if (code == 0) {
+        open_metrics(reads, gateway->observe.metrics);
+        code = start_threads(reads, (int)config_int(config, OPT_READ_WORKERS), error);
+    }
+    if (code != 0) {
+        reads_free(reads);
+        return -1;
+    }
+    *ret_reads = reads;
+    return 0;
+}
+
+void reads_free(struct reads *reads)
+{
+    if (!reads)
+        return;
+    after_free(reads->after);
+    pthread_mutex_lock(&reads->lock);
+    reads->stop = 1;
+    pthread_cond_broadcast(&reads->wake);
+    pthread_mutex_unlock(&reads->lock);
+    for (int i = 0; i < reads->worker_count; i++)
+        pthread_join(reads->workers[i].thread, NULL);
+    queries_free(reads->queries);
+    free(reads->durations);
+    pthread_cond_destroy(&reads->wake);
+    pthread_mutex_destroy(&reads->lock);
+    free(reads);
+}

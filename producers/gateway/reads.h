@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Who serves reads: a bounded queue and a few workers, each with a database session of its own, and
+ * one thread for the reads that wait for an event (after.c). Postgres being away concerns reads
+ * alone: they are answered 503 while events are taken as ever. */
+#ifndef WEIR_GATEWAY_READS_H
+#define WEIR_GATEWAY_READS_H
+
+#include "lib/base/asset.h"
+#include "lib/base/config.h"
+#include "producers/gateway/read.h"
+
+enum { READ_WORKERS_MAX = 64, READ_WAITING_MAX = 512 };
+
+struct reads;
+
+/* Reads the query files and starts the workers; connecting is theirs. Errors: ERROR_USAGE for a bad
+ * file, ERROR_FATAL. */
+int reads_start(const struct config *config, const struct assets *assets, struct gateway *gateway,
+                struct reads **ret_reads, struct error *error);
+/* Answers what is queued, then stops. Call it after the server has been drained. */
+void reads_free(struct reads *reads);
+
+const struct queries *reads_queries(const struct reads *reads);
+int64_t reads_wait_ms(const struct reads *reads);
+
+/* Takes a read over and answers it, sooner or later; with receipts it waits for them first. */
+void reads_submit(struct reads *reads, struct read *read);
+
+/* Counts an answer. `query` is NULL when there is no such query. */
+void reads_count(struct reads *reads, const struct query *query, int status, int64_t started_us);
+
+#endif
