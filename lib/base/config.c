@@ -134,12 +134,15 @@ static int store(struct config *config, enum option_id id, const char *text, con
     return 0;
 }
 
-static int find_option(const char *name, size_t size)
+/* Two commands may mean different things by one name: the one that this command takes counts. */
+static int find_option(const struct config *config, const char *name, size_t size)
 {
+    int found = -1;
     for (int id = 0; id < OPTION_COUNT; id++)
-        if (strlen(specs[id].name) == size && memcmp(specs[id].name, name, size) == 0)
-            return id;
-    return -1;
+        if (strlen(specs[id].name) == size && memcmp(specs[id].name, name, size) == 0 &&
+            (found < 0 || config->taken[id]))
+            found = id;
+    return found;
 }
 
 static char *trim(char *text)
@@ -173,7 +176,7 @@ static int read_file(struct config *config, const char *path, struct error *erro
         }
         *equals = '\0';
         char *name = trim(text);
-        int id = find_option(name, strlen(name));
+        int id = find_option(config, name, strlen(name));
         if (id < 0 || id == OPT_CONFIG)
             result = error_set(error, ERROR_USAGE, "unknown-option",
                                "%s: there is no option \"%s\"", source, name);
@@ -189,6 +192,8 @@ static int read_environment(struct config *config, struct error *error)
     for (int id = 0; id < OPTION_COUNT; id++) {
         char name[96] = "WEIR_";
         size_t size = 5;
+        if (find_option(config, specs[id].name, strlen(specs[id].name)) != id)
+            continue;
         for (const char *c = specs[id].name; *c; c++)
             name[size++] = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
         name[size] = '\0';
@@ -215,7 +220,7 @@ static int read_word(struct config *config, const char *word, const char *next, 
         return error_set(error, ERROR_USAGE, "unknown-option", "there is no option %s; see --help",
                          word);
     size_t size = strcspn(name, "=");
-    int id = find_option(name, size);
+    int id = find_option(config, name, size);
     if (id < 0)
         return error_set(error, ERROR_USAGE, "unknown-option", "there is no option %s; see --help",
                          word);

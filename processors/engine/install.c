@@ -15,6 +15,7 @@
 
 /* Any number that no other program is likely to take: "weir" in ASCII. */
 static const char LOCK[] = "SELECT pg_advisory_lock(2003134834)";
+static const char LOCK_UNTIL_COMMIT[] = "SELECT pg_advisory_xact_lock(2003134834)";
 static const char UNLOCK[] = "SELECT pg_advisory_unlock(2003134834)";
 
 static int run_file(PGconn *conn, const struct asset *asset, struct error *error)
@@ -179,17 +180,17 @@ static int install_type(PGconn *conn, const struct relation *relation, struct er
     return code;
 }
 
+/* The tables. Their indexes are added by add_indexes, for a rebuild when all rows are there. */
 static int create_generation(PGconn *conn, const struct processor *processor, const char *schema,
                              struct error *error)
 {
     if (pg_runf(
             conn, error,
             "CREATE SCHEMA %s; SET LOCAL search_path = %s, pg_catalog;"
-            "CREATE TABLE applied_event (event_id uuid, space_id uuid, fingerprint bigint NOT NULL,"
+            "CREATE TABLE applied_event (event_id uuid NOT NULL, space_id uuid NOT NULL, "
+            "    fingerprint bigint NOT NULL,"
             "    position_id integer NOT NULL, kafka_offset bigint NOT NULL, kafka_timestamp "
-            "timestamptz NOT NULL,"
-            "    PRIMARY KEY (event_id, space_id));"
-            "CREATE INDEX applied_event_age ON applied_event USING brin (kafka_timestamp);"
+            "timestamptz NOT NULL);"
             "COMMENT ON SCHEMA %s IS 'Weir: tables of a generation of %s; read the views of the "
             "schema %s instead';"
             "COMMENT ON TABLE applied_event IS 'Events applied in the duplicate window';"
@@ -201,10 +202,19 @@ static int create_generation(PGconn *conn, const struct processor *processor, co
             "COMMENT ON COLUMN applied_event.kafka_timestamp IS 'Its broker timestamp'",
             schema, schema, schema, processor->name, processor->name) != 0)
         return -1;
-    return run_file(conn, processor->tables, error) == 0 &&
-                   (!processor->indexes || run_file(conn, processor->indexes, error) == 0)
-               ? 0
-               : -1;
+    return run_file(conn, processor->tables, error);
+}
+
+static int add_indexes(PGconn *conn, const struct processor *processor, const char *schema,
+                       struct error *error)
+{
+    if (pg_runf(conn, error,
+                "SET LOCAL search_path = %s, pg_catalog;"
+                "ALTER TABLE applied_event ADD PRIMARY KEY (event_id, space_id);"
+                "CREATE INDEX applied_event_age ON applied_event USING brin (kafka_timestamp)",
+                schema) != 0)
+        return -1;
+    return processor->indexes ? run_file(conn, processor->indexes, error) : 0;
 }
 
 /* Runs the procedure on an empty batch and takes it back: every statement is parsed and planned. */
@@ -257,13 +267,18 @@ static int install_procedure(PGconn *conn, const struct processor *processor,
     return code;
 }
 
-static int build(PGconn *conn, const struct processor *processor, int create,
+enum build_what { BUILD_PROCEDURE, BUILD_TABLES, BUILD_ALL };
+
+static int build(PGconn *conn, const struct processor *processor, enum build_what what,
                  struct installed *installed, struct error *error)
 {
     for (size_t i = 0; i < processor->relation_count; i++)
         if (install_type(conn, processor->relations[i], error) != 0)
             return -1;
-    if (create && create_generation(conn, processor, installed->schema, error) != 0)
+    if (what != BUILD_PROCEDURE &&
+        create_generation(conn, processor, installed->schema, error) != 0)
+        return -1;
+    if (what == BUILD_ALL && add_indexes(conn, processor, installed->schema, error) != 0)
         return -1;
     return pg_runf(conn, error, "SET LOCAL search_path = %s, pg_catalog", installed->schema) == 0 &&
                    install_procedure(conn, processor, installed, error) == 0
@@ -276,7 +291,7 @@ int install_scratch(PGconn *conn, const struct processor *processor, const char 
 {
     struct installed installed = {.generation = 0};
     snprintf(installed.schema, sizeof installed.schema, "%s", schema);
-    if (build(conn, processor, 1, &installed, error) != 0 ||
+    if (build(conn, processor, BUILD_ALL, &installed, error) != 0 ||
         dry_run(conn, processor, &installed, error) != 0)
         return -1;
     *ret_installed = installed;
@@ -297,15 +312,14 @@ static int find_generation(PGconn *conn, const struct processor *processor,
     if (*ret_found && pg_int(result, 0, 1) != processor->version)
         code = error_set(error, ERROR_USAGE, "version-changed",
                          "processor %s is version %d here, but its tables were built by version "
-                         "%s; it must be built anew: "
-                         "`weir processor reset %s --yes`, then `weir migrate`",
+                         "%s; `weir rebuild %s` builds them anew beside those and swaps",
                          processor->name, processor->version, PQgetvalue(result, 0, 1),
                          processor->name);
     else if (*ret_found && strcmp(PQgetvalue(result, 0, 2), processor->consumes) != 0)
         code = error_set(error, ERROR_USAGE, "version-changed",
                          "processor %s consumes other events here than its tables were built from, "
                          "and their past would be missing. Raise its version, then "
-                         "`weir processor reset %s --yes` and `weir migrate`. Here: %s. There: %s",
+                         "`weir rebuild %s` builds them anew. Here: %s. There: %s",
                          processor->name, processor->name, processor->consumes,
                          PQgetvalue(result, 0, 2));
     installed->generation = *ret_found ? (int)pg_int(result, 0, 0) : 1;
@@ -315,14 +329,53 @@ static int find_generation(PGconn *conn, const struct processor *processor,
     return code;
 }
 
-static int publish(PGconn *conn, const struct processor *processor,
-                   const struct installed *installed, struct error *error)
+static int grant(PGconn *conn, const struct installed *installed, struct error *error)
+{
+    return pg_runf(conn, error,
+                   "GRANT USAGE ON SCHEMA %s TO weir_processor;"
+                   "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s TO "
+                   "weir_processor",
+                   installed->schema, installed->schema);
+}
+
+/* Runs the procedure as the engine will, and notes what it reads. */
+static int try_procedure(PGconn *conn, const struct processor *processor,
+                         const struct installed *installed, struct error *error)
+{
+    return pg_run(conn, "SET LOCAL ROLE weir_processor", error) == 0 &&
+                   dry_run(conn, processor, installed, error) == 0 &&
+                   pg_run(conn, "RESET ROLE", error) == 0 &&
+                   reads_record(conn, processor, installed, error) == 0
+               ? 0
+               : -1;
+}
+
+int install_generation(PGconn *conn, const struct processor *processor, int generation, int create,
+                       struct installed *ret_installed, struct error *error)
+{
+    struct installed installed = {.generation = generation};
+    snprintf(installed.schema, sizeof installed.schema, "%s_%d", processor->name, generation);
+    if (pg_run(conn, LOCK_UNTIL_COMMIT, error) != 0 ||
+        build(conn, processor, create ? BUILD_TABLES : BUILD_PROCEDURE, &installed, error) != 0 ||
+        grant(conn, &installed, error) != 0 ||
+        try_procedure(conn, processor, &installed, error) != 0)
+        return -1;
+    *ret_installed = installed;
+    return 0;
+}
+
+int install_indexes(PGconn *conn, const struct processor *processor,
+                    const struct installed *installed, struct error *error)
+{
+    return add_indexes(conn, processor, installed->schema, error);
+}
+
+int install_views(PGconn *conn, const struct processor *processor,
+                  const struct installed *installed, struct error *error)
 {
     if (pg_runf(conn, error,
-                "CREATE SCHEMA IF NOT EXISTS %s;"
-                "GRANT USAGE ON SCHEMA %s TO weir_processor;"
-                "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s TO weir_processor",
-                processor->name, installed->schema, installed->schema) != 0)
+                "SET LOCAL search_path = %s, pg_catalog; CREATE SCHEMA IF NOT EXISTS %s",
+                installed->schema, processor->name) != 0)
         return -1;
     if (processor->views && run_file(conn, processor->views, error) != 0)
         return -1;
@@ -337,11 +390,10 @@ static int install_in_transaction(PGconn *conn, const struct processor *processo
 {
     int found = 0;
     if (find_generation(conn, processor, installed, &found, error) != 0 ||
-        build(conn, processor, !found, installed, error) != 0 ||
-        publish(conn, processor, installed, error) != 0 ||
-        pg_run(conn, "SET LOCAL ROLE weir_processor", error) != 0 ||
-        dry_run(conn, processor, installed, error) != 0 || pg_run(conn, "RESET ROLE", error) != 0 ||
-        reads_record(conn, processor, installed, error) != 0)
+        build(conn, processor, found ? BUILD_PROCEDURE : BUILD_ALL, installed, error) != 0 ||
+        grant(conn, installed, error) != 0 ||
+        install_views(conn, processor, installed, error) != 0 ||
+        try_procedure(conn, processor, installed, error) != 0)
         return -1;
     if (found)
         return 0;

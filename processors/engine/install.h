@@ -32,6 +32,19 @@ int install_processor(PGconn *conn, const struct processor *processor,
 int install_scratch(PGconn *conn, const struct processor *processor, const char *schema,
                     struct installed *ret_installed, struct error *error);
 
+/* A generation beside the live one, `<name>_<generation>`, in the caller's transaction. With
+ * `create` its tables are made, without their indexes, which install_indexes adds when the rows are
+ * there; in any case its procedure. */
+int install_generation(PGconn *conn, const struct processor *processor, int generation, int create,
+                       struct installed *ret_installed, struct error *error);
+int install_indexes(PGconn *conn, const struct processor *processor,
+                    const struct installed *installed, struct error *error);
+
+/* Makes the published views read this generation, in the caller's transaction. Views that are there
+ * are replaced, so that what others built on them stays. */
+int install_views(PGconn *conn, const struct processor *processor,
+                  const struct installed *installed, struct error *error);
+
 /* Finds what install_processor made, for a processor that is about to run. Errors: ERROR_USAGE
  * "not-migrated" and "version-changed" say what to do. */
 int install_find(PGconn *conn, const struct processor *processor, struct installed *ret_installed,

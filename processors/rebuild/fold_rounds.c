@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Runs the workers, one thread each, and tells how far they are. What fails and may pass by itself
+ * is waited out: workers are opened anew and go on from their positions. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/base/log.h"
+#include "lib/base/timestamp.h"
+#include "processors/rebuild/rebuild_parts.h"
+
+void rebuild_sleep(int ms)
+{
+    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+    nanosleep(&pause, NULL);
+}
+
+void rebuild_tell(struct rebuild *rebuild, int now)
+{
+    int64_t now_us = monotonic_now_us();
+    if (!now && now_us - rebuild->told_us < REBUILD_NOTE_US)
+        return;
+    rebuild->told_us = now_us;
+    double seconds = (double)(now_us - rebuild->phase_us) / 1e6;
+    int64_t done = rebuild->done;
+    int64_t rate = seconds > 0.05 ? (int64_t)((double)(done - rebuild->base) / seconds) : 0;
+    const struct rebuild_progress progress = {.processor = rebuild->processor->name,
+                                              .generation = rebuild->next.number,
+                                              .phase = rebuild->phase,
+                                              .done = done,
+                                              .total = rebuild->total,
+                                              .rate = rate,
+                                              .eta_s =
+                                                  rate > 0 ? (rebuild->total - done) / rate : -1};
+    if (rebuild->options->on_progress)
+        rebuild->options->on_progress(&progress, rebuild->options->opaque);
+    struct error error;
+    if (!rebuild->holding)
+        generation_note(rebuild->conn, rebuild->processor->name, rebuild->next.number, NULL,
+                        rebuild->phase, done, rebuild->total, rate, &error);
+}
+
+void rebuild_phase(struct rebuild *rebuild, const char *phase, int64_t total)
+{
+    rebuild->phase = phase;
+    rebuild->phase_us = monotonic_now_us();
+    rebuild->base = rebuild->done;
+    rebuild->total = total;
+    rebuild_tell(rebuild, 1);
+}
+
+void rebuild_close_workers(struct rebuild *rebuild)
+{
+    for (int i = 0; i < rebuild->worker_count; i++) {
+        worker_free(rebuild->threads[i].worker);
+        rebuild->threads[i].worker = NULL;
+    }
+}
+
+static int open_workers(struct rebuild *rebuild, struct error *error)
+{
+    for (int i = 0; i < rebuild->worker_count; i++) {
+        const struct worker_options options = {.config = rebuild->options->config,
+                                               .processor = rebuild->processor,
+                                               .installed = &rebuild->next.installed,
+                                               .index = i,
+                                               .count = rebuild->worker_count,
+                                               .bulk = !rebuild->next.indexed,
+                                               .stop = &rebuild->stop,
+                                               .done = &rebuild->done};
+        if (!rebuild->threads[i].worker &&
+            worker_open(&options, &rebuild->threads[i].worker, error) != 0)
+            return -1;
+    }
+    int64_t done = 0;
+    for (int i = 0; i < rebuild->worker_count; i++)
+        worker_positions(rebuild->threads[i].worker, &rebuild->own);
+    done = vector_sum(&rebuild->own);
+    rebuild->done = done;
+    return 0;
+}
+
+static void *run_worker(void *argument)
+{
+    struct fold_thread *thread = argument;
+    thread->code = worker_fold(thread->worker, thread->target, &thread->error);
+    thread->running = 0;
+    return NULL;
+}
+
+/* Until all workers are done. One that fails stops the others, unless it only fell behind. */
+static void watch_workers(struct rebuild *rebuild)
+{
+    for (int running = 1; running;) {
+        running = 0;
+        for (int i = 0; i < rebuild->worker_count; i++) {
+            running += rebuild->threads[i].running;
+            if (!rebuild->threads[i].running && rebuild->threads[i].code != 0)
+                rebuild->stop = 1;
+        }
+        if (*rebuild->options->stop)
+            rebuild->stop = 1;
+        rebuild_tell(rebuild, 0);
+        if (running)
+            rebuild_sleep(rebuild->holding ? 1 : REBUILD_TICK_MS);
+    }
+}
+
+static int fold_once(struct rebuild *rebuild, const struct vector *target, struct error *error)
+{
+    int started = 0;
+    int code = open_workers(rebuild, error);
+    rebuild->stop = 0;
+    for (int i = 0; code == 0 && i < rebuild->worker_count; i++) {
+        struct fold_thread *thread = &rebuild->threads[i];
+        thread->target = target;
+        thread->code = 0;
+        thread->running = 1;
+        if (pthread_create(&thread->thread, NULL, run_worker, thread) != 0)
+            code = error_set(error, ERROR_FATAL, "thread", "cannot start a thread");
+        else
+            started++;
+    }
+    if (code == 0)
+        watch_workers(rebuild);
+    rebuild->stop = code != 0;
+    for (int i = 0; i < started; i++) {
+        pthread_join(rebuild->threads[i].thread, NULL);
+        worker_positions(rebuild->threads[i].worker, &rebuild->own);
+        if (rebuild->threads[i].code != 0 && code == 0) {
+            *error = rebuild->threads[i].error;
+            code = -1;
+        }
+    }
+    return code;
+}
+
+/* The control session holds the lock: without it nothing may be done. */
+static int reconnect(struct rebuild *rebuild, struct error *error)
+{
+    if (PQstatus(rebuild->conn) == CONNECTION_OK && pg_run(rebuild->conn, "SELECT 1", error) == 0)
+        return 0;
+    PQfinish(rebuild->conn);
+    rebuild->conn = NULL;
+    return pg_connect(config_text(rebuild->options->config, OPT_DATABASE), "weir rebuild",
+                      &rebuild->conn, error) == 0
+               ? generation_lock(rebuild->conn, rebuild->processor->name, error)
+               : -1;
+}
+
+int rebuild_fold(struct rebuild *rebuild, const struct vector *target, struct error *error)
+{
+    int64_t reached = -1;
+    for (int attempt = 0; attempt < REBUILD_ATTEMPTS; attempt++) {
+        *error = (struct error){0};
+        int code = fold_once(rebuild, target, error);
+        if (*rebuild->options->stop)
+            return error_set(error, ERROR_RETRY, "stopped",
+                             "stopped; run it again to go on from here");
+        if (code == 0)
+            return 0;
+        if (error->class != ERROR_RETRY || rebuild->holding)
+            return -1;
+        rebuild_close_workers(rebuild);
+        if (rebuild->done > reached) { /* it moved since */
+            reached = rebuild->done;
+            attempt = 0;
+        }
+        if (strcmp(error->code, "needs-index") == 0) {
+            rebuild_phase(rebuild, "index", rebuild->total);
+            if (generation_index(rebuild->conn, rebuild->processor, &rebuild->next, error) != 0)
+                return -1;
+            rebuild_phase(rebuild, "fold", rebuild->total);
+            continue;
+        }
+        log_warn("%s; trying again", error->message);
+        rebuild_sleep(REBUILD_PAUSE_MS);
+        if (reconnect(rebuild, error) != 0 && error->class != ERROR_RETRY)
+            return -1;
+    }
+    return -1;
+}

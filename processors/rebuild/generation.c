@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * All of it runs on the control connection of the one rebuild that holds the processor's lock. */
+#include "processors/rebuild/generation.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/hash.h"
+
+/* The session of a rebuild that was killed may need a moment to notice. */
+enum { LOCK_TRIES = 30, LOCK_PAUSE_MS = 100 };
+
+int generation_lock(PGconn *conn, const char *processor, struct error *error)
+{
+    const char *values[] = {processor};
+    int taken = 0;
+    for (int i = 0; !taken && i < LOCK_TRIES; i++) {
+        const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
+        PGresult *result = NULL;
+        if (i > 0)
+            nanosleep(&pause, NULL);
+        if (pg_query(conn, "SELECT pg_try_advisory_lock(2003134835, hashtext($1))", 1, values,
+                     &result, error) != 0)
+            return -1;
+        taken = *PQgetvalue(result, 0, 0) == 't';
+        PQclear(result);
+    }
+    if (taken)
+        return 0;
+    PGresult *result = NULL;
+    if (pg_query(
+            conn,
+            "SELECT coalesce(string_agg(owner || ', generation ' || generation || ', ' || "
+            "phase, '; '), 'another session') FROM weir.generation "
+            "WHERE processor = $1 AND owner IS NOT NULL AND updated_at > now() - interval '1m'",
+            1, values, &result, error) != 0)
+        return -1;
+    error_set(error, ERROR_USAGE, "rebuild-running",
+              "%s is being rebuilt already (%s); `weir rebuild %s --status` shows how far it is",
+              processor, PQgetvalue(result, 0, 0), processor);
+    PQclear(result);
+    return -1;
+}
+
+static void set_schema(const struct processor *processor, struct generation *generation)
+{
+    struct installed *installed = &generation->installed;
+    installed->generation = generation->number;
+    snprintf(installed->schema, sizeof installed->schema, "%s_%d", processor->name,
+             generation->number);
+}
+
+int generation_live(PGconn *conn, const struct processor *processor, struct generation *ret_live,
+                    struct error *error)
+{
+    const char *values[] = {processor->name};
+    PGresult *result = NULL;
+    if (pg_query(conn,
+                 "INSERT INTO weir.generation (processor, generation, version, consumes, state) "
+                 "SELECT processor, generation, version, consumes, 'live' FROM weir.processor "
+                 "WHERE processor = $1 ON CONFLICT (processor, generation) DO NOTHING",
+                 1, values, NULL, error) != 0 ||
+        pg_query(conn, "SELECT generation, version FROM weir.processor WHERE processor = $1", 1,
+                 values, &result, error) != 0)
+        return -1;
+    int found = PQntuples(result) > 0;
+    *ret_live = (struct generation){.indexed = 1};
+    if (found) {
+        ret_live->number = (int)pg_int(result, 0, 0);
+        ret_live->version = (int)pg_int(result, 0, 1);
+        set_schema(processor, ret_live);
+    }
+    PQclear(result);
+    return found ? 0
+                 : error_set(error, ERROR_USAGE, "not-migrated",
+                             "this database has no processor %s; run `weir migrate` first",
+                             processor->name);
+}
+
+/* Of the SQL that decides what a generation holds. */
+static void hash_source(const struct processor *processor, char ret_hex[65])
+{
+    const struct asset *const files[] = {processor->tables, processor->indexes, processor->apply};
+    struct buf text = {0};
+    buf_printf(&text, "%d\n%s\n", processor->version, processor->consumes);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (files[i])
+            buf_put(&text, files[i]->data, files[i]->size);
+    hash_sha256_hex(text.data, text.size, ret_hex);
+    buf_free(&text);
+}
+
+int generation_drop(PGconn *conn, const char *processor, int number, struct error *error)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%d", number);
+    const char *values[] = {processor, text};
+    if (pg_runf(conn, error, "DROP SCHEMA IF EXISTS %s_%d CASCADE", processor, number) != 0 ||
+        pg_query(conn, "DELETE FROM weir.position WHERE processor = $1 AND generation = $2", 2,
+                 values, NULL, error) != 0)
+        return -1;
+    return pg_query(conn, "DELETE FROM weir.generation WHERE processor = $1 AND generation = $2", 2,
+                    values, NULL, error);
+}
+
+static int create(PGconn *conn, const struct processor *processor, const char *source,
+                  struct generation *next, struct error *error)
+{
+    char version[16];
+    snprintf(version, sizeof version, "%d", processor->version);
+    const char *values[] = {processor->name, version, processor->consumes, source};
+    PGresult *result = NULL;
+    if (pg_query(conn,
+                 "INSERT INTO weir.generation (processor, generation, version, consumes, source, "
+                 "state, indexed) SELECT $1, max(generation) + 1, $2::integer, $3, $4, 'building', "
+                 "false "
+                 "FROM weir.generation WHERE processor = $1 RETURNING generation",
+                 4, values, &result, error) != 0)
+        return -1;
+    *next = (struct generation){.number = (int)pg_int(result, 0, 0), .version = processor->version};
+    PQclear(result);
+    return install_generation(conn, processor, next->number, 1, &next->installed, error);
+}
+
+static int begin(PGconn *conn, const struct processor *processor, struct generation *next,
+                 struct error *error)
+{
+    char source[65];
+    const char *values[] = {processor->name};
+    PGresult *result = NULL;
+    hash_source(processor, source);
+    if (pg_query(conn,
+                 "SELECT generation, version, indexed, source FROM weir.generation "
+                 "WHERE processor = $1 AND state IN ('building', 'caught-up')",
+                 1, values, &result, error) != 0)
+        return -1;
+    int found = PQntuples(result) > 0;
+    int same = found && strcmp(PQgetvalue(result, 0, 3), source) == 0;
+    if (found)
+        *next = (struct generation){.number = (int)pg_int(result, 0, 0),
+                                    .version = (int)pg_int(result, 0, 1),
+                                    .indexed = *PQgetvalue(result, 0, 2) == 't',
+                                    .resumed = 1};
+    PQclear(result);
+    if (same)
+        return install_generation(conn, processor, next->number, 0, &next->installed, error);
+    if (found && generation_drop(conn, processor->name, next->number, error) != 0)
+        return -1;
+    return create(conn, processor, source, next, error);
+}
+
+int generation_begin(PGconn *conn, const struct processor *processor, struct generation *ret_next,
+                     struct error *error)
+{
+    char host[128] = "";
+    char owner[160];
+    if (pg_run(conn, "BEGIN", error) != 0)
+        return -1;
+    int code = begin(conn, processor, ret_next, error);
+    gethostname(host, sizeof host - 1);
+    snprintf(owner, sizeof owner, "%s:%d", host, (int)getpid());
+    const char *values[] = {processor->name, owner};
+    if (code == 0)
+        code = pg_query(conn,
+                        "UPDATE weir.generation SET owner = $2, updated_at = now() "
+                        "WHERE processor = $1 AND state IN ('building', 'caught-up')",
+                        2, values, NULL, error);
+    if (code == 0)
+        return pg_run(conn, "COMMIT", error);
+    pg_run(conn, "ROLLBACK", NULL);
+    return -1;
+}
+
+int generation_previous(PGconn *conn, const struct processor *processor,
+                        struct generation *ret_previous, struct error *error)
+{
+    const char *values[] = {processor->name};
+    PGresult *result = NULL;
+    if (pg_query(conn,
+                 "SELECT generation, version, consumes FROM weir.generation WHERE processor = $1 "
+                 "AND state = 'previous' ORDER BY live_at DESC NULLS LAST, generation DESC LIMIT 1",
+                 1, values, &result, error) != 0)
+        return -1;
+    int code = 0;
+    if (PQntuples(result) == 0)
+        code = error_set(error, ERROR_USAGE, "no-previous",
+                         "there is no former generation of %s to go back to", processor->name);
+    else if (pg_int(result, 0, 1) != processor->version ||
+             strcmp(PQgetvalue(result, 0, 2), processor->consumes) != 0)
+        code = error_set(error, ERROR_USAGE, "version-changed",
+                         "generation %s of %s was built by version %s, this build has version %d: "
+                         "roll back with the build (or --home) that made it",
+                         PQgetvalue(result, 0, 0), processor->name, PQgetvalue(result, 0, 1),
+                         processor->version);
+    else
+        *ret_previous = (struct generation){.number = (int)pg_int(result, 0, 0),
+                                            .version = processor->version,
+                                            .indexed = 1,
+                                            .resumed = 1};
+    PQclear(result);
+    if (code != 0 || pg_run(conn, "BEGIN", error) != 0)
+        return -1;
+    if (install_generation(conn, processor, ret_previous->number, 0, &ret_previous->installed,
+                           error) == 0)
+        return pg_run(conn, "COMMIT", error);
+    pg_run(conn, "ROLLBACK", NULL);
+    return -1;
+}
+
+/* So that its first readers get plans that fit. */
+static int analyze(PGconn *conn, const struct generation *generation, struct error *error)
+{
+    const char *values[] = {generation->installed.schema};
+    PGresult *result = NULL;
+    int code = pg_query(conn,
+                        "SELECT 'ANALYZE ' || string_agg(oid::regclass::text, ', ') FROM pg_class "
+                        "WHERE relnamespace = $1::regnamespace AND relkind = 'r'",
+                        1, values, &result, error);
+    if (code == 0)
+        code = pg_run(conn, PQgetvalue(result, 0, 0), error);
+    PQclear(result);
+    return code;
+}
+
+int generation_index(PGconn *conn, const struct processor *processor, struct generation *generation,
+                     struct error *error)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%d", generation->number);
+    const char *values[] = {processor->name, number};
+    if (pg_run(conn,
+               "BEGIN; SET LOCAL maintenance_work_mem = '256MB'; "
+               "SET LOCAL max_parallel_maintenance_workers = 2",
+               error) == 0 &&
+        install_indexes(conn, processor, &generation->installed, error) == 0 &&
+        analyze(conn, generation, error) == 0 &&
+        pg_query(conn,
+                 "UPDATE weir.generation SET indexed = true WHERE processor = $1 AND generation = "
+                 "$2",
+                 2, values, NULL, error) == 0 &&
+        pg_run(conn, "COMMIT", error) == 0) {
+        generation->indexed = 1;
+        return 0;
+    }
+    pg_run(conn, "ROLLBACK", NULL);
+    return -1;
+}
+
+int generation_note(PGconn *conn, const char *processor, int number, const char *state,
+                    const char *phase, int64_t done, int64_t total, int64_t rate,
+                    struct error *error)
+{
+    char texts[4][24];
+    const int64_t numbers[] = {number, done, total, rate};
+    for (size_t i = 0; i < 4; i++)
+        snprintf(texts[i], sizeof texts[i], "%" PRId64, numbers[i]);
+    const char *values[] = {processor,
+                            texts[0],
+                            state,
+                            phase,
+                            done < 0 ? NULL : texts[1],
+                            total < 0 ? NULL : texts[2],
+                            rate < 0 ? NULL : texts[3]};
+    return pg_query(conn,
+                    "UPDATE weir.generation SET state = coalesce($3, state), "
+                    "phase = coalesce($4, phase), records_done = coalesce($5, records_done), "
+                    "records_total = coalesce($6, records_total), "
+                    "records_per_second = coalesce($7, records_per_second), "
+                    "caught_up_at = CASE WHEN $3 = 'caught-up' THEN now() ELSE caught_up_at END, "
+                    "updated_at = now() WHERE processor = $1 AND generation = $2",
+                    7, values, NULL, error);
+}
+
+/* Views outside of the schema that read its tables. */
+static int check_dependents(PGconn *conn, const char *processor, const char *schema,
+                            struct error *error)
+{
+    const char *values[] = {schema};
+    PGresult *result = NULL;
+    if (pg_query(conn,
+                 "SELECT string_agg(DISTINCT v.oid::regclass::text, ', ') FROM pg_depend d "
+                 "JOIN pg_rewrite r ON r.oid = d.objid AND d.classid = 'pg_rewrite'::regclass "
+                 "JOIN pg_class v ON v.oid = r.ev_class "
+                 "JOIN pg_class t ON t.oid = d.refobjid AND d.refclassid = 'pg_class'::regclass "
+                 "WHERE t.relnamespace = $1::regnamespace AND v.relnamespace <> t.relnamespace",
+                 1, values, &result, error) != 0)
+        return -1;
+    int code = 0;
+    if (!PQgetisnull(result, 0, 0))
+        code = error_set(error, ERROR_USAGE, "views-depend",
+                         "these views read tables of %s: %s; let them read the views of the schema "
+                         "%s, or drop them",
+                         schema, PQgetvalue(result, 0, 0), processor);
+    PQclear(result);
+    return code;
+}
+
+int generation_drop_previous(PGconn *conn, const char *processor, int *ret_count,
+                             struct error *error)
+{
+    const char *values[] = {processor};
+    PGresult *result = NULL;
+    if (pg_query(conn,
+                 "SELECT generation, processor || '_' || generation FROM weir.generation "
+                 "WHERE processor = $1 AND state = 'previous' ORDER BY generation",
+                 1, values, &result, error) != 0)
+        return -1;
+    int code = 0;
+    for (*ret_count = 0; code == 0 && *ret_count < PQntuples(result); ++*ret_count) {
+        code = check_dependents(conn, processor, PQgetvalue(result, *ret_count, 1), error);
+        if (code == 0)
+            code = pg_run(conn, "BEGIN", error);
+        if (code == 0 &&
+            (generation_drop(conn, processor, (int)pg_int(result, *ret_count, 0), error) != 0 ||
+             pg_run(conn, "COMMIT", error) != 0)) {
+            pg_run(conn, "ROLLBACK", NULL);
+            code = -1;
+        }
+    }
+    PQclear(result);
+    return code;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The rows of weir.generation: which generations of a processor there are beside the live one, and
+ * how far the one in work has come. */
+#ifndef WEIR_REBUILD_GENERATION_H
+#define WEIR_REBUILD_GENERATION_H
+
+#include "lib/pg/pg.h"
+#include "processors/engine/install.h"
+
+struct generation {
+    int number;
+    int version;
+    int indexed; /* its indexes are there */
+    int resumed; /* it was begun before */
+    struct installed installed;
+};
+
+/* Makes this session the only one that rebuilds the processor, until it ends.
+ * Errors: ERROR_USAGE "rebuild-running" says who does. */
+int generation_lock(PGconn *conn, const char *processor, struct error *error);
+
+/* The live generation. Errors: ERROR_USAGE "not-migrated". */
+int generation_live(PGconn *conn, const struct processor *processor, struct generation *ret_live,
+                    struct error *error);
+
+/* Creates the next generation, or finds the one that an earlier run of the same SQL began; one that
+ * other SQL began is dropped. */
+int generation_begin(PGconn *conn, const struct processor *processor, struct generation *ret_next,
+                     struct error *error);
+
+/* The generation that was live before, for a rollback. Errors: ERROR_USAGE "no-previous", and
+ * "version-changed" when another build made it. */
+int generation_previous(PGconn *conn, const struct processor *processor,
+                        struct generation *ret_previous, struct error *error);
+
+/* Adds the indexes. */
+int generation_index(PGconn *conn, const struct processor *processor, struct generation *generation,
+                     struct error *error);
+
+/* What `weir rebuild --status` shows. Fields that are NULL or -1 stay. */
+int generation_note(PGconn *conn, const char *processor, int number, const char *state,
+                    const char *phase, int64_t done, int64_t total, int64_t rate,
+                    struct error *error);
+
+/* Drops one, with its tables and positions. */
+int generation_drop(PGconn *conn, const char *processor, int number, struct error *error);
+/* Drops those that were live before. Errors: ERROR_USAGE "views-depend" names what others built on
+ * their tables. */
+int generation_drop_previous(PGconn *conn, const char *processor, int *ret_count,
+                             struct error *error);
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The order of the steps. The live generation decides how far is far enough: the new one is folded
+ * to where it is, so that what halted it, or what it left to others, does not meet the rebuild
+ * first. Only when it has nothing at all, as after the loss of the database, the logs' ends do. */
+#include "processors/rebuild/rebuild.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/timestamp.h"
+#include "processors/rebuild/rebuild_parts.h"
+#include "processors/rebuild/swap.h"
+
+static int open_rebuild(struct rebuild *rebuild, struct error *error)
+{
+    const struct rebuild_options *options = rebuild->options;
+    const struct processor *processor = rebuild->processor;
+    int32_t partitions = (int32_t)config_int(options->config, OPT_PARTITIONS);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    rebuild->worker_count = options->workers ? options->workers : (int)(cores > 0 ? cores : 1);
+    if (rebuild->worker_count > partitions)
+        rebuild->worker_count = partitions;
+    if (rebuild->worker_count > REBUILD_WORKERS_MAX)
+        rebuild->worker_count = REBUILD_WORKERS_MAX;
+    rebuild->own = vector_new(processor, partitions);
+    rebuild->at_live = vector_new(processor, partitions);
+    if (pg_connect(config_text(options->config, OPT_DATABASE), "weir rebuild", &rebuild->conn,
+                   error) != 0 ||
+        pg_run(rebuild->conn, "SET client_connection_check_interval = '1s'", error) != 0 ||
+        generation_lock(rebuild->conn, processor->name, error) != 0 ||
+        generation_live(rebuild->conn, processor, &rebuild->live, error) != 0)
+        return -1;
+    return options->rollback ? generation_previous(rebuild->conn, processor, &rebuild->next, error)
+                             : generation_begin(rebuild->conn, processor, &rebuild->next, error);
+}
+
+/* How far the new generation has to come for now. */
+static int load_target(struct rebuild *rebuild, struct vector *target, struct error *error)
+{
+    const char *name = rebuild->processor->name;
+    if (vector_load(&rebuild->at_live, rebuild->conn, name, rebuild->live.number, 0, error) != 0 ||
+        vector_load(&rebuild->own, rebuild->conn, name, rebuild->next.number, 0, error) != 0)
+        return -1;
+    *target = vector_copy(&rebuild->at_live);
+    if (vector_sum(&rebuild->at_live) == 0 || rebuild->to_end) {
+        rebuild->to_end = 1;
+        if (vector_load_ends(target, rebuild->options->config, error) != 0)
+            return -1;
+    }
+    vector_raise(target, &rebuild->own);
+    return 0;
+}
+
+static int fold_all(struct rebuild *rebuild, struct error *error)
+{
+    struct vector target = {0};
+    int code = load_target(rebuild, &target, error);
+    rebuild->done = vector_sum(&rebuild->own);
+    if (code == 0) {
+        rebuild_phase(rebuild, rebuild->next.indexed ? "follow" : "fold", vector_sum(&target));
+        code = rebuild_fold(rebuild, &target, error);
+    }
+    vector_free(&target);
+    if (code == 0)
+        rebuild_tell(rebuild, 1);
+    if (code != 0 || rebuild->next.indexed)
+        return code;
+    rebuild_phase(rebuild, "index", rebuild->total);
+    for (int i = 0; i < rebuild->worker_count; i++)
+        worker_end_bulk(rebuild->threads[i].worker);
+    return generation_index(rebuild->conn, rebuild->processor, &rebuild->next, error);
+}
+
+/* Comes so near to the live generation that the rest takes but a moment. */
+static int follow(struct rebuild *rebuild, struct error *error)
+{
+    for (int i = 0; i < REBUILD_ROUNDS; i++) {
+        struct vector target = {0};
+        int code = load_target(rebuild, &target, error);
+        int64_t missing = vector_sum(&target) - vector_sum(&rebuild->own);
+        if (code == 0)
+            rebuild_phase(rebuild, "follow", vector_sum(&target));
+        if (code == 0)
+            code = rebuild_fold(rebuild, &target, error);
+        vector_free(&target);
+        if (code != 0)
+            return -1;
+        if (missing < REBUILD_LITTLE)
+            break;
+    }
+    return rebuild->options->rollback
+               ? 0
+               : generation_note(rebuild->conn, rebuild->processor->name, rebuild->next.number,
+                                 "caught-up", NULL, -1, -1, -1, error);
+}
+
+/* One try, in one transaction. */
+static int try_swap(struct rebuild *rebuild, json_t *dropped, struct error *error)
+{
+    int code = rebuild_hold(rebuild, error);
+    if (code == 0 && !vector_covers(&rebuild->own, &rebuild->at_live))
+        code = error_set(error, ERROR_FATAL, "vector",
+                         "the generation has not come as far as the "
+                         "live one");
+    if (code == 0)
+        code = pg_runf(rebuild->conn, error, "SET LOCAL lock_timeout = %d", REBUILD_VIEW_LOCK_MS);
+    if (code == 0)
+        code = swap_views(rebuild->conn, rebuild->processor, &rebuild->next,
+                          rebuild->options->break_views, dropped, error);
+    if (code == 0)
+        code = swap_generation(rebuild->conn, rebuild->processor, &rebuild->live, &rebuild->next,
+                               error);
+    if (code == 0)
+        code = pg_run(rebuild->conn, "COMMIT", error);
+    if (code != 0)
+        pg_run(rebuild->conn, "ROLLBACK", NULL);
+    rebuild->holding = 0;
+    return code;
+}
+
+static int swap(struct rebuild *rebuild, struct error *error)
+{
+    int code = -1;
+    rebuild_phase(rebuild, "swap", rebuild->total);
+    for (int i = 0; code != 0 && i < REBUILD_SWAP_TRIES; i++) {
+        json_t *dropped = json_array();
+        code = try_swap(rebuild, dropped, error);
+        json_object_set_new(rebuild->report, "dropped", dropped);
+        if (code == 0)
+            break;
+        if (error->class != ERROR_RETRY || *rebuild->options->stop)
+            return -1;
+        rebuild_sleep(REBUILD_SWAP_PAUSE_MS);
+        if (PQstatus(rebuild->conn) != CONNECTION_OK || follow(rebuild, error) != 0)
+            return -1;
+        rebuild_phase(rebuild, "swap", rebuild->total);
+    }
+    if (code == 0)
+        json_object_set_new(rebuild->report, "swapped", json_true());
+    return code;
+}
+
+static int run_steps(struct rebuild *rebuild, struct error *error)
+{
+    const struct rebuild_options *options = rebuild->options;
+    int64_t started_us = monotonic_now_us();
+    int code = open_rebuild(rebuild, error);
+    if (code != 0)
+        return -1;
+    rebuild->report =
+        json_pack("{s:s, s:i, s:i, s:i, s:b, s:n, s:[], s:b}", "processor",
+                  rebuild->processor->name, "generation", rebuild->next.number, "former",
+                  rebuild->live.number, "version", rebuild->next.version, "resumed",
+                  rebuild->next.resumed, "verified", "findings", "swapped", 0);
+    code = fold_all(rebuild, error);
+    if (code == 0)
+        json_object_set_new(rebuild->report, "fold_seconds",
+                            json_real((double)(monotonic_now_us() - started_us) / 1e6));
+    if (code == 0)
+        code = follow(rebuild, error);
+    if (code == 0)
+        code = rebuild_verify(rebuild, error);
+    if (code == 0 && !rebuild->different && !options->no_swap)
+        code = follow(rebuild, error) == 0 ? swap(rebuild, error) : -1;
+    json_object_set_new(rebuild->report, "records", json_integer(vector_sum(&rebuild->own)));
+    json_object_set_new(rebuild->report, "seconds",
+                        json_real((double)(monotonic_now_us() - started_us) / 1e6));
+    return code;
+}
+
+int rebuild_run(const struct processor *processor, const struct rebuild_options *options,
+                enum rebuild_outcome *ret_outcome, json_t **ret_report, struct error *error)
+{
+    struct rebuild *rebuild = xcalloc(1, sizeof *rebuild);
+    rebuild->processor = processor;
+    rebuild->options = options;
+    rebuild->phase = "";
+    int code = run_steps(rebuild, error);
+    rebuild_close_workers(rebuild);
+    PQfinish(rebuild->conn);
+    vector_free(&rebuild->own);
+    vector_free(&rebuild->at_live);
+    *ret_outcome = rebuild->different ? REBUILD_DIFFERS : REBUILD_DONE;
+    *ret_report = rebuild->report;
+    free(rebuild);
+    return code;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The events that a rebuild has applied, in memory: while nobody reads a generation its table of
+ * applied events has no key, and duplicates are found here instead. Exact: an entry holds the whole
+ * event id and its Space. Bounded: past SEEN_SLOTS_MAX what has left the duplicate window is
+ * dropped, and when that is not enough the caller goes on with the table's key. Not for several
+ * threads. */
+#ifndef WEIR_REBUILD_SEEN_H
+#define WEIR_REBUILD_SEEN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/uuid.h"
+
+enum { SEEN_SLOTS_FIRST = 1 << 16, SEEN_SLOTS_MAX = 1 << 23 };
+
+/* The last applied copy of an event. */
+struct seen_event {
+    struct uuid event_id;
+    int64_t fingerprint;
+    int64_t timestamp_us; /* the broker's */
+    uint32_t space;       /* number of the Space; 0: a free slot */
+};
+
+struct seen;
+
+/* `window_us`: how far two copies may lie apart to be one event. */
+struct seen *seen_new(int64_t window_us);
+void seen_free(struct seen *seen);
+
+/* The last copy of an event, or NULL. Valid until the next seen_put. */
+const struct seen_event *seen_find(const struct seen *seen, const struct uuid *event_id,
+                                   const struct uuid *space_id);
+
+/* Notes an applied copy, in place of an older one. Returns 0, or -1 when there is no room. */
+int seen_put(struct seen *seen, const struct uuid *event_id, const struct uuid *space_id,
+             int64_t fingerprint, int64_t timestamp_us);
+
+/* No record that is older than this will come, on any partition: what lies more than the window
+ * before it may be dropped when room is needed. */
+void seen_set_horizon(struct seen *seen, int64_t horizon_us);
+
+size_t seen_count(const struct seen *seen);
+
+#endif

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A worker's session, its claim and its loop. */
+#include "processors/rebuild/worker.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/timestamp.h"
+#include "lib/kafka/client.h"
+#include "processors/engine/reads.h"
+#include "processors/rebuild/worker_parts.h"
+
+static void release_message(void *owner)
+{
+    rd_kafka_message_destroy(owner);
+}
+
+static int open_consumer(struct worker *worker, struct error *error)
+{
+    static const char *const properties[][2] = {
+        {"group.id", "weir-rebuild"}, /* librdkafka wants one; it is never joined */
+        {"check.crcs", "true"},
+        {"enable.auto.commit", "false"},
+        {"enable.auto.offset.store", "false"},
+        {"enable.partition.eof", "true"},
+        {"auto.offset.reset", "error"},
+        {"isolation.level", "read_committed"},
+        {"fetch.wait.max.ms", "50"},
+        {"queued.min.messages", "200000"},
+        {"queued.max.messages.kbytes", "131072"},
+        {"fetch.error.backoff.ms", "50"},
+        {"socket.timeout.ms", "10000"}};
+    rd_kafka_conf_t *conf = NULL;
+    char reason[512];
+    if (kafka_conf_new(worker->options.config, &conf, error) != 0)
+        return -1;
+    for (size_t i = 0; i < sizeof properties / sizeof *properties; i++)
+        if (kafka_conf_set(conf, properties[i][0], properties[i][1], error) != 0) {
+            rd_kafka_conf_destroy(conf);
+            return -1;
+        }
+    worker->kafka = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
+    if (!worker->kafka) {
+        rd_kafka_conf_destroy(conf);
+        return error_set(error, ERROR_USAGE, "bad-kafka-property", "Kafka consumer: %s", reason);
+    }
+    rd_kafka_poll_set_consumer(worker->kafka);
+    worker->queue = rd_kafka_queue_get_consumer(worker->kafka);
+    worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    uint64_t one = 1;
+    rd_kafka_queue_io_event_enable(worker->queue, worker->wake_fd, &one, sizeof one);
+    return 0;
+}
+
+/* Has to be read before SET ROLE, which may not see it. */
+static int read_start(struct worker *worker, struct error *error)
+{
+    PGresult *result = NULL;
+    int code = pg_query(worker->conn,
+                        "SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()",
+                        0, NULL, &result, error);
+    if (code == 0)
+        snprintf(worker->started_at, sizeof worker->started_at, "%s", PQgetvalue(result, 0, 0));
+    PQclear(result);
+    return code;
+}
+
+static int open_session(struct worker *worker, struct error *error)
+{
+    const struct worker_options *options = &worker->options;
+    char name[128];
+    char *reads = NULL;
+    struct buf call = {0};
+    snprintf(name, sizeof name, "weir rebuild %s %d", options->processor->name, options->index);
+    if (pg_connect(config_text(options->config, OPT_DATABASE), name, &worker->conn, error) != 0)
+        return -1;
+    int code = reads_load(worker->conn, options->installed, &reads, error);
+    decoder_set_reads(worker->decoder, reads);
+    if (code == 0)
+        code = decoder_load(worker->decoder, worker->conn, error);
+    if (code == 0)
+        code = read_start(worker, error);
+    /* As the engine's session, with more time and memory: batches are larger. */
+    if (code == 0)
+        code = pg_runf(worker->conn, error,
+                       "SET ROLE weir_processor; SET search_path = %s, pg_catalog;"
+                       "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off;"
+                       "SET jit = off; SET enable_seqscan = off; SET work_mem = '64MB';"
+                       "SET client_connection_check_interval = '1s';"
+                       "SET lock_timeout = '30s'; SET statement_timeout = '%ds'",
+                       options->installed->schema, WORKER_STATEMENT_TIMEOUT_S);
+    if (code == 0)
+        code = slice_types_load(worker->conn, options->processor, &worker->types, error);
+    if (code == 0) {
+        bind_call(options->processor, options->installed->schema, options->installed->procedure,
+                  &call);
+        PGresult *result = PQprepare(worker->conn, "apply", buf_text(&call), 0, NULL);
+        code =
+            PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : pg_fail(worker->conn, result, error);
+        PQclear(result);
+    }
+    buf_free(&call);
+    return code;
+}
+
+static int compare_position(const void *left, const void *right)
+{
+    const struct position *a = left;
+    const struct position *b = right;
+    return (a->id > b->id) - (a->id < b->id);
+}
+
+static void read_positions(struct worker *worker, const PGresult *result)
+{
+    worker->position_count = (size_t)PQntuples(result);
+    worker->positions = xcalloc(worker->position_count + 1, sizeof *worker->positions);
+    worker->goals = xcalloc(worker->position_count + 1, sizeof *worker->goals);
+    for (int i = 0; i < PQntuples(result); i++) {
+        struct position *position = &worker->positions[i];
+        position->id = (int32_t)pg_int(result, i, 0);
+        position->topic = xstrdup(PQgetvalue(result, i, 1));
+        position->partition = (int32_t)pg_int(result, i, 2);
+        position->next_offset = pg_int(result, i, 3);
+        position->anchor_offset = PQgetisnull(result, i, 4) ? -1 : pg_int(result, i, 4);
+        uuid_parse(PQgetvalue(result, i, 5), (size_t)PQgetlength(result, i, 5),
+                   &position->anchor_event_id);
+        position->anchor_timestamp_us = pg_int(result, i, 6);
+        position->epoch = pg_int(result, i, 7);
+        position->taken_offset = -1;
+        position->unknown_id = -1;
+        position->verified = position->anchor_offset < 0;
+    }
+    qsort(worker->positions, worker->position_count, sizeof *worker->positions, compare_position);
+}
+
+static int claim(struct worker *worker, struct error *error)
+{
+    const struct worker_options *options = &worker->options;
+    struct buf topics = {0};
+    struct buf partitions = {0};
+    char host[128] = "";
+    char owner[192];
+    char generation[16];
+    gethostname(host, sizeof host - 1);
+    snprintf(owner, sizeof owner, "%s:%d", host, (int)getpid());
+    snprintf(generation, sizeof generation, "%d", options->installed->generation);
+    int32_t count = (int32_t)config_int(options->config, OPT_PARTITIONS);
+    for (size_t i = 0; i < options->processor->topic_count; i++)
+        for (int32_t j = options->index; j < count; j += options->count) {
+            buf_printf(&topics, "%s%s", topics.size ? "," : "{", options->processor->topics[i]);
+            buf_printf(&partitions, "%s%d", partitions.size ? "," : "{", j);
+        }
+    buf_put_text(&topics, topics.size ? "}" : "{}");
+    buf_put_text(&partitions, partitions.size ? "}" : "{}");
+    const char *values[] = {options->processor->name, generation, buf_text(&topics),
+                            buf_text(&partitions),    owner,      worker->started_at};
+    PGresult *result = NULL;
+    int code = pg_query(worker->conn,
+                        "SELECT position_id, topic, kafka_partition, next_offset, anchor_offset, "
+                        "anchor_event_id, "
+                        "(extract(epoch FROM anchor_timestamp) * 1000000)::bigint, epoch "
+                        "FROM weir.claim_generation($1, $2, $3, $4, $5, $6)",
+                        6, values, &result, error);
+    if (code == 0)
+        read_positions(worker, result);
+    PQclear(result);
+    buf_free(&topics);
+    buf_free(&partitions);
+    return code;
+}
+
+int worker_open(const struct worker_options *options, struct worker **ret_worker,
+                struct error *error)
+{
+    struct worker *worker = xcalloc(1, sizeof *worker);
+    worker->options = *options;
+    worker->wake_fd = -1;
+    worker->rows_max = WORKER_BULK_ROWS;
+    worker->bytes_max = WORKER_BULK_BYTES;
+    worker->filling = batch_new(options->processor, worker->rows_max, release_message);
+    worker->applying = batch_new(options->processor, worker->rows_max, release_message);
+    worker->slice = slice_new();
+    worker->decoder = decoder_new(options->processor);
+    worker->ahead = xcalloc(WORKER_AHEAD_MAX, sizeof(rd_kafka_message_t *));
+    worker->again = xcalloc(WORKER_AHEAD_MAX, sizeof(rd_kafka_message_t *));
+    int code = open_session(worker, error);
+    if (code == 0)
+        code = claim(worker, error);
+    if (code == 0 && options->bulk) {
+        worker->seen = seen_new(options->processor->duplicate_window_ms * 1000);
+        code = worker_load_seen(worker, error);
+        if (code == 0 && worker->full)
+            code = error_set(error, ERROR_RETRY, "needs-index",
+                             "the memory for duplicates is used up");
+    }
+    if (code == 0)
+        code = open_consumer(worker, error);
+    if (code == 0 && PQsetnonblocking(worker->conn, 1) != 0)
+        code = pg_fail(worker->conn, NULL, error);
+    if (code != 0) {
+        worker_free(worker);
+        return -1;
+    }
+    batch_reset(worker->filling, worker->position_count);
+    batch_reset(worker->applying, worker->position_count);
+    *ret_worker = worker;
+    return 0;
+}
+
+void worker_free(struct worker *worker)
+{
+    if (!worker)
+        return;
+    PQfinish(worker->conn);
+    batch_free(worker->filling);
+    batch_free(worker->applying);
+    worker_drop(worker);
+    free(worker->ahead);
+    free(worker->again);
+    slice_free(worker->slice);
+    decoder_free(worker->decoder);
+    seen_free(worker->seen);
+    free(worker->known);
+    for (size_t i = 0; i < worker->position_count; i++)
+        free(worker->positions[i].topic);
+    free(worker->positions);
+    free(worker->goals);
+    if (worker->queue)
+        rd_kafka_queue_destroy(worker->queue);
+    if (worker->kafka) {
+        rd_kafka_consumer_close(worker->kafka);
+        rd_kafka_destroy(worker->kafka);
+    }
+    if (worker->wake_fd >= 0)
+        close(worker->wake_fd);
+    free(worker);
+}
+
+void worker_end_bulk(struct worker *worker)
+{
+    seen_free(worker->seen);
+    free(worker->known);
+    worker->seen = NULL;
+    worker->known = NULL;
+    worker->known_count = 0;
+}
+
+void worker_positions(const struct worker *worker, struct vector *vector)
+{
+    for (size_t i = 0; i < worker->position_count; i++) {
+        const struct position *position = &worker->positions[i];
+        struct vector_element *element = vector_find(vector, position->topic, position->partition);
+        if (element)
+            element->offset = position->next_offset;
+    }
+}
+
+static void wait_for_work(struct worker *worker)
+{
+    struct pollfd fds[2];
+    nfds_t count = 0;
+    uint64_t wakes;
+    if (!worker_is_full(worker) && worker->reached < worker->position_count)
+        fds[count++] = (struct pollfd){.fd = worker->wake_fd, .events = POLLIN};
+    if (worker->in_flight) {
+        short events = PQflush(worker->conn) > 0 ? POLLIN | POLLOUT : POLLIN;
+        fds[count++] = (struct pollfd){.fd = PQsocket(worker->conn), .events = events};
+    }
+    poll(fds, count, WORKER_IDLE_MS);
+    if (read(worker->wake_fd, &wakes, sizeof wakes) < 0)
+        return; /* nothing was written to it */
+}
+
+/* Larger batches cost less per event, so that in bulk one waits for its records. */
+static int may_grow(const struct worker *worker)
+{
+    return worker->seen && !worker_is_full(worker) && worker->reached < worker->position_count &&
+           !*worker->options.stop &&
+           monotonic_now_us() - worker->filling->opened_us < WORKER_GROW_US;
+}
+
+static int is_done(const struct worker *worker)
+{
+    int over = *worker->options.stop || worker->reached == worker->position_count;
+    return over && !worker->in_flight && !worker_has_work(worker);
+}
+
+int worker_fold(struct worker *worker, const struct vector *target, struct error *error)
+{
+    int64_t moved_us = monotonic_now_us();
+    if (worker_set_goals(worker, target, error) != 0)
+        return -1;
+    while (!is_done(worker)) {
+        size_t before = worker->filling->count;
+        if (!*worker->options.stop && worker_read(worker, error) != 0)
+            return -1;
+        if (worker->filling->count != before || worker->in_flight)
+            moved_us = monotonic_now_us();
+        if (!worker->in_flight && worker_has_work(worker) && !may_grow(worker) &&
+            worker_apply(worker, error) != 0)
+            return -1;
+        if (worker_poll(worker, error) != 0)
+            return -1;
+        if (monotonic_now_us() - moved_us > WORKER_STALL_US)
+            return error_set(error, ERROR_RETRY, "stalled",
+                             "Kafka has delivered nothing for %d s, although records are missing",
+                             (int)(WORKER_STALL_US / 1000000));
+        if (!is_done(worker))
+            wait_for_work(worker);
+    }
+    return 0;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of a worker share. One thread owns all of it. */
+#ifndef WEIR_REBUILD_WORKER_PARTS_H
+#define WEIR_REBUILD_WORKER_PARTS_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "processors/engine/duplicates.h"
+#include "processors/engine/slice.h"
+#include "processors/rebuild/seen.h"
+#include "processors/rebuild/worker.h"
+
+enum {
+    WORKER_IDLE_MS = 20,
+    WORKER_LOOK_UP_MS = 30000,  /* how long an unknown schema id is waited for */
+    WORKER_GROW_US = 250000,    /* a batch of a bulk rebuild waits so long to be full */
+    WORKER_STALL_US = 60000000, /* without a record, although there must be some */
+    WORKER_AHEAD_MAX = 20000    /* records behind a target that are kept for the next one */
+};
+
+/* Where a position is to stop. */
+struct goal {
+    int64_t offset;
+    int reached; /* nothing below it is missing in the batches */
+};
+
+struct worker {
+    struct worker_options options;
+    rd_kafka_t *kafka;
+    rd_kafka_queue_t *queue;
+    int wake_fd;
+    PGconn *conn;
+    char started_at[48];
+    struct slice_types types;
+    struct decoder *decoder;
+    struct position *positions; /* sorted by id */
+    struct goal *goals;
+    size_t position_count;
+    size_t reached;
+    uint32_t last_position;
+    int assigned;               /* all partitions are delivered */
+    rd_kafka_message_t **ahead; /* of partitions that have reached their goal */
+    size_t ahead_count;
+    rd_kafka_message_t **again; /* kept ahead of an earlier goal; read before anything else */
+    size_t again_count;
+    size_t again_at;
+    size_t rows_max;
+    size_t bytes_max;
+    struct batch *filling;
+    struct batch *applying;
+    struct slice *slice;
+    struct seen *seen; /* NULL outside of bulk */
+    struct known *known;
+    size_t known_count;
+    int full; /* of events that were seen */
+    int in_flight;
+    int duplicate_key;
+    int tries;
+    size_t limit; /* entries per slice */
+    struct error failure;
+};
+
+/* worker_read.c */
+
+/* Takes records into the filling batch until it is full or none is there. */
+int worker_read(struct worker *worker, struct error *error);
+int worker_set_goals(struct worker *worker, const struct vector *target, struct error *error);
+int worker_is_full(const struct worker *worker);
+/* Gives back what was read and not taken into a batch. */
+void worker_drop(struct worker *worker);
+
+/* worker_apply.c */
+
+/* Whether the filling batch holds anything, records or ends of partitions. */
+int worker_has_work(const struct worker *worker);
+/* Sends the filling batch. */
+int worker_apply(struct worker *worker, struct error *error);
+/* Takes results that have arrived. */
+int worker_poll(struct worker *worker, struct error *error);
+/* Reads the events that the generation has into memory. */
+int worker_load_seen(struct worker *worker, struct error *error);
+
+#endif

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The Kafka side of a worker. Partitions run to goals of their own; what arrives from behind a goal
+ * is kept for the next one, and when that is too much the partitions at their goals are no longer
+ * delivered. */
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/timestamp.h"
+#include "lib/kafka/client.h"
+#include "processors/rebuild/worker_parts.h"
+
+int worker_is_full(const struct worker *worker)
+{
+    return worker->filling->count >= worker->rows_max ||
+           worker->filling->bytes >= worker->bytes_max;
+}
+
+void worker_drop(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->ahead_count; i++)
+        rd_kafka_message_destroy(worker->ahead[i]);
+    for (size_t i = worker->again_at; i < worker->again_count; i++)
+        rd_kafka_message_destroy(worker->again[i]);
+    worker->ahead_count = worker->again_count = worker->again_at = 0;
+}
+
+/* Delivers all partitions, or those that have not reached their goal, from where they were taken
+ * to. */
+static int assign(struct worker *worker, int all, struct error *error)
+{
+    rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new((int)worker->position_count);
+    worker_drop(worker);
+    for (size_t i = 0; i < worker->position_count; i++) {
+        const struct position *position = &worker->positions[i];
+        int64_t next = position->taken_offset + 1 > position->next_offset
+                           ? position->taken_offset + 1
+                           : position->next_offset;
+        if (all || !worker->goals[i].reached)
+            rd_kafka_topic_partition_list_add(list, position->topic, position->partition)->offset =
+                position->verified ? next : position->anchor_offset;
+    }
+    rd_kafka_resp_err_t failure = rd_kafka_assign(worker->kafka, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    worker->assigned = all;
+    return failure ? kafka_error(error, failure, "assigning partitions", NULL) : 0;
+}
+
+int worker_set_goals(struct worker *worker, const struct vector *target, struct error *error)
+{
+    worker->reached = 0;
+    for (size_t i = 0; i < worker->position_count; i++) {
+        const struct position *position = &worker->positions[i];
+        const struct vector_element *element =
+            vector_find(target, position->topic, position->partition);
+        worker->goals[i].offset = element ? element->offset : 0;
+        worker->goals[i].reached = position->next_offset >= worker->goals[i].offset;
+        worker->reached += (size_t)worker->goals[i].reached;
+    }
+    if (!worker->assigned)
+        return assign(worker, 1, error);
+    /* What was kept comes first, in its order. What is left of it from the goal before goes behind.
+     */
+    while (worker->again_at < worker->again_count && worker->ahead_count < WORKER_AHEAD_MAX)
+        worker->ahead[worker->ahead_count++] = worker->again[worker->again_at++];
+    rd_kafka_message_t **spare = worker->again;
+    worker->again = worker->ahead;
+    worker->again_count = worker->ahead_count;
+    worker->again_at = 0;
+    worker->ahead = spare;
+    worker->ahead_count = 0;
+    return 0;
+}
+
+static struct position *find_position(struct worker *worker, const rd_kafka_message_t *message)
+{
+    const char *topic = rd_kafka_topic_name(message->rkt);
+    for (size_t tried = 0; tried < worker->position_count; tried++) {
+        size_t i = (worker->last_position + tried) % worker->position_count;
+        struct position *position = &worker->positions[i];
+        if (position->partition == message->partition && strcmp(position->topic, topic) == 0) {
+            worker->last_position = (uint32_t)i;
+            return position;
+        }
+    }
+    return NULL;
+}
+
+static int log_changed(const struct position *position, struct error *error)
+{
+    return error_set(error, ERROR_HALT, "log-changed",
+                     "%s [%d] is not the log that this generation was built from: another record "
+                     "stands at offset %" PRId64 "; the topic was truncated or created anew",
+                     position->topic, position->partition, position->anchor_offset);
+}
+
+static int verify_anchor(struct position *position, const rd_kafka_message_t *message,
+                         struct error *error)
+{
+    int64_t timestamp_us = rd_kafka_message_timestamp(message, NULL) * 1000;
+    struct uuid id = decoder_event_id(message->payload, message->len);
+    position->verified = message->offset == position->anchor_offset &&
+                         timestamp_us == position->anchor_timestamp_us &&
+                         memcmp(&id, &position->anchor_event_id, sizeof id) == 0;
+    return position->verified ? 0 : log_changed(position, error);
+}
+
+static int handle_error(struct worker *worker, const rd_kafka_message_t *message,
+                        struct error *error)
+{
+    struct position *position = message->rkt ? find_position(worker, message) : NULL;
+    size_t index = position ? (size_t)(position - worker->positions) : 0;
+    switch (message->err) {
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+        if (position && !position->verified)
+            return log_changed(position, error);
+        if (position && !worker->goals[index].reached &&
+            message->offset >= worker->goals[index].offset) {
+            worker->goals[index].reached = 1;
+            worker->reached++;
+            worker->filling->ends[index] = worker->goals[index].offset;
+        }
+        return 0;
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+        return error_set(error, ERROR_HALT, "log-truncated",
+                         "%s [%d]: offset %" PRId64
+                         " is not in the log any more; a rebuild needs all records from the "
+                         "first one on (retention.ms=-1)",
+                         position ? position->topic : "?", message->partition, message->offset);
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+    case RD_KAFKA_RESP_ERR__RESOLVE:
+        return 0; /* it comes back, or the worker stalls */
+    default:
+        kafka_error(error, message->err, "reading", rd_kafka_message_errstr(message));
+        error->class = ERROR_RETRY;
+        return -1;
+    }
+}
+
+/* Waits for the call under way, so that the session is free. */
+static int settle(struct worker *worker, struct error *error)
+{
+    while (worker->in_flight) {
+        short events = PQflush(worker->conn) > 0 ? POLLIN | POLLOUT : POLLIN;
+        struct pollfd fd = {.fd = PQsocket(worker->conn), .events = events};
+        poll(&fd, 1, WORKER_IDLE_MS);
+        if (worker_poll(worker, error) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* A newer build may have recorded it, or the registry knows it. */
+static int wait_for_schema(struct worker *worker, struct error *error)
+{
+    int32_t id = decoder_unknown_id(worker->decoder);
+    int64_t deadline_us = monotonic_now_us() + WORKER_LOOK_UP_MS * INT64_C(1000);
+    if (settle(worker, error) != 0)
+        return -1;
+    while (decoder_look_up(worker->decoder, id, worker->conn, error) != 0) {
+        const struct timespec pause = {.tv_nsec = 200000000};
+        if (error->class != ERROR_RETRY || monotonic_now_us() > deadline_us ||
+            *worker->options.stop)
+            return -1;
+        nanosleep(&pause, NULL);
+    }
+    *error = (struct error){0};
+    return 0;
+}
+
+static int add(struct worker *worker, size_t index, rd_kafka_message_t *message,
+               struct error *error)
+{
+    const struct record record = {.topic = worker->positions[index].topic,
+                                  .partition = message->partition,
+                                  .offset = message->offset,
+                                  .timestamp_us = rd_kafka_message_timestamp(message, NULL) * 1000,
+                                  .key = message->key,
+                                  .key_size = message->key_len,
+                                  .value = message->payload,
+                                  .value_size = message->len,
+                                  .owner = message};
+    if (worker->filling->count == 0)
+        decoder_begin_batch(worker->decoder);
+    if (batch_add(worker->filling, worker->decoder, &record, (uint32_t)index, error) == 0)
+        return 0;
+    if (error->class != ERROR_RETRY || wait_for_schema(worker, error) != 0)
+        return -1;
+    return batch_add(worker->filling, worker->decoder, &record, (uint32_t)index, error);
+}
+
+/* Takes one record, or keeps it, or gives it back. */
+static int take(struct worker *worker, rd_kafka_message_t *message, struct error *error)
+{
+    struct position *position = find_position(worker, message);
+    size_t index = position ? (size_t)(position - worker->positions) : 0;
+    struct goal *goal = &worker->goals[index];
+    int code = 0;
+    if (position && !position->verified) {
+        code = verify_anchor(position, message, error);
+    } else if (position && message->offset >= goal->offset) {
+        if (!goal->reached) { /* nothing but control records was left below it */
+            goal->reached = 1;
+            worker->reached++;
+            worker->filling->ends[index] = goal->offset;
+        }
+        if (worker->ahead_count == WORKER_AHEAD_MAX) {
+            rd_kafka_message_destroy(message);
+            return assign(worker, 0, error);
+        }
+        worker->ahead[worker->ahead_count++] = message;
+        return 0;
+    } else if (position && message->offset >= position->next_offset &&
+               message->offset > position->taken_offset) {
+        code = add(worker, index, message, error);
+        if (code == 0) {
+            position->taken_offset = message->offset;
+            if (message->offset + 1 >= goal->offset) {
+                goal->reached = 1;
+                worker->reached++;
+            }
+            return 0;
+        }
+        error_prefix(error, "%s [%d] offset %" PRId64, position->topic, position->partition,
+                     message->offset);
+    }
+    rd_kafka_message_destroy(message);
+    return code;
+}
+
+int worker_read(struct worker *worker, struct error *error)
+{
+    while (!worker_is_full(worker) && worker->reached < worker->position_count) {
+        rd_kafka_message_t *message = worker->again_at < worker->again_count
+                                          ? worker->again[worker->again_at++]
+                                          : rd_kafka_consumer_poll(worker->kafka, 0);
+        if (!message)
+            return 0;
+        if (!message->err) {
+            if (take(worker, message, error) != 0)
+                return -1;
+            continue;
+        }
+        int code = handle_error(worker, message, error);
+        rd_kafka_message_destroy(message);
+        if (code != 0)
+            return -1;
+    }
+    return 0;
+}
