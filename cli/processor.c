@@ -205,24 +205,35 @@ static int run_resume(struct context *context, struct error *error)
     return EXIT_OK;
 }
 
-/* Forgets a processor: what it wrote is in the topics. Raising the epochs first fences an owner
- * that still runs. */
+/* Forgets a processor with all its generations: what it wrote is in the topics. Raising the epochs
+ * first fences an owner that still runs. */
 static int reset(PGconn *conn, const char *name, const char *generation, struct error *error)
 {
     const char *values[] = {name};
-    if (pg_run(conn, "BEGIN", error) == 0 &&
-        pg_query(conn, "UPDATE weir.position SET epoch = epoch + 1 WHERE processor = $1", 1, values,
-                 NULL, error) == 0 &&
-        pg_runf(conn, error,
-                "DROP SCHEMA IF EXISTS %s CASCADE; DROP SCHEMA IF EXISTS %s_%s CASCADE", name, name,
-                generation) == 0 &&
-        pg_query(conn, "DELETE FROM weir.position WHERE processor = $1", 1, values, NULL, error) ==
-            0 &&
-        pg_query(conn, "DELETE FROM weir.halt WHERE processor = $1", 1, values, NULL, error) == 0 &&
-        pg_query(conn, "DELETE FROM weir.processor WHERE processor = $1", 1, values, NULL, error) ==
-            0 &&
-        pg_run(conn, "COMMIT", error) == 0)
-        return 0;
+    static const char *const tables[] = {"position", "halt", "generation", "processor"};
+    PGresult *result = NULL;
+    int code = pg_run(conn, "BEGIN", error);
+    if (code == 0)
+        code = pg_query(conn, "UPDATE weir.position SET epoch = epoch + 1 WHERE processor = $1", 1,
+                        values, NULL, error);
+    if (code == 0)
+        code =
+            pg_runf(conn, error, "DROP SCHEMA IF EXISTS %s, %s_%s CASCADE", name, name, generation);
+    if (code == 0)
+        code = pg_query(conn,
+                        "SELECT string_agg(processor || '_' || generation, ', ') "
+                        "FROM weir.generation WHERE processor = $1",
+                        1, values, &result, error);
+    if (code == 0 && !PQgetisnull(result, 0, 0))
+        code = pg_runf(conn, error, "DROP SCHEMA IF EXISTS %s CASCADE", PQgetvalue(result, 0, 0));
+    PQclear(result);
+    for (size_t i = 0; code == 0 && i < sizeof tables / sizeof *tables; i++) {
+        char *sql = xasprintf("DELETE FROM weir.%s WHERE processor = $1", tables[i]);
+        code = pg_query(conn, sql, 1, values, NULL, error);
+        free(sql);
+    }
+    if (code == 0)
+        return pg_run(conn, "COMMIT", error);
     pg_run(conn, "ROLLBACK", NULL);
     return -1;
 }

@@ -294,7 +294,8 @@ static int run(const struct config *config, struct error *error)
         ids_open_catalog(config, context.assets, IDS_LOOK_UP, &context.catalog, error) == 0) {
         if (config_int(config, OPT_REBUILD_ALL))
             processor_each(context.assets, add_name, &context);
-        for (size_t i = 0; i < config_argument_count(config) && !config_int(config, OPT_REBUILD_ALL); i++)
+        for (size_t i = 0;
+             i < config_argument_count(config) && !config_int(config, OPT_REBUILD_ALL); i++)
             add_name(config_argument(config, i), &context);
         result = run_each(&context, error);
     }

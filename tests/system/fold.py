@@ -238,7 +238,7 @@ def fate_rows(stack, processor):
         for table, fate, where in tables
         for row in stack.psql(
             f"SELECT topic, kafka_partition, kafka_offset, %s FROM {table} JOIN weir.position USING (position_id) "
-            f"WHERE processor = %s AND {where}", fate, processor,
+            f"JOIN weir.processor USING (processor, generation) WHERE processor = %s AND {where}", fate, processor,
         )
     ]  # fmt: skip
 

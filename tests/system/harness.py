@@ -313,6 +313,14 @@ class Stack:
             result = connection.execute(query, values or None)
             return result.fetchall() if result.description else []
 
+    def live(self, processor):
+        """The schema of the live generation."""
+        return "%s_%s" % self.psql("SELECT processor, generation FROM weir.processor WHERE processor = %s", processor)[0]
+
+    def psql_live(self, query, *values):
+        """The same, where the first generation's schema stands for the live one's."""
+        return self.psql(re.sub(r"\b(\w+)_1\.", lambda match: self.live(match[1]) + ".", query), *values)
+
     def value(self, query, *values):
         return self.psql(query, *values)[0][0]
 
@@ -346,7 +354,9 @@ class Stack:
             reader.close()
 
     def positions(self, processor):
-        rows = self.psql("SELECT topic, kafka_partition, next_offset FROM weir.position WHERE processor = %s", processor)
+        rows = self.psql(
+            "SELECT topic, kafka_partition, next_offset FROM weir.position JOIN weir.processor USING (processor, generation) "
+            "WHERE processor = %s", processor)
         return {(topic, partition): offset for topic, partition, offset in rows}
 
     def lag(self, processor, ends=None):
