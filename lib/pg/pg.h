@@ -17,6 +17,8 @@ enum { PG_CONNECT_TIMEOUT_S = 5, PG_PARAMETERS_MAX = 65535 };
 #define PG_FENCED "WR001"
 /* Raised by weir.claim: the processor was reset. */
 #define PG_RESET "WR002"
+/* SQLSTATE of a processor's screen; the detail has a line per event: seq, tab, reason. */
+#define PG_SCREENED "WR003"
 
 /* Connects; `application` shows in pg_stat_activity. Time zone is UTC. The caller ends it with
  * PQfinish. */

@@ -8,9 +8,12 @@
 #include <string.h>
 
 #include "lib/base/hash.h"
+#include "lib/pg/pg.h"
 #include "lib/pg/sql_scan.h"
 
 static const char QUOTE[] = "$weir_apply$";
+
+enum { SCREENED_MAX = 1000 }; /* events that one try takes out; the next one finds the others */
 
 /* What stands before the author's statements, on the first line of the body. */
 static const char PROLOGUE[] =
@@ -85,25 +88,25 @@ static void put_parameter_type(const struct processor *processor, size_t index, 
 /* Appends `name AS (SELECT * FROM unnest($n))` for each relation that the statement mentions.
  * Returns how many. */
 static int put_expressions(const struct processor *processor, const struct sql_statement *statement,
-                           struct buf *out)
+                           size_t first, struct buf *out)
 {
     int count = 0;
     for (size_t i = 0; i < processor->relation_count; i++) {
         if (!sql_mentions(statement, processor->relations[i]->name))
             continue;
         buf_printf(out, "%s%s AS (SELECT * FROM unnest($%zu))", count ? ", " : "",
-                   processor->relations[i]->name, i + 1 + BIND_FIXED_PARAMETERS);
+                   processor->relations[i]->name, first + i);
         count++;
     }
     return count;
 }
 
 static void put_statement(const struct processor *processor, const struct sql_statement *statement,
-                          struct buf *out)
+                          size_t first, struct buf *out)
 {
     buf_put(out, statement->lead, statement->lead_size);
     struct buf expressions = {0};
-    if (put_expressions(processor, statement, &expressions) > 0) {
+    if (put_expressions(processor, statement, first, &expressions) > 0) {
         buf_put_text(out, statement->recursive ? "WITH RECURSIVE " : "WITH ");
         buf_put(out, expressions.data, expressions.size);
         buf_put_text(out, statement->with_size ? "," : " ");
@@ -112,8 +115,63 @@ static void put_statement(const struct processor *processor, const struct sql_st
     } else {
         buf_put(out, statement->text, statement->size);
     }
-    buf_put_text(out, ";");
     buf_free(&expressions);
+}
+
+static void name_by_hash(const char *kind, const struct buf *text, char ret_name[BIND_NAME_MAX])
+{
+    char hash[65];
+    hash_sha256_hex(text->data, text->size, hash);
+    snprintf(ret_name, BIND_NAME_MAX, "%s_%.12s", kind, hash);
+}
+
+/* The author's query over events that break a rule becomes a function that raises PG_SCREENED with
+ * what the query found. It runs before anything is applied. */
+static int put_screen(const struct processor *processor, const char *schema, struct buf *out,
+                      char ret_name[BIND_NAME_MAX], struct error *error)
+{
+    const struct asset *screen = processor->screen;
+    struct sql_cursor cursor = sql_open(screen->data, screen->size);
+    struct sql_statement statement;
+    struct sql_statement more;
+    if (memmem(screen->data, screen->size, QUOTE, sizeof QUOTE - 1) ||
+        !sql_next(&cursor, &statement) || sql_next(&cursor, &more))
+        return error_set(error, ERROR_USAGE, "bad-processor",
+                         "%s must be one query that returns seq and reason, without %s",
+                         screen->path, QUOTE);
+    struct buf text = {0};
+    buf_put_text(&text, "(");
+    for (size_t i = 0; i < processor->relation_count; i++) {
+        buf_put_text(&text, i ? ", " : "");
+        put_parameter_type(processor, BIND_FIXED_PARAMETERS + i, &text);
+    }
+    buf_printf(&text,
+               ") RETURNS void LANGUAGE plpgsql AS %s#variable_conflict use_column "
+               "DECLARE weir_found text; BEGIN SELECT string_agg(s.seq || E'\\t' || "
+               "translate(coalesce(s.reason, 'screened'), E'\\t\\n', '  '), E'\\n' ORDER BY s.seq) "
+               "INTO weir_found FROM (SELECT q.seq::integer, q.reason::text FROM (",
+               QUOTE);
+    put_statement(processor, &statement, 1, &text);
+    buf_printf(&text,
+               "\n) AS q (seq, reason) ORDER BY 1 LIMIT %d) AS s; IF weir_found IS NOT NULL THEN "
+               "RAISE EXCEPTION 'screened' USING ERRCODE = '" PG_SCREENED
+               "', DETAIL = weir_found; END IF; END %s",
+               SCREENED_MAX, QUOTE);
+    name_by_hash("screen", &text, ret_name);
+    buf_printf(out, "CREATE OR REPLACE FUNCTION %s.%s", schema, ret_name);
+    buf_put(out, text.data, text.size);
+    buf_put_text(out, ";\n");
+    buf_free(&text);
+    return 0;
+}
+
+static void put_screen_call(const struct processor *processor, const char *schema, const char *name,
+                            struct buf *out)
+{
+    buf_printf(out, "PERFORM %s.%s(", schema, name);
+    for (size_t i = 0; i < processor->relation_count; i++)
+        buf_printf(out, "%s$%zu", i ? ", " : "", BIND_FIXED_PARAMETERS + 1 + i);
+    buf_put_text(out, "); ");
 }
 
 int bind_procedure(const struct processor *processor, const char *schema, struct buf *out,
@@ -123,6 +181,9 @@ int bind_procedure(const struct processor *processor, const char *schema, struct
     if (memmem(apply->data, apply->size, QUOTE, sizeof QUOTE - 1))
         return error_set(error, ERROR_USAGE, "bad-processor", "%s must not hold %s", apply->path,
                          QUOTE);
+    char screen[BIND_NAME_MAX];
+    if (processor->screen && put_screen(processor, schema, out, screen, error) != 0)
+        return -1;
     struct buf text = {0};
     buf_put_text(&text, "(");
     for (size_t i = 0; i < processor->relation_count + BIND_FIXED_PARAMETERS; i++) {
@@ -130,15 +191,17 @@ int bind_procedure(const struct processor *processor, const char *schema, struct
         put_parameter_type(processor, i, &text);
     }
     buf_printf(&text, ") LANGUAGE plpgsql AS %s%s", QUOTE, PROLOGUE);
+    if (processor->screen)
+        put_screen_call(processor, schema, screen, &text);
     struct sql_cursor cursor = sql_open(apply->data, apply->size);
     struct sql_statement statement;
     int count = 0;
-    for (; sql_next(&cursor, &statement); count++)
-        put_statement(processor, &statement, &text);
+    for (; sql_next(&cursor, &statement); count++) {
+        put_statement(processor, &statement, BIND_FIXED_PARAMETERS + 1, &text);
+        buf_put_text(&text, ";");
+    }
     buf_printf(&text, "%s%s", EPILOGUE, QUOTE);
-    char hash[65];
-    hash_sha256_hex(text.data, text.size, hash);
-    snprintf(ret_name, BIND_NAME_MAX, "apply_%.12s", hash);
+    name_by_hash("apply", &text, ret_name);
     buf_printf(out, "CREATE PROCEDURE %s.%s", schema, ret_name);
     buf_put(out, text.data, text.size);
     buf_free(&text);

@@ -27,7 +27,8 @@ void bind_type_name(const struct relation *relation, char ret_name[128]);
 /* Appends CREATE TYPE and its COMMENTs. */
 void bind_type(const struct relation *relation, struct buf *out);
 
-/* Appends the text of CREATE PROCEDURE <schema>.<name>(…) and writes the name.
+/* Appends the text of CREATE PROCEDURE <schema>.<name>(…), with that of the function for screen.sql
+ * before it, and writes the name.
  * Errors (ERROR_USAGE): apply.sql holds no statement, or the closing quote of the body. */
 int bind_procedure(const struct processor *processor, const char *schema, struct buf *out,
                    char ret_name[BIND_NAME_MAX], struct error *error);

@@ -57,10 +57,11 @@ static int set_value(struct processor *processor, const char *key, char *value, 
             if (add_consumed(processor, word, place, error) != 0)
                 return -1;
     } else if (strcmp(key, "description") != 0) {
-        return error_set(
-            error, ERROR_USAGE, "bad-processor",
-            "%s: unknown key \"%s\"; there are version, description, consumes and duplicate_window",
-            place, key);
+        int known = policy_set(&processor->policy, key, value, place, error);
+        return known == 0 ? error_set(error, ERROR_USAGE, "bad-processor",
+                                      "%s: unknown key \"%s\"; docs/write-a-processor.md lists them",
+                                      place, key)
+                          : (known < 0 ? -1 : 0);
     }
     return 0;
 }
@@ -185,10 +186,12 @@ int processor_load(const struct assets *assets, const struct catalog *catalog, c
     processor->name = xstrdup(name);
     processor->catalog = catalog;
     processor->duplicate_window_ms = DEFAULT_WINDOW_MS;
+    processor->policy = policy_default;
     processor->tables = find_file(assets, name, "tables.sql");
     processor->indexes = find_file(assets, name, "indexes.sql");
     processor->views = find_file(assets, name, "views.sql");
     processor->apply = find_file(assets, name, "apply.sql");
+    processor->screen = find_file(assets, name, "screen.sql");
     processor->checks = find_file(assets, name, "checks.sql");
     int result = 0;
     if (!processor->tables || !processor->apply || !processor->checks)

@@ -9,6 +9,7 @@
 #include "lib/avro/catalog.h"
 #include "lib/avro/relation.h"
 #include "lib/base/asset.h"
+#include "processors/engine/policy.h"
 
 enum { PROCESSOR_NAME_MAX = 40, PROCESSOR_RELATIONS_MAX = 90 };
 
@@ -23,6 +24,7 @@ struct processor {
     char *name;
     int version;
     int64_t duplicate_window_ms;
+    struct policy policy;
     char *consumes; /* names of the consumed events, sorted: "MemberJoined, ProductPurchased" */
     const struct catalog *catalog;
     struct consumed *consumed;
@@ -31,8 +33,8 @@ struct processor {
     size_t relation_count;
     const char **topics; /* distinct, in name order */
     size_t topic_count;
-    const struct asset *tables, *indexes, *views, *apply,
-        *checks; /* indexes and views may be NULL */
+    const struct asset *tables, *apply, *checks;
+    const struct asset *indexes, *views, *screen; /* may be NULL */
 };
 
 /* Reads a processor. `assets` and `catalog` must outlive it. Errors (ERROR_USAGE) name file and

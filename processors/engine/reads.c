@@ -14,6 +14,16 @@
 
 static const char LEAD[] = "It reads: ";
 
+static void put_statements(const struct asset *asset, struct buf *sql)
+{
+    struct sql_cursor cursor = sql_open(asset->data, asset->size);
+    struct sql_statement statement;
+    while (sql_next(&cursor, &statement)) {
+        buf_put(sql, statement.text, statement.size);
+        buf_put_text(sql, "\n;");
+    }
+}
+
 /* Empty tables named as the relations, and the procedure over them. */
 static int make_procedure(PGconn *conn, const struct processor *processor)
 {
@@ -25,12 +35,9 @@ static int make_procedure(PGconn *conn, const struct processor *processor)
                    processor->relations[i]->name, type);
     }
     buf_put_text(&sql, "CREATE PROCEDURE pg_temp.weir_reads() LANGUAGE sql BEGIN ATOMIC ");
-    struct sql_cursor cursor = sql_open(processor->apply->data, processor->apply->size);
-    struct sql_statement statement;
-    while (sql_next(&cursor, &statement)) {
-        buf_put(&sql, statement.text, statement.size);
-        buf_put_text(&sql, "\n;");
-    }
+    put_statements(processor->apply, &sql);
+    if (processor->screen)
+        put_statements(processor->screen, &sql);
     buf_put_text(&sql, " END");
     struct error error;
     int code = pg_run(conn, buf_text(&sql), &error);
