@@ -17,16 +17,29 @@
 #include "lib/base/timestamp.h"
 #include "processors/engine/internal.h"
 
+/* Where the next slice ends. While an event that fails is looked for, it is in the first half of
+ * what is left: that half is applied for good, or searched in turn. */
+static size_t slice_end(const struct engine *engine, size_t from)
+{
+    size_t to = engine->current->count;
+    if (to - from > engine->limit)
+        to = from + engine->limit;
+    if (engine->suspect > from && to - from > (engine->suspect - from + 1) / 2)
+        to = from + (engine->suspect - from + 1) / 2;
+    return to;
+}
+
 static void send_slice(struct engine *engine, size_t from, const struct known *known,
                        size_t known_count)
 {
-    struct batch *batch = engine->applying;
+    struct batch *batch = engine->current;
     struct slice *slice = engine->slice;
-    size_t to = from + engine->limit < batch->count ? from + engine->limit : batch->count;
-    to = batch_judge(batch, from, to, known, known_count);
+    size_t to = batch_judge(batch, from, slice_end(engine, from), known, known_count);
     slice_make(slice, batch, from, to, engine->positions, engine->position_count, &engine->types);
     engine->failure.class = ERROR_NONE;
     engine->duplicate_key = 0;
+    free(engine->screened);
+    engine->screened = NULL;
     engine->sent_us = monotonic_now_us();
     FAILPOINT_AT("batch.filled", PQsocket(engine->conn));
     int sent = PQsendQueryPrepared(engine->conn, "apply", slice->parameter_count, slice->values,
@@ -41,6 +54,11 @@ static void send_slice(struct engine *engine, size_t from, const struct known *k
     engine->in_flight = 1;
     PQflush(engine->conn);
     FAILPOINT_AT("batch.sent", PQsocket(engine->conn));
+}
+
+void apply_from(struct engine *engine, size_t from)
+{
+    send_slice(engine, from, NULL, 0);
 }
 
 static int has_work(const struct engine *engine, const struct batch *batch)
@@ -73,17 +91,46 @@ void apply_start(struct engine *engine)
     engine->filling = engine->applying;
     engine->applying = batch;
     batch_reset(engine->filling, engine->position_count);
+    engine->drain.spent_us = 0;
+    apply_batch(engine, batch);
+}
+
+void apply_batch(struct engine *engine, struct batch *batch)
+{
+    engine->current = batch;
     engine->limit = engine->rows_max;
-    send_slice(engine, 0, NULL, 0);
+    engine->suspect = 0;
+    engine->resends = 0;
+    apply_from(engine, 0);
+}
+
+int apply_is_behind(const struct engine *engine)
+{
+    return has_work(engine, engine->filling);
 }
 
 static void count_latencies(struct engine *engine)
 {
     int64_t now_us = timestamp_now_us();
     for (size_t i = engine->slice->from; i < engine->slice->to; i++)
-        if (engine->applying->entries[i].fate == FATE_APPLIED)
+        if (engine->current->entries[i].fate == FATE_APPLIED)
             metrics_observe(engine->metrics.latency,
-                            now_us - engine->applying->entries[i].record.timestamp_us);
+                            now_us - engine->current->entries[i].record.timestamp_us);
+}
+
+static void log_dead_letters(const struct engine *engine)
+{
+    const struct slice *slice = engine->slice;
+    for (size_t i = slice->from; i < slice->to; i++) {
+        const struct entry *entry = &engine->current->entries[i];
+        if (entry->fate != FATE_DEAD_LETTER)
+            continue;
+        log_warn("%zu records are dead letters now, the first of them %s [%d] offset %" PRId64
+                 ": %s",
+                 slice->dead_letters, entry->record.topic, entry->record.partition,
+                 entry->record.offset, entry->reason);
+        return;
+    }
 }
 
 static void finish_slice(struct engine *engine)
@@ -102,20 +149,29 @@ static void finish_slice(struct engine *engine)
         }
     }
     engine->backoff_ms = 0;
+    engine->resends = 0;
+    if (engine->suspect <= slice->to)
+        engine->suspect = 0;
+    if (engine->limit < engine->rows_max)
+        engine->limit *= 2;
     metrics_counter_add(engine->metrics.batches, 1);
     metrics_counter_add(engine->metrics.events, (int64_t)slice->applied);
     metrics_counter_add(engine->metrics.duplicates, (int64_t)slice->duplicates);
     metrics_counter_add(engine->metrics.dead_letters, (int64_t)slice->dead_letters);
+    metrics_counter_add(engine->metrics.parked, (int64_t)slice->parked);
     metrics_observe(engine->metrics.batch_rows, (int64_t)slice->applied);
     metrics_observe(engine->metrics.apply_time, monotonic_now_us() - engine->sent_us);
-    count_latencies(engine);
+    breaker_passed(&engine->breaker, &engine->processor->policy, (int64_t)slice->applied);
     if (slice->dead_letters)
-        log_warn("%zu records could not be applied and are in weir.dead_letter",
-                 slice->dead_letters);
-    if (slice->to < engine->applying->count)
-        send_slice(engine, slice->to, NULL, 0);
-    else
+        log_dead_letters(engine);
+    if (engine->current == engine->applying)
+        count_latencies(engine);
+    if (slice->to < engine->current->count)
+        apply_from(engine, slice->to);
+    else if (engine->current == engine->applying)
         batch_reset(engine->applying, engine->position_count);
+    else
+        drain_finish(engine);
 }
 
 /* Reads which events of the slice were applied before, and sends it again with that knowledge. */
@@ -125,37 +181,46 @@ static void resolve_duplicates(struct engine *engine)
     struct known *known = NULL;
     size_t count = 0;
     struct error error;
-    if (duplicates_find(engine->conn, engine->applying, from, engine->slice->to, &engine->types,
+    if (duplicates_find(engine->conn, engine->current, from, engine->slice->to, &engine->types,
                         &known, &count, &error) != 0)
-        attach_recover(engine, &error);
+        apply_fail(engine, &error);
     else
         send_slice(engine, from, known, count);
     free(known);
 }
 
-static void handle_failure(struct engine *engine)
+/* Once more with the same, unless that was done often enough. Returns whether it was sent. */
+static int resend(struct engine *engine)
 {
-    struct error *error = &engine->failure;
-    size_t size = engine->slice->to - engine->slice->from;
-    metrics_counter_add(engine->metrics.failures, 1);
-    if (engine->duplicate_key) {
-        resolve_duplicates(engine);
-        return;
+    if (engine->resends == RESENDS_MAX)
+        return 0;
+    engine->resends++;
+    poll(NULL, 0, (int)(monotonic_now_us() % RESEND_PAUSE_MS));
+    apply_from(engine, engine->slice->from);
+    return 1;
+}
+
+/* Some event of the slice fails: looks for it, or has found it. */
+static void blame(struct engine *engine, const char *code)
+{
+    const struct slice *slice = engine->slice;
+    const struct entry *entry = &engine->current->entries[slice->from];
+    engine->resends = 0;
+    if (slice->to - slice->from > 1) {
+        engine->suspect = slice->to;
+        apply_from(engine, slice->from);
+    } else if (slice->to == slice->from || entry->fate != FATE_APPLIED) {
+        halt(engine, &engine->failure, NULL, NULL); /* no event is applied here */
+    } else if (engine->current == engine->applying) {
+        park_entry(engine, slice->from, code, engine->failure.message);
+    } else {
+        drain_fail(engine, code, engine->failure.message);
     }
+}
+
+void apply_fail(struct engine *engine, const struct error *error)
+{
     switch (error->class) {
-    case ERROR_DEAD_LETTER:
-    case ERROR_SHRINK:
-        if (size > 1) {
-            engine->limit = size / 2;
-            send_slice(engine, engine->slice->from, NULL, 0);
-        } else {
-            /* The seam for parking: here the guilty event is known and everything before it is
-             * applied. */
-            const struct entry *entry =
-                size ? &engine->applying->entries[engine->slice->from] : NULL;
-            halt(engine, error, entry ? &engine->positions[entry->position] : NULL, entry);
-        }
-        break;
     case ERROR_FENCED:
         log_warn("another owner has claimed partitions of this instance; nothing was written");
         attach_detach(engine, FENCED_PAUSE_MS);
@@ -168,6 +233,39 @@ static void handle_failure(struct engine *engine)
     }
 }
 
+/* What is done about a failed call, by the class that lib/pg/pg.c gives to its SQLSTATE. A call is
+ * a transaction, so the same holds for what fails in its commit. */
+static void handle_failure(struct engine *engine)
+{
+    struct error *error = &engine->failure;
+    metrics_counter_add(engine->metrics.failures, 1);
+    if (engine->duplicate_key) {
+        resolve_duplicates(engine);
+        return;
+    }
+    switch (error->class) {
+    case ERROR_SCREENED:
+        park_screened(engine);
+        break;
+    case ERROR_UNSURE:
+        if (resend(engine))
+            break;
+        blame(engine, error->code);
+        break;
+    case ERROR_DEAD_LETTER:
+    case ERROR_SHRINK:
+        blame(engine, error->code);
+        break;
+    case ERROR_CONTENTION:
+        if (resend(engine))
+            break;
+        attach_recover(engine, error);
+        break;
+    default:
+        apply_fail(engine, error);
+    }
+}
+
 static void note_failure(struct engine *engine, const PGresult *result)
 {
     const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
@@ -176,7 +274,11 @@ static void note_failure(struct engine *engine, const PGresult *result)
         return;
     pg_fail(engine->conn, result, &engine->failure);
     engine->duplicate_key = duplicates_caused(result);
-    if (line && engine->failure.class != ERROR_FENCED)
+    if (engine->failure.class == ERROR_SCREENED)
+        engine->screened = xstrdup(PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL));
+    else if (context && strstr(context, "screen_") && strstr(context, "screen_") < line)
+        error_prefix(&engine->failure, "%s", engine->processor->screen->path);
+    else if (line && engine->failure.class != ERROR_FENCED)
         error_prefix(&engine->failure, "%s: statement at line %d", engine->processor->apply->path,
                      atoi(line + 6));
 }
@@ -202,8 +304,12 @@ void apply_poll(struct engine *engine)
                 finish_slice(engine);
             return;
         }
+        /* A commit that took the transaction back says so in its tag alone. */
         if (PQresultStatus(result) != PGRES_COMMAND_OK)
             note_failure(engine, result);
+        else if (strcmp(PQcmdStatus(result), "CALL") != 0)
+            error_set(&engine->failure, ERROR_RETRY, "not-committed",
+                      "Postgres answered %s instead of CALL", PQcmdStatus(result));
         PQclear(result);
     }
     int64_t limit_ms = config_int(engine->config, OPT_STATEMENT_TIMEOUT) + APPLY_GRACE_MS;
@@ -236,93 +342,4 @@ void apply_wait(struct engine *engine, int64_t timeout_ms)
         poll(&fd, 1, IDLE_WAIT_MS);
         apply_poll(engine);
     }
-}
-
-void apply_hint(struct engine *engine)
-{
-    int64_t now_us = monotonic_now_us();
-    if (!engine->attached || now_us - engine->hinted_us < HINT_INTERVAL_MS * 1000)
-        return;
-    engine->hinted_us = now_us;
-    rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new((int)engine->position_count);
-    for (size_t i = 0; i < engine->position_count; i++) {
-        struct position *position = &engine->positions[i];
-        char partition[16];
-        int64_t low;
-        int64_t high = -1;
-        snprintf(partition, sizeof partition, "%d", position->partition);
-        rd_kafka_get_watermark_offsets(engine->kafka, position->topic, position->partition, &low,
-                                       &high);
-        if (high >= 0)
-            metrics_gauge_set(metrics_series(engine->metrics.lag, engine->processor->name,
-                                             position->topic, partition),
-                              high > position->next_offset ? high - position->next_offset : 0);
-        if (position->next_offset == position->hinted_offset)
-            continue;
-        position->hinted_offset = position->next_offset;
-        rd_kafka_topic_partition_list_add(list, position->topic, position->partition)->offset =
-            position->next_offset;
-    }
-    if (list->cnt > 0 && !config_int(engine->config, OPT_FORCE_PARTITIONS))
-        rd_kafka_commit(engine->kafka, list, 1);
-    rd_kafka_topic_partition_list_destroy(list);
-}
-
-/* A batch would find out by itself; without one, a reset or another owner would go unnoticed. */
-void apply_check_owner(struct engine *engine)
-{
-    int64_t now_us = monotonic_now_us();
-    if (!engine->attached || engine->in_flight ||
-        now_us - engine->sent_us < OWNER_INTERVAL_MS * 1000 ||
-        now_us - engine->owner_checked_us < OWNER_INTERVAL_MS * 1000)
-        return;
-    engine->owner_checked_us = now_us;
-    char generation[16];
-    struct error error;
-    PGresult *result = NULL;
-    snprintf(generation, sizeof generation, "%d", engine->installed.generation);
-    const char *values[] = {engine->processor->name, generation};
-    if (pg_query(engine->conn,
-                 "SELECT count(*) FROM weir.position WHERE processor = $1 AND generation = $2 "
-                 "AND owner_pid = pg_backend_pid()",
-                 2, values, &result, &error) != 0) {
-        attach_recover(engine, &error);
-    } else if ((size_t)pg_int(result, 0, 0) < engine->position_count) {
-        log_warn("partitions of this instance were claimed by another owner or reset");
-        attach_detach(engine, BACKOFF_MAX_MS);
-    }
-    PQclear(result);
-}
-
-void apply_prune(struct engine *engine)
-{
-    int64_t now_us = monotonic_now_us();
-    if (!engine->attached || engine->in_flight ||
-        now_us - engine->pruned_us < PRUNE_INTERVAL_MS * INT64_C(1000))
-        return;
-    engine->pruned_us = now_us;
-    PGresult *result = NULL;
-    char window[32];
-    char generation[16];
-    snprintf(window, sizeof window, "%" PRId64 " milliseconds",
-             engine->processor->duplicate_window_ms);
-    snprintf(generation, sizeof generation, "%d", engine->installed.generation);
-    const char *values[] = {engine->processor->name, generation, window};
-    struct error error;
-    /* The first condition lets the block range index skip what is young; the second one is the
-     * rule. */
-    if (pg_query(
-            engine->conn,
-            "DELETE FROM applied_event WHERE ctid = ANY (ARRAY("
-            "SELECT a.ctid FROM applied_event AS a JOIN weir.position AS p USING (position_id) "
-            "WHERE a.kafka_timestamp < (SELECT max(anchor_timestamp) FROM weir.position "
-            "WHERE processor = $1 AND generation = $2) - $3::interval "
-            "AND a.kafka_timestamp < p.anchor_timestamp - $3::interval "
-            "LIMIT " PRUNE_ROWS_TEXT "))",
-            3, values, &result, &error) != 0)
-        attach_recover(engine, &error);
-    else if (atoi(PQcmdTuples(result)) == PRUNE_ROWS_MAX)
-        engine->pruned_us = now_us - (PRUNE_INTERVAL_MS - PRUNE_PAUSE_MS) * INT64_C(1000);
-    PQclear(result);
 }

@@ -47,8 +47,8 @@ struct entry {
     unsigned char decoded_fate; /* what decoding said */
     unsigned char fate;         /* what the judge says */
     unsigned char
-        replaces;           /* applied although an older copy is in the table: that one is too old */
-    unsigned char failed;   /* parked because it failed; otherwise it waits behind one that did */
+        replaces;         /* applied although an older copy is in the table: that one is too old */
+    unsigned char failed; /* parked because it failed; otherwise it waits behind one that did */
     int64_t retry_after_ms; /* failed: when it is tried again */
     char *code;             /* failed, or a dead letter; owned */
     char *reason;
@@ -79,8 +79,9 @@ struct batch {
     void (*release)(void *owner); /* gives a record's bytes back */
     /* Appends a record's headers as an array of weir.header; NULL: there are none. */
     void (*put_headers)(const void *owner, uint32_t header_oid, struct buf *out);
-    const struct parked *parked; /* Spaces that are held back; NULL: none, as for their own events */
-    int64_t drained_position;    /* the records are parked ones of this position; -1: they are new */
+    const struct parked
+        *parked;              /* Spaces that are held back; NULL: none, as for their own events */
+    int64_t drained_position; /* the records are parked ones of this position; -1: they are new */
     struct entry *entries;
     size_t count;
     size_t capacity;

@@ -79,6 +79,7 @@ static void register_metrics(struct engine *engine, struct metrics *metrics)
         .events = metrics_series(outcome, name, "applied"),
         .duplicates = metrics_series(outcome, name, "duplicate"),
         .dead_letters = metrics_series(outcome, name, "dead_letter"),
+        .parked = metrics_series(outcome, name, "parked"),
         .batches = metrics_series(metrics_register(metrics, &batches), name),
         .failures = metrics_series(metrics_register(metrics, &failures), name),
         .rebalances = metrics_series(metrics_register(metrics, &rebalances), name),
@@ -177,6 +178,10 @@ int engine_new(const struct config *config, const struct processor *processor,
     engine->age_max_us = config_int(config, OPT_BATCH_MAX_AGE) * 1000;
     engine->filling = batch_new(processor, engine->rows_max, release_message);
     engine->applying = batch_new(processor, engine->rows_max, release_message);
+    engine->filling->put_headers = fetch_put_headers;
+    engine->applying->put_headers = fetch_put_headers;
+    engine->current = engine->applying;
+    drain_init(engine);
     engine->slice = slice_new();
     engine->decoder = decoder_new(processor);
     register_metrics(engine, metrics);
@@ -200,6 +205,8 @@ void engine_free(struct engine *engine)
         return;
     if (engine->group)
         rd_kafka_topic_partition_list_destroy(engine->group);
+    drain_free(engine);
+    free(engine->screened);
     batch_free(engine->filling);
     batch_free(engine->applying);
     slice_free(engine->slice);
@@ -265,6 +272,8 @@ static int sleep_ms(const struct engine *engine)
 {
     if (!engine->drained && !fetch_is_full(engine))
         return 0;
+    if (drain_is_due(engine) && !engine->in_flight && engine->attached)
+        return 0;
     /* A batch that may still grow has no other reason to wake up. */
     return engine->filling->count > 0 && !engine->in_flight ? GROW_WAIT_MS : IDLE_WAIT_MS;
 }
@@ -278,10 +287,17 @@ static void finish(struct engine *engine)
         apply_wait(engine, IDLE_WAIT_MS);
     }
     engine->hinted_us = 0;
-    apply_hint(engine);
+    upkeep_hint(engine);
     attach_detach(engine, 0);
     rd_kafka_consumer_close(engine->kafka);
     log_info("stopped");
+}
+
+static void start_work(struct engine *engine)
+{
+    drain_decide(engine);
+    drain_start(engine);
+    apply_start(engine);
 }
 
 int engine_run(struct engine *engine, struct error *error)
@@ -293,13 +309,13 @@ int engine_run(struct engine *engine, struct error *error)
     while (!*engine->stop && code == 0) {
         code = attach_try(engine, error);
         fetch_some(engine);
-        apply_start(engine);
+        start_work(engine);
         apply_poll(engine);
         fetch_look_up(engine);
-        apply_start(engine);
-        apply_hint(engine);
-        apply_check_owner(engine);
-        apply_prune(engine);
+        start_work(engine);
+        upkeep_hint(engine);
+        upkeep_check_owner(engine);
+        upkeep_prune(engine);
         if (!*engine->stop && code == 0)
             wait_for_work(engine, sleep_ms(engine));
     }

@@ -9,6 +9,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
+#include "processors/engine/headers.h"
 #include "processors/engine/internal.h"
 
 int fetch_is_full(const struct engine *engine)
@@ -208,6 +209,19 @@ static int check_type(struct engine *engine, const rd_kafka_message_t *message, 
                      "takes ids from another source (schemas/catalog.lock, or another registry). "
                      "Set both up alike; `weir schema register --import` moves over",
                      entry->schema_id, name, (int)(size < 128 ? size : 128), (const char *)value);
+}
+
+void fetch_put_headers(const void *owner, uint32_t header_oid, struct buf *out)
+{
+    rd_kafka_headers_t *from;
+    const char *name;
+    const void *value;
+    size_t size;
+    struct headers to = headers_open(out, header_oid);
+    if (rd_kafka_message_headers(owner, &from) == 0)
+        for (size_t i = 0; rd_kafka_header_get_all(from, i, &name, &value, &size) == 0; i++)
+            headers_add(&to, name, value, size);
+    headers_close(&to);
 }
 
 /* Takes one record. Returns 0 when nothing more should be taken for now. */

@@ -37,13 +37,53 @@ enum {
     PRUNE_PAUSE_MS = 1000,  /* until the next go, when there are more */
     POLL_INTERVAL_MIN_MS = 300000,
     POLL_INTERVAL_MAX_MS = 3600000,
-    BACKLOG_AGE_MS = 1000 /* records older than this are a backlog: batches may grow */
+    BACKLOG_AGE_MS = 1000, /* records older than this are a backlog: batches may grow */
+    RESENDS_MAX = 5,       /* of a slice that another transaction was in the way of */
+    RESEND_PAUSE_MS = 20,  /* longest pause before, drawn */
+    BISECT_RESTART =
+        256, /* entries per slice behind one that failed; doubles with each that does not */
+    PARKED_LOG_INTERVAL_MS = 1000,
+#define DRAIN_ROWS_TEXT "1000"
+    DRAIN_ROWS_MAX = 1000,          /* parked events in one batch */
+#define DRAIN_BYTES_TEXT "33554432" /* and their bytes; one event may be larger */
+#define DUE_MAX_TEXT "64"
+    DUE_MAX = 64, /* Spaces that are looked up in one go */
+    DUE_INTERVAL_MS =
+        100,             /* how often it is looked which Spaces are due, while some are held back */
+    DRAIN_SHARE_MS = 50, /* draining between two batches of new records */
+    DECIDE_INTERVAL_MS = 500 /* how often decisions are looked for */
 };
 
 struct engine_metrics {
     struct metric_series *events, *duplicates, *dead_letters, *batches, *failures, *rebalances,
-        *batch_rows, *apply_time, *latency, *halted, *attached, *waiting;
+        *batch_rows, *apply_time, *latency, *halted, *attached, *waiting, *parked;
     struct metric *lag;
+};
+
+/* Events and failures in the two halves of the window. */
+struct breaker {
+    int64_t events, failures, events_before, failures_before;
+};
+
+/* A Space whose parked events are to be tried. */
+struct due {
+    uint32_t position; /* index */
+    struct uuid space_id;
+};
+
+struct parked_headers;
+
+/* What is under way with parked events. */
+struct drain {
+    struct batch *batch;
+    PGresult *rows; /* its records; NULL when nothing is under way */
+    struct parked_headers *headers;
+    struct due space;
+    int64_t attempts, events, age_ms; /* of the Space, when it was read */
+    struct due due[DUE_MAX];
+    size_t due_next, due_count;
+    int64_t find_at_us, decide_at_us, began_us;
+    int64_t spent_us; /* since the last batch of new records */
 };
 
 struct engine {
@@ -81,12 +121,21 @@ struct engine {
     int64_t age_max_us;
     struct batch *filling;
     struct batch *applying;
+    struct batch *current; /* the one that the slice is of: applying, or that of the drain */
     struct slice *slice;
     int in_flight;
     struct error
         failure;       /* first error of the call in flight; class ERROR_NONE while there is none */
     int duplicate_key; /* that error is an event that was applied before */
-    size_t limit;      /* entries per slice; shrinks when a slice fails */
+    char *screened;    /* that error is that these events are taken out */
+    size_t limit;      /* entries per slice */
+    size_t suspect; /* when larger than the slice's start: among the entries up to here one fails */
+    int resends;
+    struct parked *parked;
+    struct drain drain;
+    struct breaker breaker;
+    int64_t parked_said_us;
+    int parked_unsaid;
     int64_t sent_us;
 
     int64_t hinted_us;
@@ -132,6 +181,8 @@ void fetch_look_up(struct engine *engine);
 
 /* Takes what has arrived into the filling batch, without waiting. */
 void fetch_some(struct engine *engine);
+/* The headers of a Kafka message, for batch.put_headers. */
+void fetch_put_headers(const void *message, uint32_t header_oid, struct buf *out);
 int fetch_is_full(const struct engine *engine);
 
 /* apply.c */
@@ -145,11 +196,50 @@ void apply_poll(struct engine *engine);
 void apply_watch(struct engine *engine);
 /* Waits for the call in flight, at most `timeout_ms`. */
 void apply_wait(struct engine *engine, int64_t timeout_ms);
+/* Starts applying a batch: the one that was filled, or parked events. */
+void apply_batch(struct engine *engine, struct batch *batch);
+/* Goes on with the entries of the current batch from `from` on. */
+void apply_from(struct engine *engine, size_t from);
+/* Whether new records wait. */
+int apply_is_behind(const struct engine *engine);
+/* After a failure that no event is to blame for. */
+void apply_fail(struct engine *engine, const struct error *error);
+
+/* park.c */
+
+/* Counts events that were applied, or one that failed; returns whether too many have. */
+void breaker_passed(struct breaker *breaker, const struct policy *policy, int64_t events);
+int breaker_failed(struct breaker *breaker, const struct policy *policy);
+/* Parks an entry of the batch that fails, and goes on. */
+void park_entry(struct engine *engine, size_t index, const char *code, const char *message);
+/* Parks what screen.sql takes out, and goes on. */
+void park_screened(struct engine *engine);
+
+/* drain.c */
+
+/* Makes and frees what parking needs; after the batches were made. */
+void drain_init(struct engine *engine);
+void drain_free(struct engine *engine);
+/* Reads which Spaces are held back in the partitions that were just claimed. */
+int drain_load(struct engine *engine, struct error *error);
+/* Tries the parked events of a Space whose turn it is, if nothing is in flight. */
+void drain_start(struct engine *engine);
+int drain_is_due(const struct engine *engine);
+/* The batch of the drain is applied; its entry at the slice's start failed. */
+void drain_finish(struct engine *engine);
+void drain_fail(struct engine *engine, const char *code, const char *message);
+/* Forgets what is under way. */
+void drain_drop(struct engine *engine);
+/* Carries out what people decided about the partitions owned. */
+void drain_decide(struct engine *engine);
+
+/* upkeep.c */
+
 /* Commits the positions to Kafka, as a hint for lag tools. */
-void apply_hint(struct engine *engine);
+void upkeep_hint(struct engine *engine);
 /* While idle: sees that the positions are still this owner's. */
-void apply_check_owner(struct engine *engine);
+void upkeep_check_owner(struct engine *engine);
 /* Removes applied events that have left the duplicate window. */
-void apply_prune(struct engine *engine);
+void upkeep_prune(struct engine *engine);
 
 #endif

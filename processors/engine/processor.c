@@ -58,10 +58,11 @@ static int set_value(struct processor *processor, const char *key, char *value, 
                 return -1;
     } else if (strcmp(key, "description") != 0) {
         int known = policy_set(&processor->policy, key, value, place, error);
-        return known == 0 ? error_set(error, ERROR_USAGE, "bad-processor",
-                                      "%s: unknown key \"%s\"; docs/write-a-processor.md lists them",
-                                      place, key)
-                          : (known < 0 ? -1 : 0);
+        return known == 0
+                   ? error_set(error, ERROR_USAGE, "bad-processor",
+                               "%s: unknown key \"%s\"; docs/write-a-processor.md lists them",
+                               place, key)
+                   : (known < 0 ? -1 : 0);
     }
     return 0;
 }

@@ -286,7 +286,7 @@ END
 $$;
 COMMENT ON FUNCTION weir.head_failed IS 'The first parked event of a Space failed again: later once more, or it becomes a dead letter; returns whether the Space is still held back';
 
-CREATE FUNCTION weir.take_redrive(decision weir.decision, letter weir.dead_letter) RETURNS void
+CREATE FUNCTION weir.take_redrive(made weir.decision, letter weir.dead_letter) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO weir.parked (position_id, space_id, kafka_offset, kafka_timestamp, event_id, schema_id, headers, key, value)
@@ -297,28 +297,28 @@ BEGIN
     ON CONFLICT (position_id, space_id) DO UPDATE
     SET events = s.events + 1, attempts = 0, code = NULL, message = NULL, first_failed_at = NULL, last_failed_at = NULL,
         next_attempt_at = now();
-    UPDATE weir.dead_letter SET state = 'redriving', decision_id = decision.decision_id
+    UPDATE weir.dead_letter SET state = 'redriving', decision_id = made.decision_id
     WHERE position_id = letter.position_id AND kafka_offset = letter.kafka_offset;
-    UPDATE weir.decision AS d SET taken_at = now() WHERE d.decision_id = decision.decision_id;
+    UPDATE weir.decision SET taken_at = now() WHERE decision_id = made.decision_id;
 END
 $$;
 COMMENT ON FUNCTION weir.take_redrive IS 'Parks a dead letter again, before whatever waits of its Space, and makes it due';
 
 -- The dead letter is out of the way: a Space that waited for it goes on.
-CREATE FUNCTION weir.take_discard(decision weir.decision, letter weir.dead_letter) RETURNS void
+CREATE FUNCTION weir.take_discard(made weir.decision, letter weir.dead_letter) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE weir.dead_letter
-    SET state = CASE WHEN decision.verdict = 'patch' THEN 'patched' ELSE 'discarded' END, decision_id = decision.decision_id
+    SET state = CASE WHEN made.verdict = 'patch' THEN 'patched' ELSE 'discarded' END, decision_id = made.decision_id
     WHERE position_id = letter.position_id AND kafka_offset = letter.kafka_offset;
     UPDATE weir.parked_space SET next_attempt_at = now()
     WHERE position_id = letter.position_id AND space_id = letter.space_id AND next_attempt_at IS NULL;
-    PERFORM weir.finish_decision(decision.decision_id, 'discarded');
+    PERFORM weir.finish_decision(made.decision_id, 'discarded');
 END
 $$;
 COMMENT ON FUNCTION weir.take_discard IS 'A dead letter is never to be applied';
 
-CREATE FUNCTION weir.take_parked(decision weir.decision, waiting weir.parked) RETURNS void
+CREATE FUNCTION weir.take_parked(made weir.decision, waiting weir.parked) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     space weir.parked_space;
@@ -329,19 +329,19 @@ BEGIN
     is_first := NOT EXISTS (SELECT FROM weir.parked AS p
                             WHERE p.position_id = waiting.position_id AND p.space_id = waiting.space_id
                               AND p.kafka_offset < waiting.kafka_offset);
-    IF decision.verdict = 'retry' AND is_first AND space.next_attempt_at IS NOT NULL THEN
+    IF made.verdict = 'retry' AND is_first AND space.next_attempt_at IS NOT NULL THEN
         UPDATE weir.parked_space SET next_attempt_at = now()
         WHERE position_id = waiting.position_id AND space_id = waiting.space_id;
-        PERFORM weir.finish_decision(decision.decision_id, 'retried');
-    ELSIF decision.verdict IN ('discard', 'patch') THEN
+        PERFORM weir.finish_decision(made.decision_id, 'retried');
+    ELSIF made.verdict IN ('discard', 'patch') THEN
         INSERT INTO weir.dead_letter (position_id, kafka_offset, kafka_timestamp, space_id, event_id, schema_id, code, message,
                                       attempts, first_failed_at, headers, key, value, state, decision_id)
         VALUES (waiting.position_id, waiting.kafka_offset, waiting.kafka_timestamp, waiting.space_id, waiting.event_id,
                 waiting.schema_id, CASE WHEN is_first THEN coalesce(space.code, 'discarded') ELSE 'discarded' END,
-                CASE WHEN is_first THEN coalesce(space.message, decision.reason) ELSE decision.reason END,
+                CASE WHEN is_first THEN coalesce(space.message, made.reason) ELSE made.reason END,
                 CASE WHEN is_first THEN space.attempts ELSE 0 END, coalesce(space.first_failed_at, now()), waiting.headers,
-                waiting.key, waiting.value, CASE WHEN decision.verdict = 'patch' THEN 'patched' ELSE 'discarded' END,
-                decision.decision_id);
+                waiting.key, waiting.value, CASE WHEN made.verdict = 'patch' THEN 'patched' ELSE 'discarded' END,
+                made.decision_id);
         PERFORM weir.publish_dead_letters(ARRAY[waiting.position_id], ARRAY[waiting.kafka_offset]);
         DELETE FROM weir.parked
         WHERE position_id = waiting.position_id AND space_id = waiting.space_id AND kafka_offset = waiting.kafka_offset;
@@ -352,10 +352,10 @@ BEGIN
             UPDATE weir.parked_space SET events = events - 1
             WHERE position_id = waiting.position_id AND space_id = waiting.space_id;
         END IF;
-        PERFORM weir.finish_decision(decision.decision_id, 'discarded');
+        PERFORM weir.finish_decision(made.decision_id, 'discarded');
     ELSE
-        PERFORM weir.finish_decision(decision.decision_id, 'refused', CASE
-            WHEN decision.verdict = 'redrive' THEN 'it is parked: retry or discard it'
+        PERFORM weir.finish_decision(made.decision_id, 'refused', CASE
+            WHEN made.verdict = 'redrive' THEN 'it is parked: retry or discard it'
             WHEN space.next_attempt_at IS NULL THEN 'its Space waits for a decision about a dead letter'
             ELSE 'only the first parked event of a Space can be tried' END);
     END IF;
@@ -366,31 +366,31 @@ COMMENT ON FUNCTION weir.take_parked IS 'Carries out a decision about a parked e
 CREATE FUNCTION weir.carry_out(held_position integer, held_epoch bigint) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
-    decision weir.decision;
+    made weir.decision;
     letter weir.dead_letter;
     waiting weir.parked;
     taken integer := 0;
 BEGIN
     PERFORM weir.hold(held_position, held_epoch);
-    FOR decision IN
+    FOR made IN
         SELECT * FROM weir.decision WHERE position_id = held_position AND taken_at IS NULL ORDER BY decided_at LIMIT 1000
     LOOP
         taken := taken + 1;
         SELECT * INTO letter FROM weir.dead_letter
-        WHERE position_id = held_position AND kafka_offset = decision.kafka_offset;
+        WHERE position_id = held_position AND kafka_offset = made.kafka_offset;
         SELECT * INTO waiting FROM weir.parked
-        WHERE position_id = held_position AND space_id = decision.space_id AND kafka_offset = decision.kafka_offset;
+        WHERE position_id = held_position AND space_id = made.space_id AND kafka_offset = made.kafka_offset;
         IF waiting.position_id IS NOT NULL AND letter.state IS DISTINCT FROM 'redriving' THEN
-            PERFORM weir.take_parked(decision, waiting);
-        ELSIF letter.state = 'open' AND decision.verdict = 'redrive' AND letter.space_id IS NOT NULL THEN
-            PERFORM weir.take_redrive(decision, letter);
-        ELSIF letter.state = 'open' AND decision.verdict IN ('discard', 'patch') THEN
-            PERFORM weir.take_discard(decision, letter);
+            PERFORM weir.take_parked(made, waiting);
+        ELSIF letter.state = 'open' AND made.verdict = 'redrive' AND letter.space_id IS NOT NULL THEN
+            PERFORM weir.take_redrive(made, letter);
+        ELSIF letter.state = 'open' AND made.verdict IN ('discard', 'patch') THEN
+            PERFORM weir.take_discard(made, letter);
         ELSE
-            PERFORM weir.finish_decision(decision.decision_id, 'refused', CASE
+            PERFORM weir.finish_decision(made.decision_id, 'refused', CASE
                 WHEN letter.position_id IS NULL THEN 'it is neither parked nor a dead letter'
                 WHEN letter.state <> 'open' THEN 'it is ' || letter.state || ' already'
-                WHEN decision.verdict = 'retry' THEN 'it is a dead letter: redrive or discard it'
+                WHEN made.verdict = 'retry' THEN 'it is a dead letter: redrive or discard it'
                 ELSE 'its key names no Space, so it can never be applied' END);
         END IF;
     END LOOP;

@@ -254,29 +254,6 @@ def test_broken_sql_halts_and_resume_goes_on(engine):
     wait_until(process.is_ready, 20, "it is ready again")
 
 
-def test_data_error_halts_at_the_guilty_event(engine):
-    engine.stack.produce(reactions(*(f"a{i}" for i in range(40))))
-    guilty = str(uuid.uuid4())
-    offset = engine.stack.produce([reaction("bad", event_id=uuid.UUID(guilty))])[0]
-    engine.stack.produce(reactions(*(f"b{i}" for i in range(40))))
-    process = engine.start(ready=False)
-    rows = [f"a{i}" for i in range(40)]
-    halt = engine.assert_halted(process, "23514", rows, offset)
-    assert (halt["topic"], halt["partition"], halt["offset"]) == (TOPIC, PARTITION, offset)
-    assert (halt["event"], halt["event_id"]) == ("PostReacted", guilty)
-    for part in ("PostReacted", guilty, f"weir.community [{PARTITION}] offset {offset}", "not_bad", "processor resume tally"):
-        assert part in process.text(), part
-    listed = engine.stack.run("processor", "list").stdout
-    assert "HALTED" in listed and guilty in listed
-    # resumed without a repair it stops at the same place
-    engine.resume()
-    wait_until(lambda: len(re.findall("halted: ", process.text())) == 2, 30, "it halts again")
-    assert (engine.rows() == rows) and engine.position() == offset
-    engine.stack.psql("ALTER TABLE tally_1.reaction DROP CONSTRAINT not_bad")
-    engine.resume()
-    engine.wait_rows(*rows, "bad", *(f"b{i}" for i in range(40)))
-
-
 def applied(engine, *texts):
     """A processor that has applied some reactions and is stopped again; its position."""
     process = engine.start()

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Parked events are tried again, Space by Space: the first one alone while it fails, then those
+ * behind it in batches. They take the way of new records, through the same procedure under the same
+ * fence, except that no position moves. While a Space drains, its new events still queue up behind;
+ * it flows again in the transaction that takes the last one out.
+ *
+ * With new records waiting, draining gets a share of the time. */
+#include <endian.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/failpoint.h"
+#include "lib/base/log.h"
+#include "lib/base/timestamp.h"
+#include "lib/base/utf8.h"
+#include "processors/engine/headers.h"
+#include "processors/engine/internal.h"
+
+/* A row of the query over parked events, whose columns are in Postgres' binary form. The batch
+ * points into the result. */
+enum {
+    COLUMN_ATTEMPTS,
+    COLUMN_EVENTS,
+    COLUMN_AGE,
+    COLUMN_OFFSET,
+    COLUMN_TIME,
+    COLUMN_HEADERS,
+    COLUMN_KEY,
+    COLUMN_VALUE
+};
+
+static void release_nothing(void *owner)
+{
+    (void)owner;
+}
+
+/* The headers as they were read, which is how they are written. */
+struct parked_headers {
+    const char *data;
+    int size;
+};
+
+static void copy_headers(const void *owner, uint32_t header_oid, struct buf *out)
+{
+    const struct parked_headers *headers = owner;
+    (void)header_oid;
+    buf_put(out, headers->data, (size_t)headers->size);
+}
+
+void drain_init(struct engine *engine)
+{
+    engine->parked = parked_new();
+    engine->drain.batch = batch_new(engine->processor, DRAIN_ROWS_MAX, release_nothing);
+    engine->drain.batch->put_headers = copy_headers;
+    engine->drain.headers = xcalloc(DRAIN_ROWS_MAX, sizeof(struct parked_headers));
+    engine->filling->parked = engine->parked;
+    engine->applying->parked = engine->parked;
+}
+
+void drain_free(struct engine *engine)
+{
+    drain_drop(engine);
+    batch_free(engine->drain.batch);
+    free(engine->drain.headers);
+    parked_free(engine->parked);
+}
+
+void drain_drop(struct engine *engine)
+{
+    if (!engine->drain.batch)
+        return;
+    batch_reset(engine->drain.batch, engine->position_count);
+    PQclear(engine->drain.rows);
+    engine->drain.rows = NULL;
+    engine->current = engine->applying;
+}
+
+/* Appends "{1,2,3}": the positions that this engine owns. */
+static void put_position_ids(const struct engine *engine, struct buf *out)
+{
+    for (size_t i = 0; i < engine->position_count; i++)
+        buf_printf(out, "%s%d", i ? "," : "{", engine->positions[i].id);
+    buf_put_text(out, engine->position_count ? "}" : "{}");
+}
+
+static int64_t find_position(const struct engine *engine, int64_t id)
+{
+    for (size_t i = 0; i < engine->position_count; i++)
+        if (engine->positions[i].id == id)
+            return (int64_t)i;
+    return -1;
+}
+
+int drain_load(struct engine *engine, struct error *error)
+{
+    struct buf ids = {0};
+    put_position_ids(engine, &ids);
+    const char *values[] = {buf_text(&ids)};
+    PGresult *result = NULL;
+    int code = pg_query(engine->conn,
+                        "SELECT position_id, space_id FROM weir.parked_space "
+                        "WHERE position_id = ANY ($1::integer[])",
+                        1, values, &result, error);
+    buf_free(&ids);
+    parked_clear(engine->parked);
+    engine->drain.due_count = 0;
+    engine->drain.due_next = 0;
+    for (int i = 0; code == 0 && i < PQntuples(result); i++) {
+        struct uuid space_id;
+        uuid_parse(PQgetvalue(result, i, 1), UUID_TEXT_SIZE, &space_id);
+        parked_add(engine->parked, (uint32_t)find_position(engine, pg_int(result, i, 0)),
+                   &space_id);
+    }
+    PQclear(result);
+    return code;
+}
+
+/* The Spaces whose turn it is. */
+static int find_due(struct engine *engine, struct error *error)
+{
+    struct drain *drain = &engine->drain;
+    struct buf ids = {0};
+    put_position_ids(engine, &ids);
+    const char *values[] = {buf_text(&ids)};
+    PGresult *result = NULL;
+    int code = pg_query(engine->conn,
+                        "SELECT position_id, space_id FROM weir.parked_space "
+                        "WHERE position_id = ANY ($1::integer[]) AND next_attempt_at <= now() "
+                        "ORDER BY next_attempt_at LIMIT " DUE_MAX_TEXT,
+                        1, values, &result, error);
+    buf_free(&ids);
+    drain->due_count = 0;
+    drain->due_next = 0;
+    for (int i = 0; code == 0 && i < PQntuples(result); i++) {
+        struct due *due = &drain->due[drain->due_count++];
+        due->position = (uint32_t)find_position(engine, pg_int(result, i, 0));
+        uuid_parse(PQgetvalue(result, i, 1), UUID_TEXT_SIZE, &due->space_id);
+    }
+    PQclear(result);
+    drain->find_at_us = monotonic_now_us() + (drain->due_count ? 0 : DUE_INTERVAL_MS * 1000);
+    return code;
+}
+
+static int64_t read_int8(const PGresult *rows, int row, int column)
+{
+    uint64_t value;
+    memcpy(&value, PQgetvalue(rows, row, column), sizeof value);
+    return (int64_t)be64toh(value);
+}
+
+/* The first parked event of a Space while it fails, else as many as fit a batch. */
+static int load_rows(struct engine *engine, const struct due *due, struct error *error)
+{
+    char id[16];
+    char space[UUID_TEXT_SIZE + 1];
+    snprintf(id, sizeof id, "%d", engine->positions[due->position].id);
+    uuid_format(&due->space_id, space);
+    const char *values[] = {id, space};
+    engine->drain.rows = PQexecParams(
+        engine->conn,
+        "SELECT s.attempts::bigint, s.events, "
+        "coalesce((extract(epoch FROM now() - s.first_failed_at) * 1000)::bigint, 0), "
+        "p.kafka_offset, (extract(epoch FROM p.kafka_timestamp) * 1000000)::bigint, p.headers, "
+        "p.key, p.value "
+        "FROM weir.parked_space AS s CROSS JOIN LATERAL ("
+        "    SELECT q.*, sum(length(q.value)) OVER (ORDER BY q.kafka_offset) - length(q.value) "
+        "        AS bytes_before "
+        "    FROM (SELECT * FROM weir.parked AS a "
+        "          WHERE a.position_id = s.position_id AND a.space_id = s.space_id "
+        "          ORDER BY a.kafka_offset "
+        "          LIMIT CASE WHEN s.attempts > 0 THEN 1 ELSE " DRAIN_ROWS_TEXT " END) AS q) AS p "
+        "WHERE s.position_id = $1::integer AND s.space_id = $2::uuid "
+        "AND coalesce(p.bytes_before, 0) < " DRAIN_BYTES_TEXT " ORDER BY p.kafka_offset",
+        2, NULL, values, NULL, NULL, 1);
+    return PQresultStatus(engine->drain.rows) == PGRES_TUPLES_OK
+               ? 0
+               : pg_fail(engine->conn, engine->drain.rows, error);
+}
+
+static int fill_batch(struct engine *engine, const struct due *due, struct error *error)
+{
+    struct drain *drain = &engine->drain;
+    const PGresult *rows = drain->rows;
+    const struct position *position = &engine->positions[due->position];
+    int code = 0;
+    batch_reset(drain->batch, engine->position_count);
+    drain->batch->drained_position = due->position;
+    decoder_begin_batch(engine->decoder);
+    for (int i = 0; code == 0 && i < PQntuples(rows); i++) {
+        drain->headers[i] = (struct parked_headers){PQgetvalue(rows, i, COLUMN_HEADERS),
+                                                    PQgetlength(rows, i, COLUMN_HEADERS)};
+        const struct record record = {
+            .topic = position->topic,
+            .partition = position->partition,
+            .offset = read_int8(rows, i, COLUMN_OFFSET),
+            .timestamp_us = read_int8(rows, i, COLUMN_TIME),
+            .key = PQgetisnull(rows, i, COLUMN_KEY) ? NULL : PQgetvalue(rows, i, COLUMN_KEY),
+            .key_size = (size_t)PQgetlength(rows, i, COLUMN_KEY),
+            .value = PQgetisnull(rows, i, COLUMN_VALUE) ? NULL : PQgetvalue(rows, i, COLUMN_VALUE),
+            .value_size = (size_t)PQgetlength(rows, i, COLUMN_VALUE),
+            .owner = &drain->headers[i]};
+        code = batch_add(drain->batch, engine->decoder, &record, due->position, error);
+    }
+    return code;
+}
+
+/* Starts on one Space. Returns whether something was sent. */
+static int drain_space(struct engine *engine, const struct due *due)
+{
+    struct drain *drain = &engine->drain;
+    struct error error = {0};
+    drain->space = *due;
+    if (load_rows(engine, due, &error) != 0) {
+        drain_drop(engine);
+        apply_fail(engine, &error);
+        return 0;
+    }
+    if (PQntuples(drain->rows) == 0) { /* a decision has emptied it meanwhile */
+        drain_drop(engine);
+        return 0;
+    }
+    drain->attempts = read_int8(drain->rows, 0, COLUMN_ATTEMPTS);
+    drain->events = read_int8(drain->rows, 0, COLUMN_EVENTS);
+    drain->age_ms = read_int8(drain->rows, 0, COLUMN_AGE);
+    FAILPOINT("drain.loaded");
+    if (fill_batch(engine, due, &error) != 0) {
+        /* A schema id that this build does not know, or not yet. */
+        log_warn("parked events of %s [%d]: %s", engine->positions[due->position].topic,
+                 engine->positions[due->position].partition, error.message);
+        drain_drop(engine);
+        drain->find_at_us = monotonic_now_us() + LOOK_UP_INTERVAL_MS * 1000;
+        return 0;
+    }
+    apply_batch(engine, drain->batch);
+    FAILPOINT("drain.sent");
+    return 1;
+}
+
+void drain_start(struct engine *engine)
+{
+    struct drain *drain = &engine->drain;
+    struct error error;
+    if (engine->in_flight || !engine->attached || parked_count(engine->parked) == 0 ||
+        (apply_is_behind(engine) && drain->spent_us > DRAIN_SHARE_MS * 1000))
+        return;
+    if (drain->due_next == drain->due_count && monotonic_now_us() >= drain->find_at_us &&
+        find_due(engine, &error) != 0) {
+        apply_fail(engine, &error);
+        return;
+    }
+    drain->began_us = monotonic_now_us();
+    while (engine->attached && drain->due_next < drain->due_count)
+        if (drain_space(engine, &drain->due[drain->due_next++]))
+            return;
+}
+
+int drain_is_due(const struct engine *engine)
+{
+    return engine->drain.due_next < engine->drain.due_count;
+}
+
+void drain_finish(struct engine *engine)
+{
+    struct drain *drain = &engine->drain;
+    FAILPOINT("drain.done");
+    if ((int64_t)drain->batch->count == drain->events)
+        parked_remove(engine->parked, drain->space.position, &drain->space.space_id);
+    drain_drop(engine);
+    drain->spent_us += monotonic_now_us() - drain->began_us;
+}
+
+void drain_fail(struct engine *engine, const char *code, const char *message)
+{
+    struct drain *drain = &engine->drain;
+    const struct policy *policy = &engine->processor->policy;
+    const struct position *position = &engine->positions[drain->space.position];
+    int first = engine->slice->from == 0;
+    int64_t failures = (first ? drain->attempts : 0) + 1;
+    int used_up = failures >= policy->attempts || (first && drain->age_ms >= policy->age_max_ms);
+    char id[16], epoch[24], space[UUID_TEXT_SIZE + 1], offset[24], pause[24];
+    struct error error;
+    char *text = xstrdup(message);
+    utf8_mend(text, strlen(text));
+    snprintf(id, sizeof id, "%d", position->id);
+    snprintf(epoch, sizeof epoch, "%" PRId64, position->epoch);
+    uuid_format(&drain->space.space_id, space);
+    snprintf(offset, sizeof offset, "%" PRId64,
+             drain->batch->entries[engine->slice->from].record.offset);
+    snprintf(pause, sizeof pause, "%" PRId64, policy_pause_ms(policy, failures));
+    const char *values[] = {id,
+                            epoch,
+                            space,
+                            offset,
+                            code,
+                            text,
+                            pause,
+                            used_up ? "true" : "false",
+                            policy->block ? "true" : "false"};
+    PGresult *result = NULL;
+    FAILPOINT("head.failed");
+    int failed =
+        pg_query(engine->conn, "SELECT weir.head_failed($1, $2, $3, $4, $5, $6, $7, $8, $9)", 9,
+                 values, &result, &error);
+    FAILPOINT("head.sent");
+    free(text);
+    struct due held = drain->space;
+    drain_drop(engine);
+    drain->spent_us += monotonic_now_us() - drain->began_us;
+    if (failed)
+        apply_fail(engine, &error);
+    else if (*PQgetvalue(result, 0, 0) != 't')
+        parked_remove(engine->parked, held.position, &held.space_id);
+    PQclear(result);
+}
+
+void drain_decide(struct engine *engine)
+{
+    int64_t now_us = monotonic_now_us();
+    if (!engine->attached || engine->in_flight || now_us < engine->drain.decide_at_us)
+        return;
+    engine->drain.decide_at_us = now_us + DECIDE_INTERVAL_MS * 1000;
+    struct buf ids = {0};
+    struct error error;
+    PGresult *result = NULL;
+    put_position_ids(engine, &ids);
+    const char *values[] = {buf_text(&ids)};
+    int code = pg_query(engine->conn,
+                        "SELECT DISTINCT position_id FROM weir.decision "
+                        "WHERE position_id = ANY ($1::integer[]) AND taken_at IS NULL",
+                        1, values, &result, &error);
+    buf_free(&ids);
+    int count = code == 0 ? PQntuples(result) : 0;
+    for (int i = 0; code == 0 && i < count; i++) {
+        char epoch[24];
+        int64_t index = find_position(engine, pg_int(result, i, 0));
+        snprintf(epoch, sizeof epoch, "%" PRId64, engine->positions[index].epoch);
+        const char *arguments[] = {PQgetvalue(result, i, 0), epoch};
+        FAILPOINT("decide.found");
+        code = pg_query(engine->conn, "SELECT weir.carry_out($1, $2)", 2, arguments, NULL, &error);
+        FAILPOINT("decide.done");
+    }
+    PQclear(result);
+    if (code == 0 && count > 0) {
+        log_info("carried out decisions about %d partitions", count);
+        code = drain_load(engine, &error);
+    }
+    if (code != 0)
+        apply_fail(engine, &error);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The event that failed is known: it is parked, and what follows of its Space and topic behind it.
+ * The breaker counts: when too many of the last events fail, it is not the events. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/failpoint.h"
+#include "lib/base/log.h"
+#include "lib/base/timestamp.h"
+#include "processors/engine/internal.h"
+
+/* The window is made of two halves: the one being counted and the one before. */
+static void turn(struct breaker *breaker, const struct policy *policy)
+{
+    if (breaker->events < policy->breaker_window / 2)
+        return;
+    breaker->events_before = breaker->events;
+    breaker->failures_before = breaker->failures;
+    breaker->events = 0;
+    breaker->failures = 0;
+}
+
+void breaker_passed(struct breaker *breaker, const struct policy *policy, int64_t events)
+{
+    breaker->events += events;
+    turn(breaker, policy);
+}
+
+int breaker_failed(struct breaker *breaker, const struct policy *policy)
+{
+    breaker->events++;
+    breaker->failures++;
+    int64_t failures = breaker->failures + breaker->failures_before;
+    int open = failures * 100 >= policy->breaker_percent * policy->breaker_window;
+    turn(breaker, policy);
+    return open;
+}
+
+/* One line a second: a platform's worth of failures must not become a flood of another kind. */
+static void log_parked(struct engine *engine, const struct entry *entry,
+                       const struct position *position)
+{
+    char id[UUID_TEXT_SIZE + 1];
+    int64_t now_us = monotonic_now_us();
+    engine->parked_unsaid++;
+    if (now_us - engine->parked_said_us < PARKED_LOG_INTERVAL_MS * 1000)
+        return;
+    engine->parked_said_us = now_us;
+    uuid_format(&entry->event_id, id);
+    log_warn("parked %s %s at %s [%d] offset %" PRId64 ", again in %" PRId64 " ms: %s%s",
+             entry->event ? entry->event->name : "event", id, position->topic, position->partition,
+             entry->record.offset, entry->retry_after_ms, entry->reason,
+             engine->parked_unsaid > 1 ? " (and others before it)" : "");
+    engine->parked_unsaid = 0;
+}
+
+/* Whether the processor must halt instead of parking one more. */
+static int is_too_much(struct engine *engine, const struct entry *entry, const char *message)
+{
+    const struct policy *policy = &engine->processor->policy;
+    struct error error;
+    if (breaker_failed(&engine->breaker, policy))
+        error_set(&error, ERROR_HALT, "breaker-open",
+                  "at least %" PRId64 " %% of the last %" PRId64
+                  " events failed, so it is not the events; the last failure: %s",
+                  policy->breaker_percent, policy->breaker_window, message);
+    else if ((int64_t)parked_count(engine->parked) >= policy->parked_spaces_max)
+        error_set(&error, ERROR_HALT, "too-many-parked",
+                  "%" PRId64 " Spaces are held back, which is parked_spaces_max; the last failure: "
+                  "%s",
+                  policy->parked_spaces_max, message);
+    else
+        return 0;
+    engine->breaker = (struct breaker){0};
+    halt(engine, &error, &engine->positions[entry->position], entry);
+    return 1;
+}
+
+/* Marks an entry as failed, so that it is parked when it is sent again, or set aside when one
+ * attempt is all it has. Returns -1 when the processor was halted instead. */
+static int mark_failed(struct engine *engine, struct entry *entry, const char *code,
+                       const char *message)
+{
+    if (is_too_much(engine, entry, message))
+        return -1;
+    batch_blame(entry, code, message);
+    if (engine->processor->policy.attempts == 1 && !engine->processor->policy.block) {
+        entry->decoded_fate = FATE_DEAD_LETTER;
+        return 0;
+    }
+    entry->failed = 1;
+    entry->retry_after_ms = policy_pause_ms(&engine->processor->policy, 1);
+    parked_add(engine->parked, entry->position, &entry->space_id);
+    log_parked(engine, entry, &engine->positions[entry->position]);
+    return 0;
+}
+
+void park_entry(struct engine *engine, size_t index, const char *code, const char *message)
+{
+    FAILPOINT("park.guilty");
+    if (mark_failed(engine, &engine->current->entries[index], code, message) != 0)
+        return;
+    /* Where one fails others are near: what is tried next grows from here. */
+    engine->limit = BISECT_RESTART;
+    engine->suspect = 0;
+    apply_from(engine, index);
+    FAILPOINT("park.sent");
+}
+
+void park_screened(struct engine *engine)
+{
+    size_t from = engine->slice->from;
+    char *rest = engine->screened;
+    engine->screened = NULL;
+    char *list = rest;
+    while (rest && *rest) {
+        char *line = strsep(&rest, "\n");
+        char *reason = strchr(line, '\t');
+        size_t index = (size_t)strtoull(line, NULL, 10);
+        if (!reason || index < from || index >= engine->slice->to) {
+            struct error error;
+            error_set(&error, ERROR_HALT, "bad-screen", "%s returned a seq that it was not given",
+                      engine->processor->screen->path);
+            halt(engine, &error, NULL, NULL);
+            break;
+        }
+        struct entry *entry = &engine->current->entries[index];
+        if (engine->current != engine->applying) { /* parked events: as far as the first one */
+            if (index == from) {
+                drain_fail(engine, "screened", reason + 1);
+            } else {
+                engine->limit = index - from;
+                apply_from(engine, from);
+            }
+            break;
+        }
+        if (parked_has(engine->parked, entry->position, &entry->space_id))
+            continue; /* it waits behind one before it */
+        if (mark_failed(engine, entry, "screened", reason + 1) != 0)
+            break;
+    }
+    if (engine->attached && !engine->in_flight && engine->current == engine->applying)
+        apply_from(engine, from);
+    free(list);
+}
