@@ -24,6 +24,7 @@
 enum {
     COLUMN_ATTEMPTS,
     COLUMN_EVENTS,
+    COLUMN_BLOCKED_BY,
     COLUMN_AGE,
     COLUMN_OFFSET,
     COLUMN_TIME,
@@ -161,7 +162,7 @@ static int load_rows(struct engine *engine, const struct due *due, struct error 
     const char *values[] = {id, space};
     engine->drain.rows = PQexecParams(
         engine->conn,
-        "SELECT s.attempts::bigint, s.events, "
+        "SELECT s.attempts::bigint, s.events, coalesce(s.blocked_by, -1), "
         "coalesce((extract(epoch FROM now() - s.first_failed_at) * 1000)::bigint, 0), "
         "p.kafka_offset, (extract(epoch FROM p.kafka_timestamp) * 1000000)::bigint, p.headers, "
         "p.key, p.value "
@@ -170,6 +171,7 @@ static int load_rows(struct engine *engine, const struct due *due, struct error 
         "        AS bytes_before "
         "    FROM (SELECT * FROM weir.parked AS a "
         "          WHERE a.position_id = s.position_id AND a.space_id = s.space_id "
+        "          AND (s.blocked_by IS NULL OR a.kafka_offset <= s.blocked_by) "
         "          ORDER BY a.kafka_offset "
         "          LIMIT CASE WHEN s.attempts > 0 THEN 1 ELSE " DRAIN_ROWS_TEXT " END) AS q) AS p "
         "WHERE s.position_id = $1::integer AND s.space_id = $2::uuid "
@@ -224,6 +226,7 @@ static int drain_space(struct engine *engine, const struct due *due)
     }
     drain->attempts = read_int8(drain->rows, 0, COLUMN_ATTEMPTS);
     drain->events = read_int8(drain->rows, 0, COLUMN_EVENTS);
+    drain->blocked_by = read_int8(drain->rows, 0, COLUMN_BLOCKED_BY);
     drain->age_ms = read_int8(drain->rows, 0, COLUMN_AGE);
     FAILPOINT("drain.loaded");
     if (fill_batch(engine, due, &error) != 0) {
@@ -266,7 +269,8 @@ void drain_finish(struct engine *engine)
 {
     struct drain *drain = &engine->drain;
     FAILPOINT("drain.done");
-    if ((int64_t)drain->batch->count == drain->events)
+    int64_t last = drain->batch->entries[drain->batch->count - 1].record.offset;
+    if ((int64_t)drain->batch->count == drain->events && drain->blocked_by <= last)
         parked_remove(engine->parked, drain->space.position, &drain->space.space_id);
     drain_drop(engine);
     drain->spent_us += monotonic_now_us() - drain->began_us;

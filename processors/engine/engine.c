@@ -17,82 +17,6 @@
 #include "lib/kafka/client.h"
 #include "processors/engine/internal.h"
 
-static const int64_t row_buckets[] = {1,   2,    5,    10,   20,    50,    100,  200,
-                                      500, 1000, 2000, 5000, 10000, 20000, 50000};
-
-static void register_metrics(struct engine *engine, struct metrics *metrics)
-{
-    static const struct metric_spec events = {.name = "weir_processor_events_total",
-                                              .help = "Records by what became of them.",
-                                              .kind = METRICS_COUNTER,
-                                              .labels = "processor,outcome"};
-    static const struct metric_spec batches = {.name = "weir_processor_batches_total",
-                                               .help = "Transactions committed.",
-                                               .kind = METRICS_COUNTER,
-                                               .labels = "processor"};
-    static const struct metric_spec failures = {.name = "weir_processor_failures_total",
-                                                .help = "Transactions that failed.",
-                                                .kind = METRICS_COUNTER,
-                                                .labels = "processor"};
-    static const struct metric_spec rebalances = {.name = "weir_processor_rebalances_total",
-                                                  .help = "Rebalances of the consumer group.",
-                                                  .kind = METRICS_COUNTER,
-                                                  .labels = "processor"};
-    static const struct metric_spec batch_rows = {.name = "weir_processor_batch_events",
-                                                  .help = "Events applied by a transaction.",
-                                                  .kind = METRICS_HISTOGRAM,
-                                                  .labels = "processor",
-                                                  .buckets = row_buckets,
-                                                  .bucket_count =
-                                                      sizeof row_buckets / sizeof *row_buckets};
-    static const struct metric_spec apply_time = {.name = "weir_processor_apply_seconds",
-                                                  .help = "From sending a batch to its commit.",
-                                                  .kind = METRICS_HISTOGRAM,
-                                                  .unit = METRICS_MICROSECONDS,
-                                                  .labels = "processor"};
-    static const struct metric_spec latency = {
-        .name = "weir_processor_event_to_row_seconds",
-        .help = "From the broker's timestamp of an event to the commit of its rows.",
-        .kind = METRICS_HISTOGRAM,
-        .unit = METRICS_MICROSECONDS,
-        .labels = "processor"};
-    static const struct metric_spec halted = {.name = "weir_processor_halted",
-                                              .help = "1 while the processor waits for a person.",
-                                              .kind = METRICS_GAUGE,
-                                              .labels = "processor"};
-    static const struct metric_spec attached = {.name = "weir_processor_partitions",
-                                                .help = "Partitions owned.",
-                                                .kind = METRICS_GAUGE,
-                                                .labels = "processor"};
-    static const struct metric_spec waiting = {
-        .name = "weir_processor_waiting_partitions",
-        .help = "Partitions that wait for a schema id which nobody has recorded yet.",
-        .kind = METRICS_GAUGE,
-        .labels = "processor"};
-    static const struct metric_spec lag = {.name = "kafka_consumergroup_lag",
-                                           .help = "Records behind the end of the log.",
-                                           .kind = METRICS_GAUGE,
-                                           .labels = "consumergroup,topic,partition"};
-    const char *name = engine->processor->name;
-    struct metric *outcome = metrics_register(metrics, &events);
-    engine->metrics = (struct engine_metrics){
-        .events = metrics_series(outcome, name, "applied"),
-        .duplicates = metrics_series(outcome, name, "duplicate"),
-        .dead_letters = metrics_series(outcome, name, "dead_letter"),
-        .parked = metrics_series(outcome, name, "parked"),
-        .batches = metrics_series(metrics_register(metrics, &batches), name),
-        .failures = metrics_series(metrics_register(metrics, &failures), name),
-        .rebalances = metrics_series(metrics_register(metrics, &rebalances), name),
-        .batch_rows = metrics_series(metrics_register(metrics, &batch_rows), name),
-        .apply_time = metrics_series(metrics_register(metrics, &apply_time), name),
-        .latency = metrics_series(metrics_register(metrics, &latency), name),
-        .halted = metrics_series(metrics_register(metrics, &halted), name),
-        .attached = metrics_series(metrics_register(metrics, &attached), name),
-        .waiting = metrics_series(metrics_register(metrics, &waiting), name),
-        .lag = metrics_register(metrics, &lag),
-    };
-}
-
 static int set_properties(struct engine *engine, rd_kafka_conf_t *conf, struct error *error)
 {
     char group[96];
@@ -184,7 +108,7 @@ int engine_new(const struct config *config, const struct processor *processor,
     drain_init(engine);
     engine->slice = slice_new();
     engine->decoder = decoder_new(processor);
-    register_metrics(engine, metrics);
+    metrics_of_engine(engine, metrics);
     health_set(health, engine->check, 0, "starting");
     int code = registry_open(config, &engine->registry, error);
     if (engine->registry) {

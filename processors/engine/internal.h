@@ -79,7 +79,7 @@ struct drain {
     PGresult *rows; /* its records; NULL when nothing is under way */
     struct parked_headers *headers;
     struct due space;
-    int64_t attempts, events, age_ms; /* of the Space, when it was read */
+    int64_t attempts, events, blocked_by, age_ms; /* of the Space, when it was read */
     struct due due[DUE_MAX];
     size_t due_next, due_count;
     int64_t find_at_us, decide_at_us, began_us;
@@ -144,6 +144,11 @@ struct engine {
     int64_t look_up_at_us;
     int waiting; /* partitions that wait for a schema id */
 };
+
+/* metrics.c */
+
+/* Registers the engine's metrics. */
+void metrics_of_engine(struct engine *engine, struct metrics *metrics);
 
 /* attach.c */
 

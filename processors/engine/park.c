@@ -110,39 +110,67 @@ void park_entry(struct engine *engine, size_t index, const char *code, const cha
     FAILPOINT("park.sent");
 }
 
-void park_screened(struct engine *engine)
+/* Takes the first line off `*list`: the index of an entry of the slice, and the reason. Returns 0
+ * when there is no such entry. */
+static int next_screened(const struct engine *engine, char **list, size_t *ret_index,
+                         const char **ret_reason)
 {
+    char *line = strsep(list, "\n");
+    char *tab = strchr(line, '\t');
+    *ret_index = (size_t)strtoull(line, NULL, 10);
+    *ret_reason = tab ? tab + 1 : "";
+    return tab && *ret_index >= engine->slice->from && *ret_index < engine->slice->to;
+}
+
+static void halt_for_screen(struct engine *engine)
+{
+    struct error error;
+    error_set(&error, ERROR_HALT, "bad-screen", "%s returned a seq that it was not given",
+              engine->processor->screen->path);
+    halt(engine, &error, NULL, NULL);
+}
+
+/* Of parked events, which are all of one Space, the first that is taken out ends the batch. */
+static void screen_drain(struct engine *engine, char *list)
+{
+    size_t index;
+    const char *reason;
     size_t from = engine->slice->from;
-    char *rest = engine->screened;
-    engine->screened = NULL;
-    char *list = rest;
-    while (rest && *rest) {
-        char *line = strsep(&rest, "\n");
-        char *reason = strchr(line, '\t');
-        size_t index = (size_t)strtoull(line, NULL, 10);
-        if (!reason || index < from || index >= engine->slice->to) {
-            struct error error;
-            error_set(&error, ERROR_HALT, "bad-screen", "%s returned a seq that it was not given",
-                      engine->processor->screen->path);
-            halt(engine, &error, NULL, NULL);
-            break;
+    if (!next_screened(engine, &list, &index, &reason)) {
+        halt_for_screen(engine);
+    } else if (index == from) {
+        drain_fail(engine, "screened", reason);
+    } else {
+        engine->limit = index - from;
+        apply_from(engine, from);
+    }
+}
+
+static void screen_batch(struct engine *engine, char *list)
+{
+    size_t index;
+    const char *reason;
+    while (list) {
+        if (!next_screened(engine, &list, &index, &reason)) {
+            halt_for_screen(engine);
+            return;
         }
         struct entry *entry = &engine->current->entries[index];
-        if (engine->current != engine->applying) { /* parked events: as far as the first one */
-            if (index == from) {
-                drain_fail(engine, "screened", reason + 1);
-            } else {
-                engine->limit = index - from;
-                apply_from(engine, from);
-            }
-            break;
-        }
-        if (parked_has(engine->parked, entry->position, &entry->space_id))
-            continue; /* it waits behind one before it */
-        if (mark_failed(engine, entry, "screened", reason + 1) != 0)
-            break;
+        /* It may wait behind one before it. */
+        if (!parked_has(engine->parked, entry->position, &entry->space_id) &&
+            mark_failed(engine, entry, "screened", reason) != 0)
+            return;
     }
-    if (engine->attached && !engine->in_flight && engine->current == engine->applying)
-        apply_from(engine, from);
+    apply_from(engine, engine->slice->from);
+}
+
+void park_screened(struct engine *engine)
+{
+    char *list = engine->screened;
+    engine->screened = NULL; /* what is sent next has its own */
+    if (engine->current == engine->applying)
+        screen_batch(engine, list);
+    else
+        screen_drain(engine, list);
     free(list);
 }

@@ -48,6 +48,7 @@ CREATE TABLE weir.parked_space (
     first_failed_at timestamptz,
     last_failed_at  timestamptz,
     next_attempt_at timestamptz,
+    blocked_by      bigint,
     PRIMARY KEY (position_id, space_id)
 ) WITH (fillfactor = 70);
 CREATE INDEX parked_space_due ON weir.parked_space (position_id, next_attempt_at) WHERE next_attempt_at IS NOT NULL;
@@ -60,7 +61,8 @@ COMMENT ON COLUMN weir.parked_space.code IS 'SQLSTATE of the last failure, or sc
 COMMENT ON COLUMN weir.parked_space.message IS 'The last failure in words';
 COMMENT ON COLUMN weir.parked_space.first_failed_at IS 'When it failed first';
 COMMENT ON COLUMN weir.parked_space.last_failed_at IS 'When it failed last';
-COMMENT ON COLUMN weir.parked_space.next_attempt_at IS 'When it is tried again; null: not before somebody decides about the dead letter before it';
+COMMENT ON COLUMN weir.parked_space.next_attempt_at IS 'When it is tried again; null: it waits for a decision';
+COMMENT ON COLUMN weir.parked_space.blocked_by IS 'Offset of the dead letter that has to be decided about first (used_up = block)';
 
 CREATE TABLE weir.dead_letter (
     dead_letter_id  bigint GENERATED ALWAYS AS IDENTITY UNIQUE,

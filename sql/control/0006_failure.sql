@@ -200,19 +200,25 @@ END
 $$;
 COMMENT ON FUNCTION weir.set_aside IS 'Records what a batch did not apply';
 
--- A Space whose parked events are all dealt with flows again; otherwise the next of them is due.
-CREATE FUNCTION weir.release_space(held_position integer, released_space uuid, gone bigint, due_at timestamptz) RETURNS void
+-- A Space whose parked events are all dealt with flows again; otherwise the next of them is due, unless it stands behind a
+-- dead letter that has to be decided about.
+CREATE FUNCTION weir.release_space(held_position integer, released_space uuid, gone bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE weir.parked_space
-    SET events = events - gone, attempts = 0, code = NULL, message = NULL, first_failed_at = NULL, last_failed_at = NULL,
-        next_attempt_at = due_at
-    WHERE position_id = held_position AND space_id = released_space;
+    UPDATE weir.parked_space AS s
+    SET events = s.events - gone, attempts = 0, code = NULL, message = NULL, first_failed_at = NULL, last_failed_at = NULL,
+        next_attempt_at = CASE
+            WHEN s.blocked_by IS NULL
+              OR EXISTS (SELECT FROM weir.parked AS p
+                         WHERE p.position_id = s.position_id AND p.space_id = s.space_id
+                           AND p.kafka_offset <= s.blocked_by) THEN now()
+        END
+    WHERE s.position_id = held_position AND s.space_id = released_space;
     DELETE FROM weir.parked_space
-    WHERE position_id = held_position AND space_id = released_space AND events = 0;
+    WHERE position_id = held_position AND space_id = released_space AND events = 0 AND blocked_by IS NULL;
 END
 $$;
-COMMENT ON FUNCTION weir.release_space IS 'The first parked events of a Space are gone';
+COMMENT ON FUNCTION weir.release_space IS 'The first parked events of a Space are gone, or what it waited for is decided';
 
 CREATE FUNCTION weir.drain(drained weir.batch_drained[]) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -226,7 +232,9 @@ BEGIN
         DELETE FROM weir.parked AS p
         WHERE p.position_id = part.position_id AND p.space_id = part.space_id AND p.kafka_offset <= part.through_offset;
         GET DIAGNOSTICS gone = ROW_COUNT;
-        PERFORM weir.release_space(part.position_id, part.space_id, gone, now());
+        UPDATE weir.parked_space SET blocked_by = NULL
+        WHERE position_id = part.position_id AND space_id = part.space_id AND blocked_by <= part.through_offset;
+        PERFORM weir.release_space(part.position_id, part.space_id, gone);
         SELECT p.next_offset - 1 INTO behind FROM weir.position AS p WHERE p.position_id = part.position_id;
         FOR letter IN
             SELECT * FROM weir.dead_letter AS l
@@ -251,7 +259,6 @@ LANGUAGE plpgsql AS $$
 DECLARE
     space weir.parked_space;
     letter weir.dead_letter;
-    due_at timestamptz := CASE WHEN block THEN NULL ELSE now() END;
 BEGIN
     PERFORM weir.hold(held_position, held_epoch);
     SELECT * INTO STRICT space FROM weir.parked_space WHERE position_id = held_position AND space_id = held_space;
@@ -270,6 +277,8 @@ BEGIN
         FROM weir.parked
         WHERE position_id = held_position AND space_id = held_space AND kafka_offset = failed_offset;
         PERFORM weir.publish_dead_letters(ARRAY[held_position], ARRAY[failed_offset]);
+        UPDATE weir.parked_space SET blocked_by = failed_offset
+        WHERE block AND position_id = held_position AND space_id = held_space;
     ELSE
         UPDATE weir.parked_space
         SET attempts = attempts + 1, code = failed_code, message = failed_message,
@@ -280,7 +289,7 @@ BEGIN
     END IF;
     DELETE FROM weir.parked
     WHERE position_id = held_position AND space_id = held_space AND kafka_offset = failed_offset;
-    PERFORM weir.release_space(held_position, held_space, 1, due_at);
+    PERFORM weir.release_space(held_position, held_space, 1);
     RETURN EXISTS (SELECT FROM weir.parked_space WHERE position_id = held_position AND space_id = held_space);
 END
 $$;
@@ -311,8 +320,11 @@ BEGIN
     UPDATE weir.dead_letter
     SET state = CASE WHEN made.verdict = 'patch' THEN 'patched' ELSE 'discarded' END, decision_id = made.decision_id
     WHERE position_id = letter.position_id AND kafka_offset = letter.kafka_offset;
-    UPDATE weir.parked_space SET next_attempt_at = now()
-    WHERE position_id = letter.position_id AND space_id = letter.space_id AND next_attempt_at IS NULL;
+    UPDATE weir.parked_space SET blocked_by = NULL
+    WHERE position_id = letter.position_id AND space_id = letter.space_id AND blocked_by = letter.kafka_offset;
+    IF FOUND THEN
+        PERFORM weir.release_space(letter.position_id, letter.space_id, 0);
+    END IF;
     PERFORM weir.finish_decision(made.decision_id, 'discarded');
 END
 $$;
@@ -346,8 +358,7 @@ BEGIN
         DELETE FROM weir.parked
         WHERE position_id = waiting.position_id AND space_id = waiting.space_id AND kafka_offset = waiting.kafka_offset;
         IF is_first THEN
-            PERFORM weir.release_space(waiting.position_id, waiting.space_id, 1,
-                                    CASE WHEN space.next_attempt_at IS NULL THEN NULL ELSE now() END);
+            PERFORM weir.release_space(waiting.position_id, waiting.space_id, 1);
         ELSE
             UPDATE weir.parked_space SET events = events - 1
             WHERE position_id = waiting.position_id AND space_id = waiting.space_id;

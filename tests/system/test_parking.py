@@ -154,6 +154,28 @@ def test_used_up_blocks_its_space_when_told_to(parking):
     engine.wait_flowing()
 
 
+def test_a_blocked_space_waits_for_its_own_decision(parking):
+    """Also when nothing waited yet when it was blocked, and whatever becomes of older dead letters."""
+    engine = parking(FAST + "used_up = block\n")
+    engine.start()
+    older = engine.stack.produce([reaction("x")[:3] + (b"no avro", None)])[0]
+    first = engine.stack.produce(reactions("bad"))[0]
+    wait_until(lambda: len(engine.dead_letters()) == 2, 20, "both are dead letters")
+    second = engine.stack.produce(reactions("b", "bad", "c"))[1]
+    wait_until(lambda: len(engine.parked()) == 3, 20, "what came later waits")
+    assert engine.decide(older, "redrive")[0] == "failed"
+    assert engine.decide(older, "discard")[0] == "discarded"
+    assert engine.decide(first, "redrive")[0] == "failed"
+    assert engine.order() == [] and len(engine.parked()) == 3
+    assert engine.decide(first, "discard")[0] == "discarded"
+    wait_until(lambda: len(engine.dead_letters()) == 3, 20, "the next one is a dead letter too")
+    assert engine.order() == ["b"] and engine.spaces("blocked_by, events") == [(second, 1)]
+    engine.allow()
+    assert engine.decide(second, "redrive")[0] == "applied"
+    wait_until(lambda: engine.order() == ["b", "bad", "c"], 20, lambda: str(engine.order()))
+    engine.wait_flowing()
+
+
 def test_one_in_many_is_found_by_halving(parking):
     count = 5000
     engine = parking()
