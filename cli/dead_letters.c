@@ -16,24 +16,33 @@ static int run_show(struct letters_context *context, struct error *error)
     return failed_show(context->config, context->conn, FAILED_DEAD_LETTERS, context->format, error);
 }
 
-static int decide_about(struct letters_context *context, const char *verdict, struct error *error)
+static struct decide decide_about(struct letters_context *context, const char *verdict)
 {
-    struct decide decide = {.config = context->config,
-                            .conn = context->conn,
-                            .format = context->format,
-                            .kind = FAILED_DEAD_LETTERS,
-                            .verdict = verdict};
-    return decide_run(&decide, error);
+    return (struct decide){.config = context->config,
+                           .conn = context->conn,
+                           .format = context->format,
+                           .kind = FAILED_DEAD_LETTERS,
+                           .verdict = verdict};
 }
 
 static int run_redrive(struct letters_context *context, struct error *error)
 {
-    return decide_about(context, "redrive", error);
+    struct decide decide = decide_about(context, "redrive");
+    PGresult *rows = NULL;
+    int count = 0;
+    if (!config_int(context->config, OPT_DRY_RUN))
+        return decide_run(&decide, error);
+    if (decide_load(&decide, &rows, &count, error) != 0)
+        return EXIT_FAILED;
+    int result = letters_rehearse(context, rows, count, error);
+    PQclear(rows);
+    return result;
 }
 
 static int run_discard(struct letters_context *context, struct error *error)
 {
-    return decide_about(context, "discard", error);
+    struct decide decide = decide_about(context, "discard");
+    return decide_run(&decide, error);
 }
 
 static int run_action(struct letters_context *context, struct error *error)
@@ -64,9 +73,26 @@ static int run(const struct config *config, struct error *error)
     return result;
 }
 
-static const enum option_id options[] = {
-    OPT_DATABASE, OPT_PROCESSOR, OPT_SPACE, OPT_EVENT, OPT_ERROR,  OPT_SINCE, OPT_UNTIL, OPT_STATUS,
-    OPT_LIMIT,    OPT_SHOW_PII,  OPT_YES,   OPT_BY,    OPT_REASON, OPT_MAX,   OPT_RATE,  OPT_WAIT};
+static const enum option_id options[] = {OPT_DATABASE,
+                                         OPT_PROCESSOR,
+                                         OPT_SPACE,
+                                         OPT_EVENT,
+                                         OPT_ERROR,
+                                         OPT_SINCE,
+                                         OPT_UNTIL,
+                                         OPT_STATUS,
+                                         OPT_LIMIT,
+                                         OPT_SHOW_PII,
+                                         OPT_YES,
+                                         OPT_BY,
+                                         OPT_REASON,
+                                         OPT_DRY_RUN,
+                                         OPT_MAX,
+                                         OPT_RATE,
+                                         OPT_WAIT,
+                                         OPT_SCHEMA_REGISTRY_URL,
+                                         OPT_SCHEMA_REGISTRY_AUTH,
+                                         OPT_SCHEMA_REGISTRY_CA};
 
 const struct command command_dead_letters = {
     .name = "dead-letters",
@@ -78,7 +104,8 @@ const struct command command_dead_letters = {
         "the "
         "error, headers,\n"
         "         what was decided, and whether later events of its Space were already applied\n"
-        "redrive  apply them after all, in the order of the log\n"
+        "redrive  apply them after all, in the order of the log; --dry-run shows which rows would "
+        "change, and changes none\n"
         "discard  never apply them; needs --reason\n\n"
         "They are chosen by ID, by PLACE (topic/partition/offset, as in commerce/3/17) or by "
         "options; without --status\n"
@@ -97,7 +124,7 @@ const struct command command_dead_letters = {
         "  weir dead-letters redrive --processor ledger --error 23514 --max 100 --rate 20 --yes\n"
         "  weir dead-letters discard commerce/3/17 --reason 'a test of the shop, INC-112'\n\n"
         "Exit codes: 0 done; 1 something did not come out as wanted, or in time; 2 wrong usage, "
-        "or none like that.",
+        "or none like that;\n3 --dry-run: one would fail.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .run = run,

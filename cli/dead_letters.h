@@ -12,4 +12,13 @@ struct letters_context {
     PGconn *conn;
 };
 
+/* Shows what a redrive of the first `count` rows of failed_load would do, and takes it back.
+ * Returns an exit code: EXIT_CHECK when one would fail. */
+int letters_rehearse(struct letters_context *context, const PGresult *rows, int count,
+                     struct error *error);
+
+/* `weir dead-letters patch`: publishes another event instead of one dead letter. Returns an exit
+ * code. */
+int letters_patch(struct letters_context *context, struct error *error);
+
 #endif
