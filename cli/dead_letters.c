@@ -50,14 +50,17 @@ static int run_action(struct letters_context *context, struct error *error)
     static const struct {
         const char *name;
         int (*run)(struct letters_context *context, struct error *error);
-    } actions[] = {
-        {"list", run_list}, {"show", run_show}, {"redrive", run_redrive}, {"discard", run_discard}};
+    } actions[] = {{"list", run_list},
+                   {"show", run_show},
+                   {"redrive", run_redrive},
+                   {"discard", run_discard},
+                   {"patch", letters_patch}};
     const char *name = config_argument(context->config, 0);
     for (size_t i = 0; name && i < sizeof actions / sizeof *actions; i++)
         if (strcmp(name, actions[i].name) == 0)
             return actions[i].run(context, error);
     error_set(error, ERROR_USAGE, "bad-argument",
-              "say what to do: list, show, redrive or discard; see --help");
+              "say what to do: list, show, redrive, discard or patch; see --help");
     return EXIT_USAGE;
 }
 
@@ -90,14 +93,20 @@ static const enum option_id options[] = {OPT_DATABASE,
                                          OPT_MAX,
                                          OPT_RATE,
                                          OPT_WAIT,
+                                         OPT_SET,
+                                         OPT_FILE,
+                                         OPT_AS,
+                                         OPT_KAFKA_BROKERS,
+                                         OPT_KAFKA,
+                                         OPT_DELIVERY_TIMEOUT,
                                          OPT_SCHEMA_REGISTRY_URL,
                                          OPT_SCHEMA_REGISTRY_AUTH,
                                          OPT_SCHEMA_REGISTRY_CA};
 
 const struct command command_dead_letters = {
     .name = "dead-letters",
-    .arguments = "list|show|redrive|discard [ID|PLACE...]",
-    .summary = "records that were not applied: list, show, redrive and discard them",
+    .arguments = "list|show|redrive|discard|patch [ID|PLACE...]",
+    .summary = "records that were not applied: list, show, redrive, discard and patch them",
     .help =
         "list     a line for each, and how many there are and for how long, by processor\n"
         "show     everything about them: the event as JSON by the newest version of its schema, "
@@ -106,7 +115,9 @@ const struct command command_dead_letters = {
         "         what was decided, and whether later events of its Space were already applied\n"
         "redrive  apply them after all, in the order of the log; --dry-run shows which rows would "
         "change, and changes none\n"
-        "discard  never apply them; needs --reason\n\n"
+        "discard  never apply them; needs --reason\n"
+        "patch    publish another event instead of one: its JSON as --set and --file say, or in "
+        "$EDITOR; needs --reason\n\n"
         "They are chosen by ID, by PLACE (topic/partition/offset, as in commerce/3/17) or by "
         "options; without --status\n"
         "those that are open. Fields that identify people (x-pii) read \"***\" unless --show-pii "
@@ -122,7 +133,8 @@ const struct command command_dead_letters = {
         "  weir dead-letters list --processor ledger --error 23514 --since 2h\n"
         "  weir dead-letters show 7\n"
         "  weir dead-letters redrive --processor ledger --error 23514 --max 100 --rate 20 --yes\n"
-        "  weir dead-letters discard commerce/3/17 --reason 'a test of the shop, INC-112'\n\n"
+        "  weir dead-letters discard commerce/3/17 --reason 'a test of the shop, INC-112'\n"
+        "  weir dead-letters patch 7 --set /total=1999 --reason 'cents, not euros'\n\n"
         "Exit codes: 0 done; 1 something did not come out as wanted, or in time; 2 wrong usage, "
         "or none like that;\n3 --dry-run: one would fail.",
     .options = options,

@@ -258,6 +258,7 @@ int decide_rows(const struct decide *decide, const PGresult *rows, int count, st
     struct outcomes outcomes = {.conn = decide->conn,
                                 .kind = decide->kind,
                                 .verdict = decide->verdict,
+                                .replacement_id = decide->replacement_id,
                                 .format = decide->format,
                                 .rows = rows,
                                 .count = count,

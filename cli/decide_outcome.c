@@ -78,6 +78,8 @@ static void settle(struct outcomes *outcomes, int row, const char *outcome, cons
     json_object_del(object, "status"); /* what was before is no news */
     json_object_set_new(object, "decision_id", json_string(outcomes->items[row].id));
     json_object_set_new(object, "verdict", json_string(outcomes->verdict));
+    if (outcomes->replacement_id)
+        json_object_set_new(object, "replacement_id", json_string(outcomes->replacement_id));
     json_object_set_new(object, "outcome", json_string(outcome));
     json_object_set_new(object, "outcome_message", message ? json_string(message) : json_null());
     json_object_set_new(object, "applied_after",

@@ -19,6 +19,7 @@ struct outcomes {
     PGconn *conn;
     enum failed_kind kind;
     const char *verdict;
+    const char *replacement_id; /* NULL unless it is a patch */
     enum output_format format;
     const PGresult *rows; /* of failed_load; the first `count` */
     int count;

@@ -246,6 +246,24 @@ int failed_choose(const struct config *config, enum failed_kind kind,
     return 0;
 }
 
+void failed_choose_place(const PGresult *rows, int row, enum failed_kind kind,
+                         struct failed_choice *ret_choice)
+{
+    *ret_choice = (struct failed_choice){.kind = kind, .ids = "{}"};
+    snprintf(ret_choice->topics, sizeof ret_choice->topics, "{%s}",
+             PQgetvalue(rows, row, FAILED_TOPIC));
+    snprintf(ret_choice->partitions, sizeof ret_choice->partitions, "{%s}",
+             PQgetvalue(rows, row, FAILED_PARTITION));
+    snprintf(ret_choice->offsets, sizeof ret_choice->offsets, "{%s}",
+             PQgetvalue(rows, row, FAILED_OFFSET));
+    ret_choice->values[VALUE_SPACE] = failed_text(rows, row, FAILED_SPACE);
+    ret_choice->values[VALUE_STATUS] = kind == FAILED_PARKED ? "all" : "open";
+    ret_choice->values[VALUE_IDS] = ret_choice->ids;
+    ret_choice->values[VALUE_TOPICS] = ret_choice->topics;
+    ret_choice->values[VALUE_PARTITIONS] = ret_choice->partitions;
+    ret_choice->values[VALUE_OFFSETS] = ret_choice->offsets;
+}
+
 int failed_load(PGconn *conn, struct failed_choice *choice, int64_t limit, PGresult **ret_rows,
                 struct error *error)
 {

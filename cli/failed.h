@@ -65,6 +65,11 @@ struct failed_choice {
 int failed_choose(const struct config *config, enum failed_kind kind,
                   struct failed_choice *ret_choice, struct error *error);
 
+/* Chooses one record, whatever processors it failed in, among open dead letters or parked events.
+ * `rows` must outlive the choice. */
+void failed_choose_place(const PGresult *rows, int row, enum failed_kind kind,
+                         struct failed_choice *ret_choice);
+
 /* The rows, `limit` at most (0: all of them). The caller clears *ret_rows. */
 int failed_load(PGconn *conn, struct failed_choice *choice, int64_t limit, PGresult **ret_rows,
                 struct error *error);

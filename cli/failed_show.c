@@ -197,9 +197,11 @@ static void print_decisions(const struct shown *shown)
         const char *outcome = member(decision, "outcome");
         const char *message = member(decision, "message");
         const char *reason = member(decision, "reason");
-        printf("  %-10s %s %s by %s%s%s: %s%s%s\n", i ? "" : "decisions",
+        const char *instead = member(decision, "replacement_id");
+        printf("  %-10s %s %s by %s%s%s%s%s: %s%s%s\n", i ? "" : "decisions",
                member(decision, "decided_at"), member(decision, "verdict"),
-               member(decision, "decided_by"), *reason ? ", because: " : "", reason,
+               member(decision, "decided_by"), *instead ? ", instead of it " : "", instead,
+               *reason ? ", because: " : "", reason,
                *outcome                        ? outcome
                : *member(decision, "taken_at") ? "under way"
                                                : "not carried out yet",
