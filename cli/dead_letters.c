@@ -34,7 +34,7 @@ static int run_redrive(struct letters_context *context, struct error *error)
         return decide_run(&decide, error);
     if (decide_load(&decide, &rows, &count, error) != 0)
         return EXIT_FAILED;
-    int result = letters_rehearse(context, rows, count, error);
+    int result = count == 0 ? EXIT_OK : letters_rehearse(context, rows, count, error);
     PQclear(rows);
     return result;
 }

@@ -80,6 +80,8 @@ static int load(struct patch *patch, struct error *error)
     PGconn *conn = patch->context->conn;
     if (decide_load(&patch->decide, &patch->rows, &count, error) != 0)
         return -1;
+    if (count == 0)
+        return error_set(error, ERROR_RETRY, "patched", "it is patched already");
     if (count != 1)
         return error_set(error, ERROR_USAGE, "bad-argument",
                          "a patch is about one dead letter, and these are %d", count);

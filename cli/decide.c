@@ -45,13 +45,24 @@ int decide_check(const struct decide *decide, struct error *error)
     return 0;
 }
 
-/* Why a row cannot be decided about in this way, or NULL. */
+/* What a dead letter is in the end, when it is decided about in this way. */
+static const char *settled_as(const struct decide *decide)
+{
+    return !strcmp(decide->verdict, "redrive")   ? "redriven"
+           : !strcmp(decide->verdict, "discard") ? "discarded"
+                                                 : "patched";
+}
+
+/* Why a row cannot be decided about in this way, or NULL. A redrive under way is waited for. */
 static const char *obstacle(const struct decide *decide, const PGresult *rows, int row)
 {
     const char *status = PQgetvalue(rows, row, FAILED_STATUS);
     if (decide->kind == FAILED_DEAD_LETTERS) {
+        if (!strcmp(status, "redriving") && !strcmp(decide->verdict, "redrive"))
+            return NULL;
         if (strcmp(status, "open") != 0)
-            return strcmp(status, "redriving") ? "it is settled" : "it is redriven already";
+            return strcmp(status, settled_as(decide)) ? "it is not open any more"
+                                                      : "it is settled in that way already";
         if (!strcmp(decide->verdict, "redrive") && PQgetisnull(rows, row, FAILED_SPACE))
             return "its key names no Space, so it can never be applied";
     } else if (strcmp(decide->verdict, "retry") == 0) {
@@ -65,16 +76,20 @@ static const char *obstacle(const struct decide *decide, const PGresult *rows, i
 }
 
 /* Copies the rows that can be decided about into a result of their own. */
-static PGresult *keep_decidable(const struct decide *decide, const PGresult *rows)
+static PGresult *keep_decidable(const struct decide *decide, const PGresult *rows,
+                                int *ret_all_settled)
 {
     PGresult *kept = PQcopyResult(rows, PG_COPYRES_ATTRS);
     int to = 0;
+    *ret_all_settled = 1;
     for (int i = 0; i < PQntuples(rows); i++) {
         const char *why = obstacle(decide, rows, i);
         char name[512];
         failed_name(rows, i, name, sizeof name);
         if (why) {
             fprintf(stderr, "%s is left out: %s\n", name, why);
+            if (strcmp(PQgetvalue(rows, i, FAILED_STATUS), settled_as(decide)) != 0)
+                *ret_all_settled = 0;
             continue;
         }
         for (int column = 0; column < FAILED_COLUMNS; column++) {
@@ -106,7 +121,8 @@ int decide_load(const struct decide *decide, PGresult **ret_rows, int *ret_count
         return error_set(error, ERROR_USAGE, "not-found", "there is none like that");
     }
     int more = PQntuples(rows) > max;
-    *ret_rows = keep_decidable(decide, rows);
+    int all_settled;
+    *ret_rows = keep_decidable(decide, rows, &all_settled);
     PQclear(rows);
     *ret_count = PQntuples(*ret_rows);
     if (*ret_count > max)
@@ -114,6 +130,8 @@ int decide_load(const struct decide *decide, PGresult **ret_rows, int *ret_count
     if (*ret_count == 0) {
         PQclear(*ret_rows);
         *ret_rows = NULL;
+        if (all_settled)
+            return 0;
         return error_set(error, ERROR_RETRY, "nothing-to-decide", "nothing is left to decide");
     }
     if (more)
@@ -158,14 +176,15 @@ static int confirm_rows(const struct decide *decide, const PGresult *rows, int c
     return decide_confirm(decide, question, error);
 }
 
-/* Writes a decision, unless the same one is there and not taken up yet. */
+/* Writes a decision, unless the same one is there and not carried out yet. */
 static int write_decision(const struct decide *decide, const PGresult *rows, int row,
                           char ret_id[DECISION_ID_SIZE], struct error *error)
 {
     static const char sql[] =
         "WITH pending AS (SELECT decision_id FROM weir.decision WHERE position_id = $1 AND "
         "kafka_offset = $2 AND verdict = $4 AND replacement_id IS NOT DISTINCT FROM $5::uuid AND "
-        "taken_at IS NULL ORDER BY decided_at LIMIT 1), "
+        "taken_at IS NULL UNION ALL SELECT decision_id FROM weir.dead_letter WHERE position_id = "
+        "$1 AND kafka_offset = $2 AND state = 'redriving' AND $4 = 'redrive' LIMIT 1), "
         "made AS (INSERT INTO weir.decision (position_id, kafka_offset, space_id, verdict, "
         "replacement_id, decided_by, reason) SELECT $1, $2, $3, $4, $5, $6, $7 "
         "WHERE NOT EXISTS (SELECT FROM pending) RETURNING decision_id) "
@@ -285,7 +304,9 @@ int decide_run(const struct decide *decide, struct error *error)
     if (decide_load(decide, &rows, &count, error) != 0)
         return EXIT_FAILED;
     int result = EXIT_USAGE;
-    if (confirm_rows(decide, rows, count, error) == 0)
+    if (count == 0)
+        result = EXIT_OK;
+    else if (confirm_rows(decide, rows, count, error) == 0)
         result = decide_rows(decide, rows, count, error);
     PQclear(rows);
     return result;
