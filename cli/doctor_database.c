@@ -100,6 +100,40 @@ static void examine_roles(PGconn *conn, struct report *report)
     }
 }
 
+/* Logins of analysts: one without timeouts can hold up a rebuild, one that writes is no reader. */
+static void examine_readers(PGconn *conn, struct report *report)
+{
+    PGresult *result = PQexec(conn, "SELECT login, writes, array_to_string(unlimited, ', ') "
+                                    "FROM weir.reader ORDER BY login");
+    int bad = 0;
+    for (int i = 0; i < PQntuples(result); i++) {
+        const char *login = PQgetvalue(result, i, 0);
+        int writes = *PQgetvalue(result, i, 1) == 't';
+        const char *unlimited = PQgetvalue(result, i, 2);
+        if (writes)
+            report_add(report, FINDING_WARN, "postgres readers", "make a role of its own for it",
+                       "%s reads for analysis, but may write", login);
+        else if (*unlimited)
+            report_add(report, FINDING_WARN, "postgres readers",
+                       "SELECT weir.limit_reader('LOGIN') sets its timeouts", "%s has no %s", login,
+                       unlimited);
+        bad += writes || *unlimited;
+    }
+    if (PQntuples(result) > 0 && bad == 0)
+        report_add(report, FINDING_OK, "postgres readers", NULL, "%d, each with timeouts",
+                   PQntuples(result));
+    PQclear(result);
+    char text[8];
+    if (one_value(conn,
+                  "SELECT 1 FROM pg_namespace WHERE nspname = 'public' AND "
+                  "has_schema_privilege('weir_reader', oid, 'CREATE')",
+                  text, sizeof text) == 0 &&
+        *text)
+        report_add(report, FINDING_WARN, "postgres readers",
+                   "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+                   "every role may create tables in the schema public");
+}
+
 static void examine_halts(PGconn *conn, struct report *report)
 {
     PGresult *result =
@@ -191,6 +225,7 @@ void doctor_database(const struct config *config, struct report *report)
         search.assets = assets;
         search.catalog = catalog;
         examine_roles(search.conn, report);
+        examine_readers(search.conn, report);
         processor_each(assets, examine_processor, &search);
         examine_halts(search.conn, report);
     }

@@ -22,21 +22,25 @@ WITH commerce_fact AS (
     RETURNING space_id, occurred_at, action, currency, amount
 ), membership_fact AS (
     INSERT INTO membership (event_id, space_id, occurred_at, action, member_id, from_tier, tier, currency, amount,
-                            reason)
-    SELECT event_id, space_id, occurred_at, 'joined', member_id, NULL, tier, payment_currency, payment_amount, NULL
+                            reason, period_start, period_end, ends_at)
+    SELECT event_id, space_id, occurred_at, 'joined', member_id, NULL, tier, payment_currency, payment_amount, NULL,
+           NULL::date, NULL::date, NULL::timestamptz
     FROM member_joined
     UNION ALL
     SELECT event_id, space_id, occurred_at, 'upgraded', member_id, from_tier, to_tier, payment_currency,
-           payment_amount, NULL
+           payment_amount, NULL, NULL, NULL, NULL
     FROM membership_upgraded
     UNION ALL
-    SELECT event_id, space_id, occurred_at, 'downgraded', member_id, from_tier, to_tier, NULL, NULL, NULL
+    SELECT event_id, space_id, occurred_at, 'downgraded', member_id, from_tier, to_tier, NULL, NULL, NULL, NULL, NULL,
+           NULL
     FROM membership_downgraded
     UNION ALL
-    SELECT event_id, space_id, occurred_at, 'renewed', member_id, NULL, tier, payment_currency, payment_amount, NULL
+    SELECT event_id, space_id, occurred_at, 'renewed', member_id, NULL, tier, payment_currency, payment_amount, NULL,
+           period_start, period_end, NULL
     FROM membership_renewed
     UNION ALL
-    SELECT event_id, space_id, occurred_at, 'cancelled', member_id, NULL, NULL, NULL, NULL, reason
+    SELECT event_id, space_id, occurred_at, 'cancelled', member_id, NULL, NULL, NULL, NULL, reason, NULL, NULL,
+           ends_at
     FROM membership_cancelled
     RETURNING space_id, occurred_at, action, currency, amount
 ), livestream_fact AS (

@@ -31,16 +31,19 @@ CREATE TABLE purchase_item (
 ) PARTITION BY RANGE (occurred_at);
 
 CREATE TABLE membership (
-    event_id    uuid NOT NULL,
-    space_id    uuid NOT NULL,
-    occurred_at timestamptz NOT NULL,
-    action      text COLLATE "C" NOT NULL,
-    member_id   uuid NOT NULL,
-    from_tier   text COLLATE "C",
-    tier        text COLLATE "C",
-    currency    text COLLATE "C",
-    amount      bigint,
-    reason      text COLLATE "C"
+    event_id     uuid NOT NULL,
+    space_id     uuid NOT NULL,
+    occurred_at  timestamptz NOT NULL,
+    action       text COLLATE "C" NOT NULL,
+    member_id    uuid NOT NULL,
+    from_tier    text COLLATE "C",
+    tier         text COLLATE "C",
+    currency     text COLLATE "C",
+    amount       bigint,
+    reason       text COLLATE "C",
+    period_start date,
+    period_end   date,
+    ends_at      timestamptz
 ) PARTITION BY RANGE (occurred_at);
 
 CREATE TABLE livestream (
@@ -147,6 +150,9 @@ COMMENT ON COLUMN membership.tier IS 'The tier after.';
 COMMENT ON COLUMN membership.currency IS 'ISO 4217 code of the payment.';
 COMMENT ON COLUMN membership.amount IS 'The payment in minor units; null where it was free.';
 COMMENT ON COLUMN membership.reason IS 'Why it was cancelled.';
+COMMENT ON COLUMN membership.period_start IS 'renewed: first day paid for.';
+COMMENT ON COLUMN membership.period_end IS 'renewed: first day after the period paid for.';
+COMMENT ON COLUMN membership.ends_at IS 'cancelled: when access ends, if later.';
 COMMENT ON TABLE livestream IS 'Facts of livestreams.';
 COMMENT ON COLUMN livestream.event_id IS 'The event; unique within the Space.';
 COMMENT ON COLUMN livestream.space_id IS 'The Space.';

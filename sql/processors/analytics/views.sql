@@ -36,7 +36,8 @@ COMMENT ON COLUMN analytics.purchase_item.amount IS 'quantity times unit_price, 
 COMMENT ON COLUMN analytics.purchase_item.currency IS 'ISO 4217 code.';
 
 CREATE OR REPLACE VIEW analytics.membership AS
-SELECT event_id, space_id, occurred_at, action, member_id, from_tier, tier, currency, amount, reason
+SELECT event_id, space_id, occurred_at, action, member_id, from_tier, tier, currency, amount, reason, period_start,
+       period_end, ends_at
 FROM membership;
 COMMENT ON VIEW analytics.membership IS 'One row per event of membership.';
 COMMENT ON COLUMN analytics.membership.event_id IS 'The event; unique within the Space.';
@@ -49,6 +50,49 @@ COMMENT ON COLUMN analytics.membership.tier IS 'The tier after.';
 COMMENT ON COLUMN analytics.membership.currency IS 'ISO 4217 code of the payment.';
 COMMENT ON COLUMN analytics.membership.amount IS 'The payment in minor units; null where it was free.';
 COMMENT ON COLUMN analytics.membership.reason IS 'Why it was cancelled.';
+COMMENT ON COLUMN analytics.membership.period_start IS 'renewed: first day of the period paid for.';
+COMMENT ON COLUMN analytics.membership.period_end IS 'renewed: first day after the period paid for.';
+COMMENT ON COLUMN analytics.membership.ends_at IS 'cancelled: when access ends; null means at once.';
+
+-- Within a Space and member by time. What somebody does who is no member makes them one, but cancelling.
+CREATE OR REPLACE VIEW analytics.membership_period AS
+SELECT space_id, member_id, occurred_at AS started_at, ended_at, first_started_at
+FROM (SELECT space_id, member_id, occurred_at, is_member, lead(occurred_at) OVER w AS ended_at,
+             first_value(occurred_at) OVER w AS first_started_at
+      FROM (SELECT space_id, member_id, occurred_at, event_id, action <> 'cancelled' AS is_member,
+                   lag(action <> 'cancelled', 1, false) OVER (PARTITION BY space_id, member_id
+                                                              ORDER BY occurred_at, event_id) AS was_member
+            FROM membership) m
+      WHERE is_member <> was_member
+      WINDOW w AS (PARTITION BY space_id, member_id ORDER BY occurred_at, event_id)) c
+WHERE is_member;
+COMMENT ON VIEW analytics.membership_period IS 'From when to when somebody was a member: one row each time, until the cancellation.';
+COMMENT ON COLUMN analytics.membership_period.space_id IS 'The Space.';
+COMMENT ON COLUMN analytics.membership_period.member_id IS 'The member.';
+COMMENT ON COLUMN analytics.membership_period.started_at IS 'When the membership began.';
+COMMENT ON COLUMN analytics.membership_period.ended_at IS 'When it was cancelled; null while it lasts.';
+COMMENT ON COLUMN analytics.membership_period.first_started_at IS 'When the member''s first membership of the Space began.';
+
+CREATE OR REPLACE VIEW analytics.membership_term AS
+SELECT space_id, member_id, tier, currency, amount, amount / months AS monthly, occurred_at AS started_at,
+       least(due_at, next_at) AS ended_at
+FROM (SELECT space_id, member_id, tier, currency, amount, occurred_at,
+             CASE WHEN period_end IS NULL THEN (occurred_at AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC'
+                  ELSE period_end::timestamp AT TIME ZONE 'UTC' END AS due_at,
+             greatest(round((period_end - period_start) / 30.4375), 1) AS months,
+             lead(occurred_at) OVER (PARTITION BY space_id, member_id ORDER BY occurred_at, event_id) AS next_at
+      FROM membership
+      WHERE amount IS NOT NULL OR action = 'cancelled') t
+WHERE amount IS NOT NULL;
+COMMENT ON VIEW analytics.membership_term IS 'What memberships were paid for, and how long each payment lasts: for its period (a month, if the event names none), the next payment or the cancellation.';
+COMMENT ON COLUMN analytics.membership_term.space_id IS 'The Space.';
+COMMENT ON COLUMN analytics.membership_term.member_id IS 'The member.';
+COMMENT ON COLUMN analytics.membership_term.tier IS 'The tier paid for.';
+COMMENT ON COLUMN analytics.membership_term.currency IS 'ISO 4217 code.';
+COMMENT ON COLUMN analytics.membership_term.amount IS 'What was paid, in minor units.';
+COMMENT ON COLUMN analytics.membership_term.monthly IS 'The part of it that falls to one month.';
+COMMENT ON COLUMN analytics.membership_term.started_at IS 'When it was paid.';
+COMMENT ON COLUMN analytics.membership_term.ended_at IS 'The end of its period, the next payment, or the cancellation, whichever comes first.';
 
 CREATE OR REPLACE VIEW analytics.livestream AS
 SELECT event_id, space_id, occurred_at, action, stream_id, member_id, currency, amount, reaction, poll_id, choice,

@@ -37,7 +37,7 @@ WITH posted AS (
                 OFFSET 0) s
           OFFSET 0) p
     ON CONFLICT (reference_id, space_id) WHERE kind = 'purchase' AND problem IS NULL DO NOTHING
-    RETURNING event_id, space_id, currency, counterparty_id, clearing, space, fee, suspense, counterparty
+    RETURNING event_id, space_id, occurred_at, currency, counterparty_id, clearing, space, fee, suspense, counterparty
 ), repeated AS (
     INSERT INTO transfer (event_id, space_id, occurred_at, kind, currency, amount, member_id, counterparty_id,
                           reference_id, clearing, space, fee, suspense, member, counterparty, problem)
@@ -46,19 +46,20 @@ WITH posted AS (
     FROM product_purchased e
     WHERE (SELECT count(*) FROM posted) < (SELECT count(*) FROM product_purchased)
       AND (e.event_id, e.space_id) NOT IN (SELECT event_id, space_id FROM posted)
-    RETURNING space_id, currency, clearing, suspense
+    RETURNING space_id, occurred_at, currency, clearing, suspense
 ), space_change AS (
-    INSERT INTO space_balance AS b (space_id, currency, clearing, space, fee, suspense)
-    SELECT space_id, currency, clearing, space, fee, suspense
-    FROM (SELECT space_id, currency, sum(clearing)::bigint AS clearing, sum(space)::bigint AS space,
-                 sum(fee)::bigint AS fee, sum(suspense)::bigint AS suspense
-          FROM (SELECT space_id, currency, clearing, space, fee, suspense FROM posted
+    INSERT INTO space_balance AS b (space_id, currency, month, clearing, space, fee, suspense, refunded)
+    SELECT space_id, currency, month, clearing, space, fee, suspense, 0
+    FROM (SELECT space_id, currency, date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date AS month,
+                 sum(clearing)::bigint AS clearing, sum(space)::bigint AS space, sum(fee)::bigint AS fee,
+                 sum(suspense)::bigint AS suspense
+          FROM (SELECT space_id, occurred_at, currency, clearing, space, fee, suspense FROM posted
                 UNION ALL
-                SELECT space_id, currency, clearing, 0, 0, suspense FROM repeated) p
-          GROUP BY space_id, currency
+                SELECT space_id, occurred_at, currency, clearing, 0, 0, suspense FROM repeated) p
+          GROUP BY 1, 2, 3
           OFFSET 0) s
-    ORDER BY space_id, currency
-    ON CONFLICT (space_id, currency) DO UPDATE
+    ORDER BY space_id, currency, month
+    ON CONFLICT (space_id, currency, month) DO UPDATE
     SET clearing = b.clearing + excluded.clearing, space = b.space + excluded.space, fee = b.fee + excluded.fee,
         suspense = b.suspense + excluded.suspense
 )
@@ -185,16 +186,19 @@ WITH refund AS (
            CASE WHEN kind = 'handover' THEN moved ELSE 0 END,
            CASE WHEN NOT sound THEN 'invalid amount' WHEN short > 0 THEN kind || ' without funds' END
     FROM credit WHERE side = 0
-    RETURNING space_id, currency, member_id, counterparty_id, clearing, space, fee, suspense, member, counterparty
+    RETURNING space_id, occurred_at, kind, currency, member_id, counterparty_id, clearing, space, fee, suspense, member,
+              counterparty
 ), space_change AS (
-    INSERT INTO space_balance AS b (space_id, currency, clearing, space, fee, suspense)
-    SELECT space_id, currency, sum(clearing)::bigint, sum(space)::bigint, sum(fee)::bigint, sum(suspense)::bigint
+    INSERT INTO space_balance AS b (space_id, currency, month, clearing, space, fee, suspense, refunded)
+    SELECT space_id, currency, date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date, sum(clearing)::bigint,
+           sum(space)::bigint, sum(fee)::bigint, sum(suspense)::bigint,
+           coalesce(sum(clearing) FILTER (WHERE kind = 'refund'), 0)::bigint
     FROM posted
-    GROUP BY space_id, currency
-    ORDER BY space_id, currency
-    ON CONFLICT (space_id, currency) DO UPDATE
+    GROUP BY 1, 2, 3
+    ORDER BY 1, 2, 3
+    ON CONFLICT (space_id, currency, month) DO UPDATE
     SET clearing = b.clearing + excluded.clearing, space = b.space + excluded.space, fee = b.fee + excluded.fee,
-        suspense = b.suspense + excluded.suspense
+        suspense = b.suspense + excluded.suspense, refunded = b.refunded + excluded.refunded
 )
 INSERT INTO member_balance AS b (space_id, member_id, currency, balance)
 SELECT space_id, member_id, currency, sum(amount)::bigint

@@ -21,6 +21,17 @@ FULL JOIN (SELECT space_id, account, owner_id, currency, sum(amount) AS balance
     USING (space_id, account, owner_id, currency)
 WHERE coalesce(a.balance, 0) <> coalesce(e.balance, 0) OR (a.balance IS NULL AND e.balance <> 0);
 
+-- name: each month holds what its transfers add up to (I11)
+SELECT space_id, currency, month, b.clearing, b.space, b.fee, b.suspense, b.refunded
+FROM space_balance b
+FULL JOIN (SELECT space_id, currency, date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date AS month,
+                  sum(clearing) AS clearing, sum(space) AS space, sum(fee) AS fee, sum(suspense) AS suspense,
+                  coalesce(sum(clearing) FILTER (WHERE kind = 'refund'), 0) AS refunded
+           FROM transfer GROUP BY 1, 2, 3) t
+    USING (space_id, currency, month)
+WHERE (b.clearing, b.space, b.fee, b.suspense, b.refunded)
+      IS DISTINCT FROM (t.clearing, t.space, t.fee, t.suspense, t.refunded);
+
 -- name: nobody holds fewer than no credits
 SELECT space_id, member_id, balance
 FROM member_balance

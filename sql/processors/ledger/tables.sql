@@ -13,7 +13,8 @@
 --   member      money: what a referrer has earned; CREDIT: the credits a member holds, never below zero
 --
 -- The four accounts of a Space are the columns of one row of space_balance, so that a purchase costs one update and
--- not four.
+-- not four. There is a row for each month (UTC) in which something moved, and the balance is their sum: that costs
+-- batches nothing, and answers what a Space earned in a month, or held at a date, without reading its transfers.
 
 CREATE TABLE transfer (
     event_id        uuid NOT NULL,
@@ -42,11 +43,13 @@ CREATE INDEX transfer_refund ON transfer (reference_id, space_id) WHERE kind = '
 CREATE TABLE space_balance (
     space_id uuid NOT NULL,
     currency text COLLATE "C" NOT NULL,
+    month    date NOT NULL,
     clearing bigint NOT NULL,
     space    bigint NOT NULL,
     fee      bigint NOT NULL,
     suspense bigint NOT NULL,
-    PRIMARY KEY (space_id, currency)
+    refunded bigint NOT NULL,
+    PRIMARY KEY (space_id, currency, month)
 ) WITH (fillfactor = 70);
 
 CREATE TABLE member_balance (
@@ -72,7 +75,10 @@ WHERE l.amount <> 0;
 
 CREATE VIEW account AS
 SELECT b.space_id, l.account, b.space_id AS owner_id, b.currency, l.balance
-FROM space_balance b
+FROM (SELECT space_id, currency, sum(clearing)::bigint AS clearing, sum(space)::bigint AS space,
+             sum(fee)::bigint AS fee, sum(suspense)::bigint AS suspense
+      FROM space_balance
+      GROUP BY space_id, currency) b
 CROSS JOIN LATERAL (VALUES
     ('clearing', b.clearing),
     ('space', b.space),
@@ -99,13 +105,15 @@ COMMENT ON COLUMN transfer.suspense IS 'Leg on the suspense account of the Space
 COMMENT ON COLUMN transfer.member IS 'Leg on the account of the member.';
 COMMENT ON COLUMN transfer.counterparty IS 'Leg on the account of the counterparty.';
 COMMENT ON COLUMN transfer.problem IS 'What contradicts earlier events of the same topic, or null.';
-COMMENT ON TABLE space_balance IS 'The balances of the four accounts of a Space in one unit.';
+COMMENT ON TABLE space_balance IS 'What moved on the four accounts of a Space in one unit, by month; the balance is the sum.';
 COMMENT ON COLUMN space_balance.space_id IS 'The Space.';
 COMMENT ON COLUMN space_balance.currency IS 'ISO 4217 code, or CREDIT.';
-COMMENT ON COLUMN space_balance.clearing IS 'Balance of the clearing account.';
-COMMENT ON COLUMN space_balance.space IS 'Balance of what the Space has earned.';
-COMMENT ON COLUMN space_balance.fee IS 'Balance of what the platform has earned on the Space.';
-COMMENT ON COLUMN space_balance.suspense IS 'Balance of the suspense account.';
+COMMENT ON COLUMN space_balance.month IS 'First day of the month in which it occurred, in UTC.';
+COMMENT ON COLUMN space_balance.clearing IS 'Change of the clearing account.';
+COMMENT ON COLUMN space_balance.space IS 'Change of what the Space has earned.';
+COMMENT ON COLUMN space_balance.fee IS 'Change of what the platform has earned on the Space.';
+COMMENT ON COLUMN space_balance.suspense IS 'Change of the suspense account.';
+COMMENT ON COLUMN space_balance.refunded IS 'The part of clearing that refunds moved.';
 COMMENT ON TABLE member_balance IS 'What a member has in one unit: money as a referrer, or credits.';
 COMMENT ON COLUMN member_balance.space_id IS 'The Space.';
 COMMENT ON COLUMN member_balance.member_id IS 'The member.';

@@ -73,10 +73,12 @@ COMMENT ON COLUMN ledger.suspense.member_id IS 'The member whom it concerns.';
 COMMENT ON COLUMN ledger.suspense.reference_id IS 'The purchase or thing that it is about.';
 
 CREATE OR REPLACE VIEW ledger.revenue AS
-SELECT space_id, currency, -clearing AS gross, fee AS platform_fee, -clearing - fee - space - suspense AS referrals,
-       space AS net, suspense
+SELECT space_id, currency, (-sum(clearing))::bigint AS gross, sum(fee)::bigint AS platform_fee,
+       (-sum(clearing + fee + space + suspense))::bigint AS referrals, sum(space)::bigint AS net,
+       sum(suspense)::bigint AS suspense
 FROM space_balance
-WHERE currency <> 'CREDIT';
+WHERE currency <> 'CREDIT'
+GROUP BY space_id, currency;
 COMMENT ON VIEW ledger.revenue IS 'What each Space has earned so far, after refunds. gross = platform_fee + referrals + net + suspense.';
 COMMENT ON COLUMN ledger.revenue.space_id IS 'The Space.';
 COMMENT ON COLUMN ledger.revenue.currency IS 'ISO 4217 code.';
@@ -85,6 +87,60 @@ COMMENT ON COLUMN ledger.revenue.platform_fee IS 'The platform''s share.';
 COMMENT ON COLUMN ledger.revenue.referrals IS 'The share of members whose links led to purchases.';
 COMMENT ON COLUMN ledger.revenue.net IS 'The share of the Space.';
 COMMENT ON COLUMN ledger.revenue.suspense IS 'What could not be explained.';
+
+CREATE OR REPLACE VIEW ledger.payment AS
+SELECT event_id, space_id, occurred_at, kind, currency, member_id, reference_id, -clearing AS gross,
+       fee AS platform_fee, member + counterparty AS referral, space AS net, suspense, problem
+FROM transfer
+WHERE currency <> 'CREDIT';
+COMMENT ON VIEW ledger.payment IS 'Every event that moved money, and how it was shared: gross = platform_fee + referral + net + suspense. A refund is negative.';
+COMMENT ON COLUMN ledger.payment.event_id IS 'The event that caused it; unique within the Space.';
+COMMENT ON COLUMN ledger.payment.space_id IS 'The Space.';
+COMMENT ON COLUMN ledger.payment.occurred_at IS 'When it happened.';
+COMMENT ON COLUMN ledger.payment.kind IS 'purchase, refund, membership or tip.';
+COMMENT ON COLUMN ledger.payment.currency IS 'ISO 4217 code.';
+COMMENT ON COLUMN ledger.payment.member_id IS 'Who paid, or got money back.';
+COMMENT ON COLUMN ledger.payment.reference_id IS 'The purchase or livestream.';
+COMMENT ON COLUMN ledger.payment.gross IS 'What the member paid; negative what was paid back.';
+COMMENT ON COLUMN ledger.payment.platform_fee IS 'The platform''s share.';
+COMMENT ON COLUMN ledger.payment.referral IS 'The share of the member whose link led to a purchase.';
+COMMENT ON COLUMN ledger.payment.net IS 'The share of the Space.';
+COMMENT ON COLUMN ledger.payment.suspense IS 'What could not be explained.';
+COMMENT ON COLUMN ledger.payment.problem IS 'What contradicts earlier events, or null.';
+
+CREATE OR REPLACE VIEW ledger.revenue_monthly AS
+SELECT space_id, month, currency, refunded - clearing AS paid, refunded, fee AS platform_fee,
+       -clearing - fee - space - suspense AS referrals, space AS net, suspense
+FROM space_balance
+WHERE currency <> 'CREDIT';
+COMMENT ON VIEW ledger.revenue_monthly IS 'What each Space earned per month (UTC). paid - refunded = platform_fee + referrals + net + suspense.';
+COMMENT ON COLUMN ledger.revenue_monthly.space_id IS 'The Space.';
+COMMENT ON COLUMN ledger.revenue_monthly.month IS 'First day of the month, in UTC; a refund counts in the month in which it was made.';
+COMMENT ON COLUMN ledger.revenue_monthly.currency IS 'ISO 4217 code.';
+COMMENT ON COLUMN ledger.revenue_monthly.paid IS 'What members paid.';
+COMMENT ON COLUMN ledger.revenue_monthly.refunded IS 'What was paid back.';
+COMMENT ON COLUMN ledger.revenue_monthly.platform_fee IS 'The platform''s share, less what it gave back.';
+COMMENT ON COLUMN ledger.revenue_monthly.referrals IS 'The share of members whose links led to purchases, likewise.';
+COMMENT ON COLUMN ledger.revenue_monthly.net IS 'The share of the Space, likewise.';
+COMMENT ON COLUMN ledger.revenue_monthly.suspense IS 'What could not be explained.';
+
+-- A transfer sums to zero, so what the four accounts of the Space lack is what its members got.
+CREATE OR REPLACE VIEW ledger.account_monthly AS
+SELECT b.space_id, l.account, b.currency, b.month, l.change
+FROM space_balance b
+CROSS JOIN LATERAL (VALUES
+    ('clearing', b.clearing),
+    ('space', b.space),
+    ('fee', b.fee),
+    ('suspense', b.suspense),
+    ('member', -b.clearing - b.space - b.fee - b.suspense)) AS l (account, change)
+WHERE l.change <> 0;
+COMMENT ON VIEW ledger.account_monthly IS 'What each month (UTC) changed on the accounts of a Space; all earlier months added up are the balance when a month begins.';
+COMMENT ON COLUMN ledger.account_monthly.space_id IS 'The Space.';
+COMMENT ON COLUMN ledger.account_monthly.account IS 'clearing, space, fee, suspense, or member: those of all members together.';
+COMMENT ON COLUMN ledger.account_monthly.currency IS 'ISO 4217 code, or CREDIT.';
+COMMENT ON COLUMN ledger.account_monthly.month IS 'First day of the month, in UTC.';
+COMMENT ON COLUMN ledger.account_monthly.change IS 'The sum of the month''s entries.';
 
 CREATE OR REPLACE VIEW ledger.credit_balance AS
 SELECT space_id, member_id, balance AS credits
