@@ -358,9 +358,12 @@ def test_audit_holds(platform):
     ("stray", "UPDATE analytics_1.applied_event SET kafka_offset = kafka_offset + 1000000 "
               "WHERE ctid = (SELECT ctid FROM analytics_1.applied_event LIMIT 1)",
      "analytics", RECORDS, "1 lost, 0 recorded twice, 1 recorded without"),
-    ("balance", "UPDATE ledger_1.space_balance SET fee = fee + 1, clearing = clearing - 1 "
-                "WHERE ctid = (SELECT ctid FROM ledger_1.space_balance LIMIT 1)",
-     "ledger", "each balance is the sum of its entries", "2 rows break it"),
+    ("balance", "UPDATE ledger_1.member_balance SET balance = balance + 1 "
+                "WHERE ctid = (SELECT ctid FROM ledger_1.member_balance LIMIT 1)",
+     "ledger", "each balance is the sum of its entries", "1 row breaks it"),
+    ("month", "UPDATE ledger_1.space_balance SET month = month - 7 "
+              "WHERE ctid = (SELECT ctid FROM ledger_1.space_balance LIMIT 1)",
+     "ledger", "each month holds what its transfers add up to", "2 rows break it"),
     ("beyond", "UPDATE weir.position SET next_offset = next_offset + 5 WHERE ctid = "
                "(SELECT ctid FROM weir.position WHERE processor = 'ledger' AND next_offset > 0 LIMIT 1)",
      "ledger", "each position lies inside the log", "but the log holds"),
@@ -384,7 +387,7 @@ def test_audit_sees_harm(platform, name, harm, processor, rule, said):
 
 
 SAVED = ("ledger_1.applied_event", "overview_1.applied_event", "analytics_1.applied_event", "ledger_1.space_balance",
-         "weir.dead_letter", "weir.halt")
+         "ledger_1.member_balance", "weir.dead_letter", "weir.halt")
 
 
 def save(platform):
@@ -396,7 +399,7 @@ def save(platform):
 def restore(platform):
     for table in SAVED:
         platform.psql(f"DELETE FROM {table}")
-        platform.psql(f"INSERT INTO {table} SELECT * FROM public.{table.replace('.', '_')}")
+        platform.psql(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM public.{table.replace('.', '_')}")
     platform.psql(
         "UPDATE weir.position p SET next_offset = o.next_offset FROM public.offsets o WHERE o.position_id = p.position_id"
     )
