@@ -82,8 +82,7 @@ static size_t decode_all(const struct kept *kept, const struct plan *plan, struc
     const char *at = kept->bytes.data;
     size_t written = 0;
     for (size_t i = 0; i < kept->count; i++) {
-        struct plan_record record = {.topic = "weir.commerce",
-                                     .offset = (int64_t)i,
+        struct plan_record record = {.offset = (int64_t)i,
                                      .seq = (int32_t)(i % ROWS_PER_BATCH),
                                      .avro = (const unsigned char *)at + FRAME_BYTES,
                                      .avro_size = kept->sizes[i] - FRAME_BYTES};

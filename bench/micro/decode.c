@@ -109,8 +109,7 @@ static double run(const struct catalog_version *version, const struct relation_s
             buf_reset(&rows[r]);
         }
         for (size_t i = 0; i < EVENTS; i++, events++) {
-            struct plan_record record = {.topic = version->event->topic,
-                                         .seq = (int32_t)i,
+            struct plan_record record = {.seq = (int32_t)i,
                                          .avro =
                                              (unsigned char *)load->bytes.data + load->starts[i],
                                          .avro_size = load->starts[i + 1] - load->starts[i]};

@@ -165,6 +165,17 @@ static void order_fields(struct walk *walk, const struct span *spans, size_t cou
         memcpy(walk->out->data + start, scratch->data, scratch->size);
 }
 
+/* A default is right; but here it may be nested too deeply. */
+static int check_preset(struct walk *walk, const struct resolve_preset *preset,
+                        const struct schema *type)
+{
+    struct cursor cursor = {.at = (const unsigned char *)preset->bytes,
+                            .end = (const unsigned char *)preset->bytes + preset->size,
+                            .items_left = DECODE_ITEMS_MAX,
+                            .depth = walk->cursor.depth};
+    return cursor_skip(&cursor, type) == 0 ? 0 : cursor_fail(&walk->cursor, cursor.reason);
+}
+
 static int walk_record(struct walk *walk, const struct resolve *resolve, const struct frame *outer)
 {
     struct buf *stack = &walk->reader->spans;
@@ -194,6 +205,8 @@ static int walk_record(struct walk *walk, const struct resolve *resolve, const s
     for (size_t i = 0; i < resolve->preset_count; i++) {
         const struct resolve_preset *preset = &resolve->presets[i];
         struct span span = {.at = walk->out->size, .size = preset->size};
+        if (check_preset(walk, preset, resolve->reader->fields[preset->field].type) != 0)
+            return -1;
         buf_put(walk->out, preset->bytes, preset->size);
         memcpy(stack->data + base + preset->field * sizeof span, &span, sizeof span);
     }
@@ -243,29 +256,25 @@ static int walk_by_kind(struct walk *walk, const struct resolve *resolve,
     for (size_t i = 0; reader->type == AVRO_UNION_TYPE && i < reader->branch_count; i++)
         if (reader->branches[i] == resolve->reader)
             encode_long(walk->out, (int64_t)i);
-    switch (resolve->kind) {
-    case RESOLVE_ENUM:
+    if (resolve->kind == RESOLVE_ENUM)
         return walk_enum(walk, resolve);
-    case RESOLVE_RECORD:
-        return walk_record(walk, resolve, frame);
-    case RESOLVE_ARRAY:
-    case RESOLVE_MAP:
-        return walk_items(walk, resolve, frame);
-    default:
+    if (resolve->kind == RESOLVE_SCALAR)
         return walk_scalar(walk, resolve);
-    }
+    if (cursor_enter(&walk->cursor) != 0)
+        return -1;
+    int result = resolve->kind == RESOLVE_RECORD ? walk_record(walk, resolve, frame)
+                                                 : walk_items(walk, resolve, frame);
+    cursor_leave(&walk->cursor);
+    return result;
 }
 
 static int walk_value(struct walk *walk, const struct resolve *resolve, const struct schema *reader,
                       const struct frame *frame)
 {
     walk->value_start = walk->cursor.at;
-    int result = cursor_enter(&walk->cursor);
-    if (result == 0)
-        result = walk_by_kind(walk, resolve, reader, frame);
+    int result = walk_by_kind(walk, resolve, reader, frame);
     if (result == 0 && walk->out->size - walk->out_start > DATUM_BYTES_MAX)
         result = cursor_fail(&walk->cursor, "the value grows beyond 64 MiB");
-    cursor_leave(&walk->cursor);
     if (result != 0 && !walk->failed) { /* the innermost value is the first to see it */
         put_path(frame, walk->path, sizeof walk->path);
         walk->failed = 1;

@@ -30,13 +30,18 @@ const unsigned char *cursor_wrong_number(const unsigned char *at, const unsigned
     return too_short ? end : at + 10;
 }
 
-/* The lower seven bits of each of the bytes of a little-endian word, side by side. */
+/* The lower seven bits of each of the bytes of a little-endian word, side by side: in pairs, in
+ * fours, in eights, the upper one comes down to the lower one. */
 static inline uint64_t pack_sevens(uint64_t word)
 {
+    uint64_t upper;
     word &= UINT64_C(0x7f7f7f7f7f7f7f7f);
-    word = (word & UINT64_C(0x007f007f007f007f)) | (word & UINT64_C(0x7f007f007f007f00)) >> 1;
-    word = (word & UINT64_C(0x00003fff00003fff)) | (word & UINT64_C(0x3fff00003fff0000)) >> 2;
-    return (word & UINT64_C(0x000000000fffffff)) | (word & UINT64_C(0x0fffffff00000000)) >> 4;
+    upper = word & UINT64_C(0x7f007f007f007f00);
+    word -= upper >> 1;
+    upper = word & UINT64_C(0x3fff00003fff0000);
+    word += (upper >> 2) - upper;
+    upper = word & UINT64_C(0x0fffffff00000000);
+    return word + (upper >> 4) - upper;
 }
 
 /* Up to eight bytes at once: the first with a clear high bit is the last. Hashes have nine or ten,
@@ -52,9 +57,9 @@ struct cursor_number cursor_number(const unsigned char *at, const unsigned char 
     uint64_t value = pack_sevens(word & (stop ^ (stop - 1)));
     if (stop != 0)
         return (struct cursor_number){at + (unsigned)__builtin_ctzll(stop) / 8 + 1, zigzag(value)};
-    if (at[8] >= 0x80 && at[9] > 1)
+    uint64_t tenth = at[8] >> 7; /* as often as not: no branch depends on it alone */
+    if (tenth & (at[9] > 1))
         return (struct cursor_number){NULL, 0};
-    uint64_t tenth = at[8] >> 7;
     value |= (uint64_t)(at[8] & 0x7f) << 56 | (tenth & at[9]) << 63;
     return (struct cursor_number){at + 9 + tenth, zigzag(value)};
 }
@@ -63,7 +68,10 @@ int cursor_block(struct cursor *cursor, int64_t *ret_count)
 {
     int64_t count;
     int64_t size;
-    if (cursor_long(cursor, &count) != 0)
+    size_t small;
+    if (cursor_small(cursor, &small))
+        count = (int64_t)small;
+    else if (cursor_long(cursor, &count) != 0)
         return -1;
     if (count < 0) {
         if (count == INT64_MIN)
@@ -141,26 +149,17 @@ static int skip_scalar(struct cursor *cursor, const struct schema *schema)
 int cursor_skip(struct cursor *cursor, const struct schema *schema)
 {
     size_t index;
+    if (schema->type == AVRO_UNION_TYPE) {
+        if (cursor_index(cursor, schema->branch_count, &index) != 0)
+            return -1;
+        return cursor_skip(cursor, schema->branches[index]);
+    }
+    if (!schema_nests(schema))
+        return skip_scalar(cursor, schema);
     if (cursor_enter(cursor) != 0)
         return -1;
-    int result;
-    switch (schema->type) {
-    case AVRO_RECORD_TYPE:
-        result = skip_record(cursor, schema);
-        break;
-    case AVRO_ARRAY_TYPE:
-    case AVRO_MAP_TYPE:
-        result = skip_collection(cursor, schema);
-        break;
-    case AVRO_UNION_TYPE:
-        result = cursor_index(cursor, schema->branch_count, &index);
-        if (result == 0)
-            result = cursor_skip(cursor, schema->branches[index]);
-        break;
-    default:
-        result = skip_scalar(cursor, schema);
-        break;
-    }
+    int result = schema->type == AVRO_RECORD_TYPE ? skip_record(cursor, schema)
+                                                  : skip_collection(cursor, schema);
     cursor_leave(cursor);
     return result;
 }

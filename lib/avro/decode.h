@@ -16,7 +16,7 @@
 
 enum {
     DECODE_ITEMS_MAX = 100000,          /* elements in all arrays and maps of one event together */
-    DECODE_DEPTH_MAX = SCHEMA_DEPTH_MAX /* values inside of values */
+    DECODE_DEPTH_MAX = SCHEMA_DEPTH_MAX /* records, arrays and maps inside of each other */
 };
 
 struct cursor {
@@ -67,6 +67,16 @@ CURSOR_INLINE int cursor_long(struct cursor *cursor, int64_t *ret_value)
     return 0;
 }
 
+/* What has no sign and is small: sizes, counts, indexes. Returns whether it was; else nothing is
+ * read. */
+CURSOR_INLINE int cursor_small(struct cursor *cursor, size_t *ret_value)
+{
+    if (__builtin_expect(cursor->at >= cursor->end || (*cursor->at & 0x81) != 0, 0))
+        return 0;
+    *ret_value = *cursor->at++ >> 1;
+    return 1;
+}
+
 CURSOR_INLINE int cursor_int(struct cursor *cursor, int64_t *ret_value)
 {
     if (cursor_long(cursor, ret_value) != 0)
@@ -80,9 +90,11 @@ CURSOR_INLINE int cursor_int(struct cursor *cursor, int64_t *ret_value)
 CURSOR_INLINE int cursor_index(struct cursor *cursor, size_t count, size_t *ret_index)
 {
     int64_t index;
-    if (cursor_long(cursor, &index) != 0)
+    if (cursor_small(cursor, ret_index))
+        index = (int64_t)*ret_index;
+    else if (cursor_long(cursor, &index) != 0)
         return -1;
-    if (index < 0 || (uint64_t)index >= count)
+    if ((uint64_t)index >= count)
         return cursor_fail(cursor, "an index is out of range");
     *ret_index = (size_t)index;
     return 0;
@@ -100,16 +112,18 @@ CURSOR_INLINE int cursor_take(struct cursor *cursor, size_t size, const unsigned
 CURSOR_INLINE int cursor_bytes(struct cursor *cursor, const unsigned char **ret_data,
                                size_t *ret_size)
 {
-    int64_t size;
-    if (cursor_long(cursor, &size) != 0)
-        return -1;
-    if (size < 0)
-        return cursor_fail(cursor, "a size is negative");
-    if (size > cursor->end - cursor->at)
+    int64_t number;
+    if (!cursor_small(cursor, ret_size)) {
+        if (cursor_long(cursor, &number) != 0)
+            return -1;
+        if (number < 0)
+            return cursor_fail(cursor, "a size is negative");
+        *ret_size = (size_t)number;
+    }
+    if (*ret_size > (size_t)(cursor->end - cursor->at))
         return cursor_fail(cursor, "a size is larger than what is left");
     *ret_data = cursor->at;
-    *ret_size = (size_t)size;
-    cursor->at += size;
+    cursor->at += *ret_size;
     return 0;
 }
 
@@ -164,7 +178,7 @@ int cursor_block(struct cursor *cursor, int64_t *ret_count);
 /* Passes over one value of the schema, checking it as thoroughly as if it were wanted. */
 int cursor_skip(struct cursor *cursor, const struct schema *schema);
 
-/* For values inside of values. */
+/* For what nests. */
 static inline int cursor_enter(struct cursor *cursor)
 {
     return ++cursor->depth > DECODE_DEPTH_MAX ? cursor_fail(cursor, "values are nested too deeply")

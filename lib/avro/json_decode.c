@@ -242,6 +242,8 @@ static json_t *decode_by_type(struct decoder *decoder, const struct schema *sche
 
 static json_t *decode_value(struct decoder *decoder, const struct schema *schema)
 {
+    if (!schema_nests(schema))
+        return decode_by_type(decoder, schema);
     if (cursor_enter(&decoder->cursor) != 0)
         return NULL;
     json_t *value = decode_by_type(decoder, schema);

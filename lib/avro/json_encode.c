@@ -206,6 +206,8 @@ static int encode_value(struct encoder *encoder, const struct schema *schema, co
 {
     if (++encoder->values > ENCODE_VALUES_MAX)
         return encoder_fault(encoder, "the event has more than %d values", ENCODE_VALUES_MAX);
+    if (!schema_nests(schema))
+        return encode_by_type(encoder, schema, json);
     if (encoder->depth == ENCODE_DEPTH_MAX)
         return encoder_fault(encoder, "the value is nested deeper than %d levels",
                              ENCODE_DEPTH_MAX);
@@ -242,7 +244,7 @@ int avro_event_from_json(const struct schema *schema, const json_t *meta, const 
                          struct buf *out, struct faults *faults)
 {
     size_t before = out->size;
-    struct encoder encoder = {.out = out, .faults = faults};
+    struct encoder encoder = {.out = out, .faults = faults, .depth = 1}; /* the event's record */
     size_t root = encoder_push(&encoder, schema->fields[0].name);
     int result = encode_value(&encoder, schema->fields[0].type, meta);
     encoder_pop(&encoder, root);

@@ -9,7 +9,7 @@
 
 enum {
     ENCODE_ITEMS_MAX = 100000, /* in all arrays and maps of one event; no decoder takes more */
-    ENCODE_DEPTH_MAX = SCHEMA_DEPTH_MAX,
+    ENCODE_DEPTH_MAX = SCHEMA_DEPTH_MAX, /* as of DECODE_DEPTH_MAX */
     ENCODE_VALUES_MAX =
         1000000 /* work for one event, which trying the branches of unions multiplies */
 };

@@ -26,7 +26,6 @@ enum { PLAN_ITEMS_MAX = 100000 }; /* elements in all arrays and maps of one even
 /* What the record's surroundings bring to a row. */
 struct plan_record {
     struct uuid space_id;
-    const char *topic;
     int32_t partition;
     int64_t offset;
     int64_t timestamp_us;      /* the broker's, microseconds since 1970 */
@@ -38,7 +37,6 @@ struct plan_record {
 /* What the engine itself needs of the envelope. */
 struct plan_envelope {
     struct uuid event_id;
-    int64_t occurred_at_us;
     int64_t fingerprint;
 };
 
@@ -51,10 +49,12 @@ int plan_compile(const struct schema *writer, const struct relation_set *set,
                  struct plan **ret_plan, struct error *error);
 void plan_free(struct plan *plan);
 
-/* Leaves out what nobody reads: the rows of a relation, or a column, which becomes NULL. It is
- * decoded and checked all the same. */
+/* Leaves out what nobody reads, from plan_trim on: the rows of a relation, or a column, which
+ * becomes NULL. It is decoded and checked all the same. */
 void plan_omit_relation(struct plan *plan, size_t relation);
 void plan_omit_column(struct plan *plan, size_t relation, size_t column);
+/* Errors: as of plan_compile, when the plan gets too long; it is then of no use. */
+int plan_trim(struct plan *plan, struct error *error);
 
 /* Decodes one event. rows[i] belongs to relation i of the set and is appended to; row_counts[i] is
  * increased by the rows added (1 for relation 0, unless it is left out). */

@@ -4,7 +4,8 @@
  * through the steps writes each cell of a row exactly once: a field of the writer does, a default
  * does, and the null of an optional record writes all columns under it. Whether cells come in the
  * order of columns shows while steps are made; a relation where they do not is marked, and the
- * steps are made once more with marks. */
+ * steps are made once more with marks. Of an omitted column all steps are marked as such; its cell
+ * is null, and joins what STEP_COPY writes before them. */
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +22,17 @@ struct compiler {
     size_t relation;                      /* whose row is being written */
     size_t next[RELATIONS_PER_EVENT_MAX]; /* the column that comes next */
     int out_of_order;                     /* a relation turned out to need marks */
+    int omitting;                         /* what is compiled is not kept */
+    uint32_t copy;                        /* STEP_COPY behind which no cell is kept, or NO_STEP */
+    int32_t depth;                        /* records, arrays and maps around the value */
 };
 
-enum { OID_OF_ITEM = 0, UUID_SIZE = 16 };
+enum { OID_OF_ITEM = 0, OID_OF_TEXT = 25 };
+
+#define NO_STEP UINT32_MAX
+
+/* The cell of an item that is null: no oid, and the size -1. */
+static const char null_item[CELL_HEAD + COPY_SLACK] = {0, 0, 0, 0, -1, -1, -1, -1};
 
 static int compile_value(struct compiler *compiler, const struct resolve *resolve,
                          const struct shape *shape);
@@ -36,8 +45,10 @@ static uint32_t add_step(struct compiler *compiler, enum step_code code, size_t 
         plan->step_capacity = plan->step_capacity ? plan->step_capacity * 2 : 64;
         plan->steps = xrealloc(plan->steps, plan->step_capacity * sizeof *plan->steps);
     }
-    plan->steps[plan->step_count] =
-        (struct step){.code = (uint8_t)code, .slot = (uint16_t)slot, .path = compiler->path};
+    plan->steps[plan->step_count] = (struct step){.code = (uint8_t)code,
+                                                  .flags = compiler->omitting ? STEP_OMITTED : 0,
+                                                  .slot = (uint16_t)slot,
+                                                  .path = compiler->path};
     return (uint32_t)plan->step_count++;
 }
 
@@ -77,116 +88,79 @@ static void expect_cells(struct compiler *compiler, size_t column, size_t count)
         relation->marked = compiler->out_of_order = 1;
     *next = column + count;
     if (relation->marked) {
+        compiler->copy = NO_STEP;
         add_step(compiler, STEP_MARK, column);
         last_step(compiler)->count = (uint32_t)count;
     }
 }
 
 /* Appends a step that writes a cell, whose size may be known only when it runs. An item of an
- * array, whose shape has no schema, is a cell of no column. */
+ * array, whose shape has no schema, is a cell of no column, and kept until the array is. */
 static struct step *add_cell(struct compiler *compiler, enum step_code code,
                              const struct shape *shape, int32_t size)
 {
     uint32_t oid = OID_OF_ITEM;
-    if (shape->schema) {
+    if (shape->schema && !compiler->omitting) {
         expect_cells(compiler, shape->column, 1);
-        oid = relation_of(compiler)->columns[shape->column].oid;
+        compiler->copy = NO_STEP;
     }
+    if (shape->schema)
+        oid = relation_of(compiler)->columns[shape->column].oid;
     add_step(compiler, code, shape->column);
     last_step(compiler)->head = plan_head(oid, size);
+    if (!shape->schema)
+        last_step(compiler)->flags = 0;
     relation_of(compiler)->bound += CELL_BOUND;
     return last_step(compiler);
+}
+
+/* Appends the cell of a column that is the same in each row: to the last STEP_COPY, if there is no
+ * way that leads between them. */
+static void add_same(struct compiler *compiler, size_t column, uint64_t head, const char *value,
+                     size_t size)
+{
+    struct arena *arena = &compiler->plan->arena;
+    expect_cells(compiler, column, 1);
+    if (compiler->copy == NO_STEP)
+        compiler->copy = add_step(compiler, STEP_COPY, column);
+    struct step *step = &compiler->plan->steps[compiler->copy];
+    char *bytes = arena_alloc(arena, step->count + CELL_HEAD + size + COPY_SLACK);
+    memset(bytes, 0, step->count + CELL_HEAD + size + COPY_SLACK);
+    if (step->count > 0)
+        memcpy(bytes, step->bytes, step->count);
+    memcpy(bytes + step->count, &head, CELL_HEAD);
+    memcpy(bytes + step->count + CELL_HEAD, value, size);
+    step->bytes = bytes;
+    step->count += (uint32_t)(CELL_HEAD + size);
+    relation_of(compiler)->bound += CELL_HEAD + size;
+}
+
+static void add_null(struct compiler *compiler, size_t column)
+{
+    uint32_t oid = relation_of(compiler)->columns[column].oid;
+    add_same(compiler, column, plan_head(oid, -1), "", 0);
 }
 
 /* Null for all columns under a shape; children have none here. */
 static void compile_null(struct compiler *compiler, const struct shape *shape)
 {
-    if (shape->kind == SHAPE_COLUMN)
-        add_cell(compiler, STEP_NULL, shape, -1);
+    if (shape->kind == SHAPE_COLUMN && !shape->schema) {
+        add_cell(compiler, STEP_COPY, shape, -1);
+        last_step(compiler)->count = CELL_HEAD;
+        last_step(compiler)->bytes = null_item;
+    } else if (shape->kind == SHAPE_COLUMN && !compiler->omitting) {
+        add_null(compiler, shape->column);
+    }
     for (size_t i = 0; shape->kind == SHAPE_RECORD && i < shape->field_count; i++)
         compile_null(compiler, &shape->fields[i]);
-}
-
-static enum step_code text_or_bytes_code(const struct resolve *resolve)
-{
-    const struct schema *reader = resolve->reader;
-    int fixed = resolve->writer->type == AVRO_FIXED_TYPE;
-    if (reader->logical == LOGICAL_UUID)
-        return fixed ? STEP_UUID_BYTES : STEP_UUID_TEXT;
-    if (reader->logical == LOGICAL_DURATION)
-        return STEP_INTERVAL;
-    if (reader->logical == LOGICAL_DECIMAL)
-        return STEP_NUMERIC;
-    if (fixed)
-        return STEP_FIXED;
-    /* A text that becomes bytes still has to be one. */
-    int text = reader->type == AVRO_STRING_TYPE || resolve->writer->type == AVRO_STRING_TYPE;
-    return text ? STEP_TEXT : STEP_BYTES;
-}
-
-static enum step_code scalar_code(const struct resolve *resolve)
-{
-    enum avro_type writer = resolve->writer->type;
-    switch (resolve->reader->type) {
-    case AVRO_BOOLEAN_TYPE:
-        return STEP_BOOL;
-    case AVRO_FLOAT_TYPE:
-        return writer == AVRO_FLOAT_TYPE ? STEP_FLOAT4 : STEP_INT_FLOAT4;
-    case AVRO_DOUBLE_TYPE:
-        return writer == AVRO_DOUBLE_TYPE  ? STEP_FLOAT8
-               : writer == AVRO_FLOAT_TYPE ? STEP_FLOAT_FLOAT8
-                                           : STEP_INT_FLOAT8;
-    case AVRO_INT_TYPE:
-    case AVRO_LONG_TYPE:
-        break;
-    default:
-        return text_or_bytes_code(resolve);
-    }
-    switch (relation_scalar_type(resolve->reader)) {
-    case SQL_DATE:
-        return STEP_DATE;
-    case SQL_TIME:
-        return STEP_TIME;
-    case SQL_TIMESTAMP:
-    case SQL_TIMESTAMPTZ:
-        return scalar_unit(resolve->reader->logical) == 1 ? STEP_MICROS : STEP_TIMESTAMP;
-    default:
-        return resolve->reader->type == AVRO_INT_TYPE ? STEP_INT : STEP_LONG;
-    }
-}
-
-/* Bytes of a cell's value, 0 when that is known only when it is written. */
-static int32_t value_size(enum step_code code)
-{
-    switch (code) {
-    case STEP_BOOL:
-        return 1;
-    case STEP_INT:
-    case STEP_INT_FLOAT4:
-    case STEP_FLOAT4:
-    case STEP_DATE:
-        return 4;
-    case STEP_LONG:
-    case STEP_MICROS:
-    case STEP_TIMESTAMP:
-    case STEP_TIME:
-    case STEP_INT_FLOAT8:
-    case STEP_FLOAT_FLOAT8:
-    case STEP_FLOAT8:
-        return 8;
-    case STEP_UUID_TEXT:
-        return UUID_SIZE;
-    default:
-        return 0;
-    }
 }
 
 static void compile_scalar(struct compiler *compiler, const struct resolve *resolve,
                            const struct shape *shape)
 {
-    enum step_code code = scalar_code(resolve);
-    struct step *step = add_cell(compiler, code, shape, value_size(code));
-    step->narrow = resolve->writer->type == AVRO_INT_TYPE;
+    enum step_code code = plan_scalar_code(resolve);
+    struct step *step = add_cell(compiler, code, shape, plan_value_size(code));
+    step->flags |= resolve->writer->type == AVRO_INT_TYPE ? STEP_NARROW : 0;
     step->unit =
         code == STEP_NUMERIC ? resolve->reader->scale : scalar_unit(resolve->reader->logical);
     step->count = (uint32_t)resolve->writer->fixed_size;
@@ -226,6 +200,15 @@ static int compile_array(struct compiler *compiler, const struct resolve *resolv
     return 0;
 }
 
+static void compile_jsonb(struct compiler *compiler, const struct resolve *resolve,
+                          const struct shape *shape)
+{
+    enum step_code code = plan_is_text_map(resolve) ? STEP_TEXT_MAP : STEP_JSONB;
+    struct step *step = add_cell(compiler, code, shape, 0);
+    step->resolve = resolve;
+    step->unit = compiler->depth;
+}
+
 /* The value of a column, or the item of an array. */
 static int compile_column(struct compiler *compiler, const struct resolve *resolve,
                           const struct shape *shape)
@@ -233,7 +216,7 @@ static int compile_column(struct compiler *compiler, const struct resolve *resol
     const struct plan_column *column =
         shape->schema ? &relation_of(compiler)->columns[shape->column] : NULL;
     if (column && column->is_jsonb)
-        add_cell(compiler, STEP_JSONB, shape, 0)->resolve = resolve;
+        compile_jsonb(compiler, resolve, shape);
     else if (column && column->item_oid)
         return compile_array(compiler, resolve, shape);
     else if (resolve->kind == RESOLVE_ENUM)
@@ -266,7 +249,14 @@ static int compile_optional(struct compiler *compiler, const struct resolve *res
     if (compile_value(compiler, resolve->branches[!null_at], shape) != 0)
         return -1;
     compiler->plan->steps[step].target = here(compiler);
-    return 0;
+    return 0; /* a cell was written last: there is no STEP_COPY to go on with */
+}
+
+/* Cells that come now are not on the same way as those before. */
+static void part_ways(struct compiler *compiler)
+{
+    if (!compiler->omitting)
+        compiler->copy = NO_STEP;
 }
 
 static int compile_union(struct compiler *compiler, const struct resolve *resolve,
@@ -280,6 +270,7 @@ static int compile_union(struct compiler *compiler, const struct resolve *resolv
         return compile_optional(compiler, resolve, shape);
     uint32_t targets = reserve_targets(compiler, count);
     uint32_t *jumps = arena_alloc(&compiler->plan->arena, count * sizeof *jumps);
+    part_ways(compiler);
     add_step(compiler, STEP_UNION, 0);
     last_step(compiler)->count = (uint32_t)count;
     last_step(compiler)->target = targets;
@@ -288,6 +279,7 @@ static int compile_union(struct compiler *compiler, const struct resolve *resolv
         *next = before;
         if (compile_value(compiler, resolve->branches[i], shape) != 0)
             return -1;
+        part_ways(compiler);
         end = *next > end ? *next : end; /* a branch that fails writes nothing */
         if (i + 1 < count)               /* the last one goes on by itself */
             jumps[i] = add_step(compiler, STEP_JUMP, 0);
@@ -298,10 +290,36 @@ static int compile_union(struct compiler *compiler, const struct resolve *resolv
     return 0;
 }
 
+/* What the engine needs of `meta` itself stands where it was just written. */
+static void compile_envelope(struct compiler *compiler, const struct shape *shape)
+{
+    int is_id = shape->column == ENVELOPE_EVENT_ID;
+    if (!is_id && shape->column != ENVELOPE_FINGERPRINT)
+        return;
+    add_step(compiler, is_id ? STEP_EVENT_ID : STEP_FINGERPRINT, shape->column);
+    int kept = !compiler->plan->relations[0].omitted &&
+               !compiler->plan->relations[0].columns[shape->column].omitted;
+    last_step(compiler)->unit = !kept   ? CELL_HEAD
+                                : is_id ? -(int)sizeof(struct uuid)
+                                        : -(int)sizeof(int64_t);
+}
+
+static int compile_field(struct compiler *compiler, const struct resolve *resolve,
+                         const struct shape *outer, size_t field)
+{
+    const struct shape *shape = &outer->fields[field];
+    if (compile_value(compiler, resolve, shape) != 0)
+        return -1;
+    if (outer == compiler->meta)
+        compile_envelope(compiler, shape);
+    return 0;
+}
+
 static int compile_fields(struct compiler *compiler, const struct resolve *resolve,
                           const struct shape *shape)
 {
     const char *outer = compiler->path;
+    compiler->depth++;
     for (size_t i = 0; i < resolve->writer->field_count; i++) {
         const struct resolve_field *field = &resolve->fields[i];
         compiler->path = arena_printf(&compiler->plan->arena, "%s%s%s", outer, *outer ? "." : "",
@@ -309,7 +327,8 @@ static int compile_fields(struct compiler *compiler, const struct resolve *resol
         if (field->skip) {
             add_step(compiler, STEP_SKIP, 0);
             last_step(compiler)->skip = field->skip;
-        } else if (compile_value(compiler, field->value, &shape->fields[field->field]) != 0) {
+            last_step(compiler)->unit = compiler->depth;
+        } else if (compile_field(compiler, field->value, shape, field->field) != 0) {
             return -1;
         }
     }
@@ -321,10 +340,11 @@ static int compile_fields(struct compiler *compiler, const struct resolve *resol
         compiler->plan->steps[step].bytes = preset->bytes;
         compiler->plan->steps[step].count = (uint32_t)preset->size;
         relation_of(compiler)->bound += preset->size;
-        if (compile_value(compiler, preset->value, &shape->fields[preset->field]) != 0)
+        if (compile_field(compiler, preset->value, shape, preset->field) != 0)
             return -1;
         add_step(compiler, STEP_PRESET_END, 0);
     }
+    compiler->depth--;
     compiler->path = outer;
     return 0;
 }
@@ -333,9 +353,13 @@ static int compile_child(struct compiler *compiler, const struct resolve *resolv
                          const struct shape *shape)
 {
     size_t outer = compiler->relation;
+    int omitting = compiler->omitting;
     uint32_t step = add_step(compiler, STEP_CHILD, shape->relation);
     compiler->relation = shape->relation;
     compiler->next[shape->relation] = CHILD_COUNT;
+    compiler->omitting = relation_of(compiler)->omitted;
+    compiler->copy = NO_STEP;
+    compiler->depth++;
     /* The items may be a union of the writer's, of which one branch is the record. */
     struct shape item = *shape;
     item.kind = SHAPE_RECORD;
@@ -343,19 +367,48 @@ static int compile_child(struct compiler *compiler, const struct resolve *resolv
         return -1;
     add_step(compiler, STEP_END, 0);
     compiler->plan->steps[step].target = here(compiler);
+    compiler->depth--;
+    compiler->copy = NO_STEP;
+    compiler->omitting = omitting;
     compiler->relation = outer;
     return 0;
 }
 
-/* Behind the fields of `meta` come the columns that the record's surroundings bring. */
+/* Behind the fields of `meta` come the columns that the record's surroundings bring. The topic is
+ * the event's. */
 static int compile_meta(struct compiler *compiler, const struct resolve *resolve,
                         const struct shape *shape)
 {
+    static const uint32_t bits[] = {KEEP_PARTITION, KEEP_OFFSET, KEEP_BROKER_TIME};
+    const struct plan_column *columns = relation_of(compiler)->columns;
+    const char *topic = relation_at(compiler->plan->set, 0)->event->topic;
     if (compile_fields(compiler, resolve, shape) != 0)
         return -1;
-    expect_cells(compiler, ENVELOPE_KAFKA_TOPIC, ENVELOPE_COUNT - ENVELOPE_KAFKA_TOPIC);
+    if (compiler->omitting)
+        return 0;
+    if (columns[ENVELOPE_KAFKA_TOPIC].omitted)
+        add_null(compiler, ENVELOPE_KAFKA_TOPIC);
+    else
+        add_same(compiler, ENVELOPE_KAFKA_TOPIC, plan_head(OID_OF_TEXT, (int32_t)strlen(topic)),
+                 topic, strlen(topic));
+    expect_cells(compiler, ENVELOPE_KAFKA_PARTITION, ENVELOPE_COUNT - ENVELOPE_KAFKA_PARTITION);
+    compiler->copy = NO_STEP;
     add_step(compiler, STEP_SURROUNDINGS, 0);
+    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++)
+        if (!columns[ENVELOPE_KAFKA_PARTITION + i].omitted)
+            last_step(compiler)->count |= bits[i];
     return 0;
+}
+
+/* A column that nobody reads. */
+static int compile_omitted(struct compiler *compiler, const struct resolve *resolve,
+                           const struct shape *shape)
+{
+    add_null(compiler, shape->column);
+    compiler->omitting = 1;
+    int result = compile_value(compiler, resolve, shape);
+    compiler->omitting = 0;
+    return result;
 }
 
 static int compile_value(struct compiler *compiler, const struct resolve *resolve,
@@ -364,6 +417,9 @@ static int compile_value(struct compiler *compiler, const struct resolve *resolv
     if (compiler->plan->step_count > PLAN_STEPS_MAX)
         return error_set(compiler->error, ERROR_HALT, "schema-incompatible",
                          "%s: the plan has more than %d steps", compiler->path, PLAN_STEPS_MAX);
+    if (shape->kind == SHAPE_COLUMN && shape->schema && !compiler->omitting &&
+        relation_of(compiler)->columns[shape->column].omitted)
+        return compile_omitted(compiler, resolve, shape);
     if (resolve->kind == RESOLVE_FAIL) {
         add_step(compiler, STEP_FAIL, 0);
         last_step(compiler)->text = resolve->reason;
@@ -386,64 +442,31 @@ static int compile_value(struct compiler *compiler, const struct resolve *resolv
     return compile_column(compiler, resolve, shape);
 }
 
-/* Columns as far as steps have to know them. */
-static void describe_columns(struct plan *plan, const struct relation_set *set)
+static int compile_event(struct compiler *compiler)
 {
-    plan->relation_count = relation_count(set);
-    for (size_t i = 0; i < plan->relation_count; i++) {
-        const struct relation *relation = relation_at(set, i);
-        struct plan_column *columns =
-            arena_alloc(&plan->arena, relation->column_count * sizeof *columns);
-        for (size_t k = 0; k < relation->column_count; k++) {
-            const struct relation_column *column = &relation->columns[k];
-            struct relation_column item = {.type = column->type};
-            columns[k].oid = relation_column_oid(column);
-            columns[k].item_oid = column->array ? relation_column_oid(&item) : 0;
-            columns[k].is_jsonb = column->type == SQL_JSONB && !column->array;
-        }
-        plan->relations[i] = (struct plan_relation){
-            .columns = columns, .column_count = relation->column_count, .bound = ROW_SLACK};
-    }
-}
-
-static int compile_event(struct compiler *compiler, const struct resolve *resolve,
-                         const struct shape *shape)
-{
-    compiler->plan->step_count = 0;
-    compiler->plan->target_count = 0;
+    struct plan *plan = compiler->plan;
+    plan->step_count = 0;
+    plan->target_count = 0;
+    for (size_t i = 0; i < plan->relation_count; i++)
+        plan->relations[i].bound = ROW_SLACK;
     compiler->out_of_order = 0;
+    compiler->copy = NO_STEP;
+    compiler->omitting = plan->relations[0].omitted;
     compiler->next[0] = ENVELOPE_EVENT_ID;
-    if (compile_value(compiler, resolve, shape) != 0)
+    if (compile_value(compiler, plan->resolve, relation_shape(plan->set)) != 0)
         return -1;
     add_step(compiler, STEP_END, 0);
     return 0;
 }
 
-int plan_compile(const struct schema *writer, const struct relation_set *set,
-                 struct plan **ret_plan, struct error *error)
+int plan_make_steps(struct plan *plan, struct error *error)
 {
-    const struct shape *shape = relation_shape(set);
-    const struct resolve *resolve;
-    struct plan *plan = xcalloc(1, sizeof *plan);
+    const struct shape *shape = relation_shape(plan->set);
     struct compiler compiler = {
         .plan = plan, .error = error, .path = "", .meta = &shape->fields[0]};
-    describe_columns(plan, set);
-    if (resolve_build(&plan->arena, writer, shape->schema, &resolve, error) != 0 ||
-        compile_event(&compiler, resolve, shape) != 0 ||
-        (compiler.out_of_order && compile_event(&compiler, resolve, shape) != 0)) {
-        plan_free(plan);
+    for (size_t i = 0; i < plan->relation_count; i++)
+        plan->relations[i].marked = 0;
+    if (compile_event(&compiler) != 0)
         return -1;
-    }
-    *ret_plan = plan;
-    return 0;
-}
-
-void plan_free(struct plan *plan)
-{
-    if (!plan)
-        return;
-    free(plan->steps);
-    free(plan->targets);
-    arena_free(&plan->arena);
-    free(plan);
+    return compiler.out_of_order ? compile_event(&compiler) : 0;
 }

@@ -7,22 +7,17 @@
 #include <string.h>
 
 #include "lib/avro/plan_steps.h"
+#include "lib/avro/shape.h"
 
 /* Types of the cells that every row has (pg_type.dat). */
-enum { OID_INT4 = 23, OID_UUID = 2950 };
+enum { OID_INT8 = 20, OID_INT4 = 23, OID_TIMESTAMPTZ = 1184, OID_UUID = 2950 };
 
-/* Where the cells of the envelope have their values, in an event's row: row size and column count
- * come first, and all cells up to received_at have a fixed size. */
-enum {
-    ROW_HEAD = 8,
-    EVENT_ID_AT = ROW_HEAD + CELL_HEAD + 4 + CELL_HEAD + 16 + CELL_HEAD,
-    OCCURRED_AT_AT = EVENT_ID_AT + 16 + CELL_HEAD,
-    ACTOR_AT = OCCURRED_AT_AT + 8 + CELL_HEAD + 8
-};
+enum { ROW_HEAD = 8 }; /* its size and the number of its columns */
 
 CURSOR_INLINE int read_integer(struct cursor *cursor, const struct step *step, int64_t *ret_value)
 {
-    return step->narrow ? cursor_int(cursor, ret_value) : cursor_long(cursor, ret_value);
+    return step->flags & STEP_NARROW ? cursor_int(cursor, ret_value)
+                                     : cursor_long(cursor, ret_value);
 }
 
 CURSOR_INLINE int run_text(struct cursor *in, const struct step *step, char **to)
@@ -33,7 +28,7 @@ CURSOR_INLINE int run_text(struct cursor *in, const struct step *step, char **to
         return -1;
     char *value = put_head(*to, step->head);
     put_size(*to, size);
-    if (!utf8_copy(value, data, size))
+    if (!utf8_copy(value, data, size, (size_t)(in->end - data)))
         return cursor_fail(in, "a text is not valid UTF-8 or has a NUL");
     *to = value + size;
     return 0;
@@ -44,11 +39,17 @@ CURSOR_INLINE int run_uuid(struct cursor *in, const struct step *step, char **to
     const unsigned char *data;
     size_t size;
     char *value = put_head(*to, step->head);
-    if (cursor_bytes(in, &data, &size) != 0)
+    *to = value + sizeof(struct uuid);
+    /* As nearly all are, so that what comes next need not wait for its size. */
+    if (__builtin_expect(in->end - in->at > UUID_TEXT_SIZE && *in->at == 2 * UUID_TEXT_SIZE, 1)) {
+        data = in->at + 1;
+        size = UUID_TEXT_SIZE;
+        in->at += 1 + UUID_TEXT_SIZE;
+    } else if (cursor_bytes(in, &data, &size) != 0) {
         return -1;
+    }
     if (uuid_parse((const char *)data, size, (struct uuid *)value) != 0)
         return cursor_fail(in, "a text is no UUID");
-    *to = value + sizeof(struct uuid);
     return 0;
 }
 
@@ -107,25 +108,45 @@ CURSOR_INLINE int run_bool(struct cursor *in, const struct step *step, char **to
     return 0;
 }
 
-/* Null at index `unit` of two. */
-CURSOR_INLINE int run_optional(struct cursor *in, const struct step **step,
-                               const struct step *steps, char **to)
+/* Bytes that are followed by COPY_SLACK others, in blocks. */
+CURSOR_INLINE char *copy_same(char *to, const struct step *step)
 {
-    size_t index;
-    if (cursor_index(in, 2, &index) != 0)
-        return -1;
-    if (index == (size_t)(*step)->unit) {
-        *to = put_head(*to, (*step)->head);
-        *step = &steps[(*step)->target] - 1;
-    }
-    return 0;
+    char *end = to + step->count;
+    for (const char *from = step->bytes; to < end; to += COPY_SLACK, from += COPY_SLACK)
+        memcpy(to, from, COPY_SLACK);
+    return end;
+}
+
+CURSOR_INLINE char *put_surroundings(char *to, const struct step *step,
+                                     const struct plan_record *record)
+{
+    uint32_t kept = step->count;
+    int64_t time = (int64_t)((uint64_t)record->timestamp_us - (uint64_t)POSTGRES_EPOCH_US);
+    to = kept & KEEP_PARTITION ? put_half(to, plan_head(OID_INT4, 4), (uint32_t)record->partition)
+                               : put_head(to, plan_head(OID_INT4, -1));
+    to = kept & KEEP_OFFSET ? put_word(to, plan_head(OID_INT8, 8), (uint64_t)record->offset)
+                            : put_head(to, plan_head(OID_INT8, -1));
+    return kept & KEEP_BROKER_TIME ? put_word(to, plan_head(OID_TIMESTAMPTZ, 8), (uint64_t)time)
+                                   : put_head(to, plan_head(OID_TIMESTAMPTZ, -1));
+}
+
+static void open_child(struct run *run, size_t relation, const struct row *row, int32_t ordinal)
+{
+    const struct plan_column *columns = run->plan->relations[relation].columns;
+    uint64_t none = plan_head(OID_INT4, -1);
+    uint64_t some = plan_head(OID_INT4, 4);
+    char *to = row->out->data + row->start + ROW_HEAD;
+    to = columns[CHILD_SEQ].omitted ? put_head(to, none)
+                                    : put_half(to, some, (uint32_t)run->record->seq);
+    to =
+        columns[CHILD_ORDINAL].omitted ? put_head(to, none) : put_half(to, some, (uint32_t)ordinal);
+    row->out->size = (size_t)(to - row->out->data);
 }
 
 /* Reads the items of an array of records and writes a child row for each. */
 static int run_child(struct run *run, uint32_t at, size_t relation)
 {
     size_t starts[RELATION_COLUMNS_MAX] __attribute__((uninitialized));
-    uint64_t head = plan_head(OID_INT4, 4);
     int32_t ordinal = 0;
     int64_t count;
     for (;;) {
@@ -135,13 +156,10 @@ static int run_child(struct run *run, uint32_t at, size_t relation)
             return 0;
         for (; count > 0; count--) {
             struct row row = plan_open_row(run, relation, starts);
-            char *to = row.out->data + row.out->size;
-            to = put_half(to, head, (uint32_t)run->record->seq);
-            to = put_half(to, head, (uint32_t)++ordinal);
-            row.out->size = (size_t)(to - row.out->data);
+            if (!run->plan->relations[relation].omitted)
+                open_child(run, relation, &row, ++ordinal);
             if (plan_run(run, at, &row) != 0)
                 return -1;
-            plan_order_row(run, relation, &row);
             plan_close_row(run, relation, &row);
         }
     }
@@ -155,108 +173,159 @@ static int run_other(struct run *run, const struct step *step, const struct row 
     return plan_step(run, step, row);
 }
 
+/* Where a step failed: the innermost says it first. */
+static int run_failed(struct run *run, const struct step *step)
+{
+    if (!run->path)
+        run->path = step->path;
+    return -1;
+}
+
+/* A step outside of the loop, which keeps the cursor and the place in the row in registers: they
+ * are lent, and taken back. */
+CURSOR_INLINE int run_outside(struct run *run, const struct step **step, const struct row *row,
+                              struct cursor *in, char **to)
+{
+    struct buf *out = row->out;
+    out->size = (size_t)(*to - out->data);
+    run->cursor.at = in->at;
+    if (run_other(run, *step, row) != 0)
+        return run_failed(run, *step);
+    in->at = run->cursor.at;
+    in->end = run->cursor.end;
+    *to = out->data + out->size;
+    if ((*step)->code == STEP_CHILD)
+        *step = &run->plan->steps[(*step)->target] - 1;
+    return 0;
+}
+
+/* Null at index `unit` of two. */
+CURSOR_INLINE int run_optional(const struct run *run, struct cursor *in, const struct step **step,
+                               char **to)
+{
+    size_t index;
+    if (cursor_index(in, 2, &index) != 0)
+        return -1;
+    if (index != (size_t)(*step)->unit)
+        return 0;
+    if (!((*step)->flags & STEP_OMITTED))
+        *to = put_head(*to, (*step)->head);
+    *step = &run->plan->steps[(*step)->target] - 1;
+    return 0;
+}
+
+CURSOR_INLINE int run_union(const struct run *run, struct cursor *in, const struct step **step)
+{
+    size_t index;
+    if (cursor_index(in, (*step)->count, &index) != 0)
+        return -1;
+    *step = &run->plan->steps[run->plan->targets[(*step)->target + index]] - 1;
+    return 0;
+}
+
 int plan_run(struct run *run, uint32_t at, const struct row *row)
 {
-    const struct step *steps = run->plan->steps;
-    const struct step *step = &steps[at];
-    struct cursor in = run->cursor;
+    const struct step *step = &run->plan->steps[at];
+    struct cursor in = {.at = run->cursor.at, .end = run->cursor.end};
     char *to = row->out->data + row->out->size;
-    size_t index;
     for (;; step++) {
-        int result = 0;
+        char *next = to; /* where the next cell goes, if this one is kept */
+        int result;
         switch (step->code) {
         case STEP_END:
             row->out->size = (size_t)(to - row->out->data);
-            run->cursor = in;
+            run->cursor.at = in.at;
             return 0;
-        case STEP_NULL:
-            to = put_head(to, step->head);
+        case STEP_COPY:
+            to = copy_same(to, step);
+            continue;
+        case STEP_JUMP:
+            step = &run->plan->steps[step->target] - 1;
+            continue;
+        case STEP_EVENT_ID:
+            memcpy(run->envelope->event_id.bytes, to + step->unit, sizeof(struct uuid));
+            continue;
+        case STEP_FINGERPRINT:
+            run->envelope->fingerprint = get_word(to + step->unit);
+            continue;
+        case STEP_SURROUNDINGS:
+            to = put_surroundings(to, step, run->record);
             continue;
         case STEP_OPTIONAL:
-            result = run_optional(&in, &step, steps, &to);
+            if ((result = run_optional(run, &in, &step, &to)) == 0)
+                continue;
             break;
         case STEP_UNION:
-            if ((result = cursor_index(&in, step->count, &index)) == 0)
-                step = &steps[run->plan->targets[step->target + index]] - 1;
+            if ((result = run_union(run, &in, &step)) == 0)
+                continue;
             break;
-        case STEP_JUMP:
-            step = &steps[step->target] - 1;
-            continue;
         case STEP_BOOL:
-            result = run_bool(&in, step, &to);
+            result = run_bool(&in, step, &next);
             break;
         case STEP_INT:
-            result = run_int(&in, step, &to);
+            result = run_int(&in, step, &next);
             break;
         case STEP_LONG:
-            result = run_long(&in, step, &to);
+            result = run_long(&in, step, &next);
             break;
         case STEP_MICROS:
-            result = run_micros(&in, step, &to);
+            result = run_micros(&in, step, &next);
             break;
         case STEP_TEXT:
-            result = run_text(&in, step, &to);
+            result = run_text(&in, step, &next);
             break;
         case STEP_UUID_TEXT:
-            result = run_uuid(&in, step, &to);
+            result = run_uuid(&in, step, &next);
             break;
         case STEP_ENUM:
-            result = run_enum(&in, step, &to);
+            result = run_enum(&in, step, &next);
             break;
         default:
-            row->out->size = (size_t)(to - row->out->data);
-            run->cursor = in;
-            result = run_other(run, step, row);
-            in = run->cursor;
-            to = row->out->data + row->out->size;
-            if (result == 0 && step->code == STEP_CHILD)
-                step = &steps[step->target] - 1;
+            if (run_outside(run, &step, row, &in, &to) != 0)
+                return -1;
+            continue;
         }
-        if (result != 0) {
-            run->cursor = in;
-            if (!run->path)
-                run->path = step->path;
-            return -1;
+        if (__builtin_expect(result != 0, 0)) {
+            run->cursor.at = in.at;
+            run->cursor.reason = in.reason;
+            return run_failed(run, step);
         }
+        if (!(step->flags & STEP_OMITTED))
+            to = next;
     }
 }
 
-/* What the engine needs, from the row, whose columns are in order now. */
-static void read_envelope(const char *row, struct plan_envelope *ret_envelope)
+/* The columns that every row starts with. */
+static void open_event(struct run *run, const struct row *row)
 {
-    uint64_t word;
-    memcpy(ret_envelope->event_id.bytes, row + EVENT_ID_AT, sizeof ret_envelope->event_id.bytes);
-    memcpy(&word, row + OCCURRED_AT_AT, sizeof word);
-    ret_envelope->occurred_at_us = (int64_t)be64toh(word) + POSTGRES_EPOCH_US;
-    const char *cell = row + ACTOR_AT;
-    for (int column = ENVELOPE_ACTOR; column < ENVELOPE_FINGERPRINT; column++) {
-        uint32_t size;
-        memcpy(&size, cell + 4, sizeof size);
-        cell += CELL_HEAD + (size == UINT32_MAX ? 0 : be32toh(size));
+    const struct plan_column *columns = run->plan->relations[0].columns;
+    const struct plan_record *record = run->record;
+    char *to = row->out->data + row->start + ROW_HEAD;
+    to = columns[ENVELOPE_SEQ].omitted
+             ? put_head(to, plan_head(OID_INT4, -1))
+             : put_half(to, plan_head(OID_INT4, 4), (uint32_t)record->seq);
+    if (columns[ENVELOPE_SPACE_ID].omitted) {
+        to = put_head(to, plan_head(OID_UUID, -1));
+    } else {
+        to = put_head(to, plan_head(OID_UUID, sizeof record->space_id.bytes));
+        memcpy(to, record->space_id.bytes, sizeof record->space_id.bytes);
+        to += sizeof record->space_id.bytes;
     }
-    memcpy(&word, cell + CELL_HEAD, sizeof word);
-    ret_envelope->fingerprint = (int64_t)be64toh(word);
+    row->out->size = (size_t)(to - row->out->data);
 }
 
-static int run_event(struct run *run, struct plan_envelope *ret_envelope)
+static int run_event(struct run *run)
 {
     size_t starts[RELATION_COLUMNS_MAX] __attribute__((uninitialized));
-    const struct plan_record *record = run->record;
-    if (record->avro_size > PLAN_BYTES_MAX)
+    if (run->record->avro_size > PLAN_BYTES_MAX)
         return cursor_fail(&run->cursor, "the event is larger than 64 MiB");
     struct row row = plan_open_row(run, 0, starts);
-    char *to = row.out->data + row.out->size;
-    to = put_half(to, plan_head(OID_INT4, 4), (uint32_t)record->seq);
-    to = put_head(to, plan_head(OID_UUID, sizeof record->space_id.bytes));
-    memcpy(to, record->space_id.bytes, sizeof record->space_id.bytes);
-    to += sizeof record->space_id.bytes;
-    row.out->size = (size_t)(to - row.out->data);
+    if (!run->plan->relations[0].omitted)
+        open_event(run, &row);
     if (plan_run(run, 0, &row) != 0)
         return -1;
     if (run->cursor.at != run->cursor.end)
         return cursor_fail(&run->cursor, "bytes are left over");
-    plan_order_row(run, 0, &row);
-    read_envelope(row.out->data + row.start, ret_envelope);
     plan_close_row(run, 0, &row);
     return 0;
 }
@@ -270,6 +339,7 @@ int plan_decode(const struct plan *plan, const struct plan_record *record, struc
                       .record = record,
                       .rows = rows,
                       .row_counts = row_counts,
+                      .envelope = ret_envelope,
                       .cursor = {.at = record->avro,
                                  .end = record->avro + record->avro_size,
                                  .items_left = DECODE_ITEMS_MAX}};
@@ -277,7 +347,7 @@ int plan_decode(const struct plan *plan, const struct plan_record *record, struc
         sizes[i] = rows[i].size;
         counts[i] = row_counts[i];
     }
-    if (run_event(&run, ret_envelope) == 0)
+    if (run_event(&run) == 0)
         return 0;
     for (size_t i = 0; i < plan->relation_count; i++) {
         rows[i].size = sizes[i];

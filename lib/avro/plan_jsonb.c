@@ -32,23 +32,22 @@ static void put_escaped(struct buf *out, const unsigned char *data, size_t size)
     buf_put_u8(out, '"');
 }
 
-/* A set high bit in some byte unless all bytes are ASCII that stands for itself in JSON. */
-static inline uint64_t json_suspects(uint64_t word)
+/* The bytes that stand for themselves in JSON, without those beyond ASCII. */
+static inline utf8_block json_plain(utf8_block block)
 {
-    const uint64_t each = UINT64_C(0x0101010101010101);
-    return utf8_suspects(word) |
-           (((word - each * ' ') | ((word ^ each * '"') - each) | ((word ^ each * '\\') - each)) &
-            each * 0x80);
+    return (block >= ' ') & (block != '"') & (block != '\\');
 }
 
-enum { QUOTED_SLACK = 16 }; /* quotes, and eight bytes more than are copied */
+enum { PAIRS_ROOM = 256 };              /* made at once; there may be more */
+enum { QUOTED_SLACK = UTF8_SLACK + 4 }; /* quotes, a colon and a comma */
 
 /* Copies a text in quotes to where there is room. Returns where it ends, or NULL when the text has
  * to be looked at more closely. */
-static inline char *copy_quoted(char *to, const unsigned char *data, size_t size)
+CURSOR_INLINE char *copy_quoted(char *to, const unsigned char *data, size_t size,
+                                const unsigned char *end)
 {
     *to++ = '"';
-    if (utf8_copy_words(to, data, size, json_suspects) != 0)
+    if (!utf8_copy_plain(to, data, size, (size_t)(end - data), json_plain))
         return NULL;
     to[size] = '"';
     return to + size + 1;
@@ -61,7 +60,7 @@ static int write_text(struct cursor *cursor, struct buf *out)
     size_t size;
     if (cursor_bytes(cursor, &data, &size) != 0)
         return -1;
-    char *to = copy_quoted(buf_reserve(out, size + QUOTED_SLACK), data, size);
+    char *to = copy_quoted(buf_reserve(out, size + QUOTED_SLACK), data, size, cursor->end);
     if (to) {
         out->size = (size_t)(to - out->data);
         return 0;
@@ -72,31 +71,51 @@ static int write_text(struct cursor *cursor, struct buf *out)
     return 0;
 }
 
-/* A key and a text, what most maps hold, with one look at the room. */
-static int write_pair(struct cursor *cursor, struct buf *out)
+/* A key and a text, a comma before them unless they are the first: what most maps hold. */
+CURSOR_INLINE char *copy_pair(struct cursor *in, char *to, const char *room, int first)
 {
-    struct cursor in = *cursor;
     const unsigned char *key;
     const unsigned char *value;
     size_t key_size;
     size_t value_size;
-    if (cursor_bytes(&in, &key, &key_size) == 0 && cursor_bytes(&in, &value, &value_size) == 0) {
-        char *to = buf_reserve(out, key_size + value_size + 2 * QUOTED_SLACK);
-        to = copy_quoted(to, key, key_size);
-        if (to) {
-            *to++ = ':';
-            to = copy_quoted(to, value, value_size);
-        }
-        if (to) {
+    if (cursor_bytes(in, &key, &key_size) != 0 || cursor_bytes(in, &value, &value_size) != 0 ||
+        (size_t)(room - to) < key_size + value_size + (size_t)(2 * QUOTED_SLACK))
+        return NULL;
+    *to = ',';
+    to = copy_quoted(to + !first, key, key_size, in->end);
+    if (!to)
+        return NULL;
+    *to++ = ':';
+    return copy_quoted(to, value, value_size, in->end);
+}
+
+/* The pairs of one block of a map of texts. The place in both is kept in registers; what is not
+ * plain or has no room, and what is wrong, is done the long way, which makes room or says why. */
+static int write_pairs(struct cursor *cursor, int64_t count, int first, struct buf *out)
+{
+    struct cursor in = *cursor;
+    char *to = buf_reserve(out, PAIRS_ROOM);
+    for (; count > 0; count--, first = 0) {
+        struct cursor before = in;
+        char *end = copy_pair(&in, to, out->data + out->capacity, first);
+        if (__builtin_expect(!end, 0)) {
+            *cursor = before;
             out->size = (size_t)(to - out->data);
-            cursor->at = in.at;
-            return 0;
+            if (!first)
+                buf_put_u8(out, ',');
+            if (write_text(cursor, out) != 0)
+                return -1;
+            buf_put_u8(out, ':');
+            if (write_text(cursor, out) != 0)
+                return -1;
+            in = *cursor;
+            end = buf_reserve(out, PAIRS_ROOM);
         }
+        to = end;
     }
-    if (write_text(cursor, out) != 0)
-        return -1;
-    buf_put_u8(out, ':');
-    return write_text(cursor, out);
+    *cursor = in;
+    out->size = (size_t)(to - out->data);
+    return 0;
 }
 
 /* The fewest digits that read back as the same value: `single` says that it was one of 32 bits. */
@@ -259,16 +278,9 @@ static int write_entry(struct cursor *cursor, const struct resolve *value, struc
     return plan_write_json(cursor, value, out);
 }
 
-static int is_plain_text(const struct resolve *resolve)
-{
-    return resolve->kind == RESOLVE_SCALAR && resolve->writer->type == AVRO_STRING_TYPE &&
-           resolve->reader->type == AVRO_STRING_TYPE;
-}
-
 static int write_items(struct cursor *cursor, const struct resolve *resolve, struct buf *out)
 {
     int is_map = resolve->kind == RESOLVE_MAP;
-    int pairs = is_map && is_plain_text(resolve->items);
     int first = 1;
     int64_t count;
     buf_put_u8(out, is_map ? '{' : '[');
@@ -280,13 +292,39 @@ static int write_items(struct cursor *cursor, const struct resolve *resolve, str
         for (; count > 0; count--, first = 0) {
             if (!first)
                 buf_put_u8(out, ',');
-            if ((pairs    ? write_pair(cursor, out)
-                 : is_map ? write_entry(cursor, resolve->items, out)
-                          : plan_write_json(cursor, resolve->items, out)) != 0)
+            if ((is_map ? write_entry(cursor, resolve->items, out)
+                        : plan_write_json(cursor, resolve->items, out)) != 0)
                 return -1;
         }
     }
     buf_put_u8(out, is_map ? '}' : ']');
+    return 0;
+}
+
+int plan_is_text_map(const struct resolve *resolve)
+{
+    const struct resolve *items = resolve->items;
+    return resolve->kind == RESOLVE_MAP && items->kind == RESOLVE_SCALAR &&
+           items->writer->type == AVRO_STRING_TYPE && items->reader->type == AVRO_STRING_TYPE;
+}
+
+int plan_write_text_map(struct cursor *cursor, struct buf *out)
+{
+    int64_t count;
+    int first = 1;
+    if (cursor_enter(cursor) != 0)
+        return -1;
+    buf_put_u8(out, '{');
+    for (;; first = 0) {
+        if (cursor_block(cursor, &count) != 0)
+            return -1;
+        if (count == 0)
+            break;
+        if (write_pairs(cursor, count, first, out) != 0)
+            return -1;
+    }
+    buf_put_u8(out, '}');
+    cursor_leave(cursor);
     return 0;
 }
 
@@ -321,6 +359,10 @@ static int write_by_kind(struct cursor *cursor, const struct resolve *resolve, s
 
 int plan_write_json(struct cursor *cursor, const struct resolve *resolve, struct buf *out)
 {
+    if (plan_is_text_map(resolve))
+        return plan_write_text_map(cursor, out);
+    if (!resolve_nests(resolve))
+        return write_by_kind(cursor, resolve, out);
     if (cursor_enter(cursor) != 0)
         return -1;
     int result = write_by_kind(cursor, resolve, out);

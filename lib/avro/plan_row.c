@@ -9,7 +9,7 @@
 #include "lib/avro/decimal.h"
 #include "lib/avro/plan_steps.h"
 
-enum { JSONB_VERSION = 1, OID_INT4 = 23, OID_INT8 = 20, OID_TEXT = 25, OID_TIMESTAMPTZ = 1184 };
+enum { JSONB_VERSION = 1 };
 
 /* What Postgres' date holds (src/include/datatype/timestamp.h), in its own epoch. */
 static const int64_t PG_DATE_MIN = -2451545;
@@ -55,7 +55,8 @@ static void put_real8(struct buf *out, uint64_t head, double value)
 
 static int read_integer(struct cursor *cursor, const struct step *step, int64_t *ret_value)
 {
-    return step->narrow ? cursor_int(cursor, ret_value) : cursor_long(cursor, ret_value);
+    return step->flags & STEP_NARROW ? cursor_int(cursor, ret_value)
+                                     : cursor_long(cursor, ret_value);
 }
 
 static int step_timestamp(struct cursor *cursor, const struct step *step, struct buf *out)
@@ -224,23 +225,12 @@ static int step_jsonb(struct run *run, const struct step *step, struct buf *out)
     char *to = put_head(buf_reserve(out, CELL_BOUND), step->head);
     *to = JSONB_VERSION;
     out->size += CELL_HEAD + 1;
-    if (plan_write_json(&run->cursor, step->resolve, out) != 0)
+    run->cursor.depth = step->unit;
+    if ((step->code == STEP_TEXT_MAP ? plan_write_text_map(&run->cursor, out)
+                                     : plan_write_json(&run->cursor, step->resolve, out)) != 0)
         return -1;
     put_size(out->data + start, out->size - start - CELL_HEAD);
     return 0;
-}
-
-static void step_surroundings(const struct plan_record *record, struct buf *out)
-{
-    size_t size = strlen(record->topic);
-    char *to = buf_reserve(out, size + 4 * (size_t)CELL_BOUND);
-    char *value = put_head(to, plan_head(OID_TEXT, (int32_t)size));
-    memcpy(value, record->topic, size);
-    to = put_half(value + size, plan_head(OID_INT4, 4), (uint32_t)record->partition);
-    to = put_word(to, plan_head(OID_INT8, 8), (uint64_t)record->offset);
-    to = put_word(to, plan_head(OID_TIMESTAMPTZ, 8),
-                  (uint64_t)record->timestamp_us - (uint64_t)POSTGRES_EPOCH_US);
-    out->size = (size_t)(to - out->data);
 }
 
 /* Where to read and write, or a branch that has no place. */
@@ -249,13 +239,14 @@ static int run_control(struct run *run, const struct step *step, const struct ro
     struct cursor *cursor = &run->cursor;
     switch (step->code) {
     case STEP_PRESET:
-        run->outer = *cursor;
+        run->outer_at = cursor->at;
+        run->outer_end = cursor->end;
         cursor->at = (const unsigned char *)step->bytes;
         cursor->end = cursor->at + step->count;
         return 0;
     case STEP_PRESET_END:
-        cursor->at = run->outer.at;
-        cursor->end = run->outer.end;
+        cursor->at = run->outer_at;
+        cursor->end = run->outer_end;
         return 0;
     case STEP_MARK:
         row->starts[step->slot] = row->out->size - row->start;
@@ -284,13 +275,12 @@ static int run_step(struct run *run, const struct step *step, const struct row *
     case STEP_INTERVAL:
         return step_interval(cursor, step, row->out);
     case STEP_JSONB:
+    case STEP_TEXT_MAP:
         return step_jsonb(run, step, row->out);
-    case STEP_SURROUNDINGS:
-        step_surroundings(run->record, row->out);
-        return 0;
     case STEP_ARRAY:
         return step_array(run, step, row);
     case STEP_SKIP:
+        cursor->depth = step->unit;
         return cursor_skip(cursor, step->skip);
     case STEP_INT_FLOAT4:
     case STEP_INT_FLOAT8:
@@ -305,27 +295,13 @@ static int run_step(struct run *run, const struct step *step, const struct row *
 
 int plan_step(struct run *run, const struct step *step, const struct row *row)
 {
+    size_t size = row->out->size;
     if (run_step(run, step, row) != 0)
         return -1;
+    if (step->flags & STEP_OMITTED)
+        row->out->size = size;
     buf_reserve(row->out, row->room);
     return 0;
-}
-
-struct row plan_open_row(struct run *run, size_t relation, size_t *starts)
-{
-    const struct plan_relation *columns = &run->plan->relations[relation];
-    struct row row = {.out = &run->rows[relation],
-                      .start = run->rows[relation].size,
-                      .room = columns->bound + run->record->avro_size,
-                      .starts = columns->marked ? starts : NULL};
-    uint32_t head[2] = {0, htobe32((uint32_t)columns->column_count)};
-    memcpy(buf_reserve(row.out, row.room), head, sizeof head);
-    row.out->size += sizeof head;
-    if (row.starts) { /* the two columns that every row starts with are written at once */
-        row.starts[0] = sizeof head;
-        row.starts[1] = 0;
-    }
-    return row;
 }
 
 static size_t cell_size(const char *cell)
@@ -338,8 +314,6 @@ static size_t cell_size(const char *cell)
 /* Writes the cells once more, in order, behind the row, and moves them to their place. */
 void plan_order_row(struct run *run, size_t relation, const struct row *row)
 {
-    if (!row->starts)
-        return;
     struct buf *out = row->out;
     size_t head = row->start + CELL_HEAD;
     size_t size = out->size - head;
@@ -354,47 +328,4 @@ void plan_order_row(struct run *run, size_t relation, const struct row *row)
         cell += bytes;
     }
     memcpy(out->data + head, out->data + out->size, size);
-}
-
-/* Makes omitted columns NULL, and moves together what is kept. */
-static void trim_row(const struct plan_relation *relation, const struct row *row)
-{
-    char *to = row->out->data + row->start + CELL_HEAD;
-    char *cell = to;
-    char *kept = to;
-    for (size_t i = 0; i < relation->column_count; i++) {
-        size_t bytes = cell_size(cell);
-        if (relation->columns[i].omitted) {
-            memmove(to, kept, (size_t)(cell - kept));
-            to = put_head(to + (cell - kept), plan_head(relation->columns[i].oid, -1));
-            kept = cell + bytes;
-        }
-        cell += bytes;
-    }
-    memmove(to, kept, (size_t)(cell - kept));
-    row->out->size = (size_t)(to + (cell - kept) - row->out->data);
-}
-
-void plan_close_row(struct run *run, size_t relation, const struct row *row)
-{
-    const struct plan_relation *columns = &run->plan->relations[relation];
-    if (columns->omitted) {
-        row->out->size = row->start;
-        return;
-    }
-    if (columns->trimmed)
-        trim_row(columns, row);
-    buf_set_be32(row->out, row->start, (uint32_t)(row->out->size - row->start - 4));
-    run->row_counts[relation]++;
-}
-
-void plan_omit_relation(struct plan *plan, size_t relation)
-{
-    plan->relations[relation].omitted = 1;
-}
-
-void plan_omit_column(struct plan *plan, size_t relation, size_t column)
-{
-    plan->relations[relation].columns[column].omitted = 1;
-    plan->relations[relation].trimmed = 1;
 }

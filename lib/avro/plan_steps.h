@@ -6,7 +6,11 @@
  * A run reads the writer's fields in their order, and each step appends the cell of its column to
  * the row: type oid, size, value. Mostly that is the order of columns already, because fields are
  * added at the end. Where it is not, the compiler puts STEP_MARKs between the cells, which say
- * where each one starts, and the cells are put in order when the row is complete. */
+ * where each one starts, and the cells are put in order when the row is complete.
+ *
+ * A value that nobody reads is read and checked by the same steps, but what they write is not kept:
+ * the next cell is written over it. Its column's cell is null, made when the plan is compiled,
+ * together with those beside it. */
 #ifndef WEIR_AVRO_PLAN_STEPS_H
 #define WEIR_AVRO_PLAN_STEPS_H
 
@@ -17,7 +21,8 @@
 
 enum step_code {
     STEP_END,  /* of the program, of a child's row, of an array's item */
-    STEP_NULL, /* a cell without a value */
+    STEP_COPY, /* cells that are the same in each row: `count` bytes, with COPY_SLACK more behind
+                  them */
     STEP_BOOL,
     STEP_INT,    /* int → int4 */
     STEP_LONG,   /* int or long → int8 */
@@ -29,6 +34,10 @@ enum step_code {
                       `target` */
     STEP_UNION,    /* `count` targets from `target` on, in plan->targets */
     STEP_JUMP,     /* to `target` */
+    STEP_EVENT_ID, /* is the value written last, `unit` bytes from here; so is: */
+    STEP_FINGERPRINT,
+    STEP_SURROUNDINGS, /* partition, offset, and the broker's time: those of them whose bit is set
+                          in `count`, null for the others */
     /* What plan_step does. */
     STEP_PRESET, /* reads `bytes` until STEP_PRESET_END */
     STEP_PRESET_END,
@@ -47,12 +56,12 @@ enum step_code {
     STEP_TIME, /* `unit` as of scalar_unit */
     STEP_TIMESTAMP,
     STEP_INTERVAL,
-    STEP_JSONB,        /* `resolve` */
-    STEP_ARRAY,        /* of items of type `count`, whose steps are at `target` */
-    STEP_SURROUNDINGS, /* the topic, the partition, the offset and the broker's time */
-    STEP_SKIP,         /* a value of `skip` */
-    STEP_CHILD /* items → rows of relation `slot`; the item's steps follow, up to STEP_END;
-                  `target` is behind it */
+    STEP_JSONB,    /* `resolve`, inside of `unit` records, arrays and maps */
+    STEP_TEXT_MAP, /* the same, of a map of texts */
+    STEP_ARRAY,    /* of items of type `count`, whose steps are at `target` */
+    STEP_SKIP,     /* a value of `skip`, inside of `unit` others */
+    STEP_CHILD     /* items → rows of relation `slot`; the item's steps follow, up to STEP_END;
+                      `target` is behind it */
 };
 
 /* A symbol of an enum as text; NULL when the newest schema has no place for it. */
@@ -61,9 +70,17 @@ struct plan_symbol {
     size_t size;
 };
 
+enum {
+    STEP_NARROW = 1,  /* the writer's type is int: its range is checked */
+    STEP_OMITTED = 2, /* what it writes is not kept */
+    KEEP_PARTITION = 1,
+    KEEP_OFFSET = 2,
+    KEEP_BROKER_TIME = 4
+};
+
 struct step {
     uint8_t code;
-    uint8_t narrow; /* the writer's type is int: its range is checked */
+    uint8_t flags;
     uint16_t slot;
     int32_t unit;
     uint32_t count;
@@ -92,7 +109,6 @@ struct plan_relation {
     size_t bound; /* bytes of a row at most, without what is copied from the event, and without
                      cells that make room for themselves: arrays, numerics, jsonb */
     int omitted;  /* nobody reads its rows */
-    int trimmed;  /* some of its columns are omitted */
     int marked;   /* cells come in another order than columns */
 };
 
@@ -101,11 +117,14 @@ enum {
     PLAN_BYTES_MAX = 64 << 20, /* of one event */
     CELL_HEAD = 8,
     CELL_BOUND = 24, /* of a cell of fixed size */
-    ROW_SLACK = 512, /* for what every row has, and for copies in whole words */
+    COPY_SLACK = 16,
+    ROW_SLACK = 256, /* for what every row has, and for copies in whole blocks */
 };
 
 struct plan {
     struct arena arena;
+    const struct relation_set *set;
+    const struct resolve *resolve;
     struct step *steps;
     size_t step_count;
     size_t step_capacity;
@@ -122,9 +141,11 @@ struct run {
     const struct plan_record *record;
     struct buf *rows;
     uint32_t *row_counts;
+    struct plan_envelope *envelope;
     struct cursor cursor;
-    struct cursor outer; /* while `cursor` is on a default */
-    const char *path;    /* of the step that failed */
+    const unsigned char *outer_at; /* while `cursor` is on a default */
+    const unsigned char *outer_end;
+    const char *path; /* of the step that failed */
 };
 
 /* A row being written at the end of `out`. */
@@ -176,11 +197,26 @@ static inline char *put_half(char *to, uint64_t head, uint32_t value)
     return to + CELL_HEAD + sizeof value;
 }
 
+static inline int64_t get_word(const char *from)
+{
+    uint64_t value;
+    memcpy(&value, from, sizeof value);
+    return (int64_t)be64toh(value);
+}
+
 static inline void put_size(char *cell, size_t size)
 {
     uint32_t value = htobe32((uint32_t)size);
     memcpy(cell + 4, &value, sizeof value);
 }
+
+/* Makes the steps, anew when there are some already, from what is left out now. */
+int plan_make_steps(struct plan *plan, struct error *error);
+
+/* The step that reads a scalar and writes its cell; and the bytes of the cell's value, 0 when that
+ * is known only when it is written. */
+enum step_code plan_scalar_code(const struct resolve *resolve);
+int32_t plan_value_size(enum step_code code);
 
 /* Runs steps from `at` on until STEP_END. Returns 0, or -1 with the reason in the cursor. */
 int plan_run(struct run *run, uint32_t at, const struct row *row);
@@ -189,15 +225,44 @@ int plan_run(struct run *run, uint32_t at, const struct row *row);
 int plan_step(struct run *run, const struct step *step, const struct row *row);
 
 /* Opens a row of the relation with room for it; `starts` has RELATION_COLUMNS_MAX elements. */
-struct row plan_open_row(struct run *run, size_t relation, size_t *starts);
+static inline struct row plan_open_row(struct run *run, size_t relation, size_t *starts)
+{
+    const struct plan_relation *columns = &run->plan->relations[relation];
+    struct buf *out = &run->rows[relation];
+    struct row row = {.out = out,
+                      .start = out->size,
+                      .room = columns->bound + run->record->avro_size,
+                      .starts = columns->marked ? starts : NULL};
+    uint32_t head[2] = {0, htobe32((uint32_t)columns->column_count)};
+    memcpy(buf_reserve(out, row.room), head, sizeof head);
+    if (row.starts) { /* the two columns that every row starts with are written at once */
+        row.starts[0] = sizeof head;
+        row.starts[1] = 0;
+    }
+    return row;
+}
 
 /* Puts the cells in the order of columns. */
 void plan_order_row(struct run *run, size_t relation, const struct row *row);
 
-/* Leaves out what nobody reads, sets the row's size, and counts it. */
-void plan_close_row(struct run *run, size_t relation, const struct row *row);
+/* Puts the cells in order, sets the row's size, and counts it; or drops it, as nobody reads it. */
+static inline void plan_close_row(struct run *run, size_t relation, const struct row *row)
+{
+    if (run->plan->relations[relation].omitted) {
+        row->out->size = row->start;
+        return;
+    }
+    if (row->starts)
+        plan_order_row(run, relation, row);
+    buf_set_be32(row->out, row->start, (uint32_t)(row->out->size - row->start - 4));
+    run->row_counts[relation]++;
+}
 
 /* Appends the JSON text of the value at the cursor. Returns 0 or -1 as above. */
 int plan_write_json(struct cursor *cursor, const struct resolve *resolve, struct buf *out);
+
+/* Whether a value is a map of texts, and the same for such a map. */
+int plan_is_text_map(const struct resolve *resolve);
+int plan_write_text_map(struct cursor *cursor, struct buf *out);
 
 #endif

@@ -51,6 +51,13 @@ struct resolve {
 
 enum { RESOLVE_DEPTH_MAX = 256 };
 
+/* As of schema_nests. */
+static inline int resolve_nests(const struct resolve *resolve)
+{
+    return resolve->kind == RESOLVE_RECORD || resolve->kind == RESOLVE_ARRAY ||
+           resolve->kind == RESOLVE_MAP;
+}
+
 /* Resolves; everything made is in `arena`, which refers to both schemas.
  * Errors (ERROR_HALT, "schema-incompatible"): path and reason. */
 int resolve_build(struct arena *arena, const struct schema *writer, const struct schema *reader,

@@ -102,4 +102,12 @@ const char *schema_logical_name(enum avro_logical logical);
 /* For a union of null and one other type: the other one; otherwise NULL. */
 const struct schema *schema_optional(const struct schema *schema);
 
+/* Whether a value of the type counts where nesting is counted, which all ways of reading and
+ * writing values do alike: others hold nothing, and a union is what is in it. */
+static inline int schema_nests(const struct schema *schema)
+{
+    return schema->type == AVRO_RECORD_TYPE || schema->type == AVRO_ARRAY_TYPE ||
+           schema->type == AVRO_MAP_TYPE;
+}
+
 #endif

@@ -133,8 +133,12 @@ static int learn(struct decoder *decoder, int32_t id, const struct catalog_event
         }
         refusal = xstrdup(error->message);
     }
-    if (plan && decoder->reads)
-        reads_trim(decoder->reads, consumed->relations, plan);
+    if (plan && decoder->reads &&
+        reads_trim(decoder->reads, consumed->relations, plan, error) != 0) {
+        plan_free(plan);
+        schema_free(document);
+        return -1;
+    }
     *slot_for(decoder, id) = (struct slot){.id = id,
                                            .known = 1,
                                            .batch = decoder->batch - 1,
@@ -253,7 +257,6 @@ static int decode(struct decoder *decoder, const struct record *record, int32_t 
     if (slot->consumed && !slot->plan)
         return refuse(decoder, slot, error);
     struct plan_record plan_record = {.space_id = decoded->space_id,
-                                      .topic = record->topic,
                                       .partition = record->partition,
                                       .offset = record->offset,
                                       .timestamp_us = record->timestamp_us,

@@ -116,7 +116,8 @@ static int is_read(const char *reads, const char *relation, const char *column, 
     return found;
 }
 
-void reads_trim(const char *reads, const struct relation_set *set, struct plan *plan)
+int reads_trim(const char *reads, const struct relation_set *set, struct plan *plan,
+               struct error *error)
 {
     for (size_t i = 0; i < relation_count(set); i++) {
         const struct relation *relation = relation_at(set, i);
@@ -126,4 +127,5 @@ void reads_trim(const char *reads, const struct relation_set *set, struct plan *
             if (!is_read(reads, relation->name, relation->columns[k].name, " "))
                 plan_omit_column(plan, i, k);
     }
+    return plan_trim(plan, error);
 }

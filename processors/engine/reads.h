@@ -24,7 +24,8 @@ int reads_record(PGconn *conn, const struct processor *processor, const struct i
 int reads_load(PGconn *conn, const struct installed *installed, char **ret_reads,
                struct error *error);
 
-/* Makes a plan leave out what is not read. */
-void reads_trim(const char *reads, const struct relation_set *set, struct plan *plan);
+/* Makes a plan leave out what is not read. Errors: those of plan_trim. */
+int reads_trim(const char *reads, const struct relation_set *set, struct plan *plan,
+               struct error *error);
 
 #endif

@@ -3,7 +3,8 @@
  * For tests: a writer's and a reader's schema, and values that go through them by every way there
  * is: the walk behind `weir schema decode`, both forms of JSON, and the plan, which gets the pair
  * as the field `a` of an event. The ways must agree: what the walk makes of a value, read by the
- * reader's own plan, gives the very rows that the plan of the pair gives. */
+ * reader's own plan, gives the very rows that the plan of the pair gives. The walk and JSON take it
+ * as the one field of a record, which is the same bytes, so that it is nested alike everywhere. */
 #ifndef WEIR_TESTS_AVRO_PAIR_H
 #define WEIR_TESTS_AVRO_PAIR_H
 
@@ -56,6 +57,35 @@ static inline struct schema_document *pair_event_schema(const char *type, struct
     return document;
 }
 
+/* Whether both are schemas by themselves, and go together. */
+static inline int pair_check(const char *writer, const char *reader, struct error *error)
+{
+    struct schema_document *from = NULL;
+    struct schema_document *to = NULL;
+    struct datum_reader *datums = NULL;
+    int result = schema_parse(writer, strlen(writer), &from, error) == 0 &&
+                         schema_parse(reader, strlen(reader), &to, error) == 0 &&
+                         datum_open(schema_root(from), schema_root(to), &datums, error) == 0
+                     ? 0
+                     : -1;
+    datum_free(datums);
+    schema_free(from);
+    schema_free(to);
+    return result;
+}
+
+/* The record around a value. */
+static inline int pair_record_schema(const char *type, struct schema_document **ret_document,
+                                     struct error *error)
+{
+    char *text = xasprintf("{\"type\":\"record\",\"name\":\"ValueOfPair\",\"fields\":["
+                           "{\"name\":\"a\",\"type\":%s}]}",
+                           type);
+    int result = schema_parse(text, strlen(text), ret_document, error);
+    free(text);
+    return result;
+}
+
 static inline void pair_plan_open(struct pair_plan *plan, const char *writer, const char *reader)
 {
     plan->writer = pair_event_schema(writer, &plan->error);
@@ -102,9 +132,6 @@ static inline int pair_open(struct pair *pair, const char *writer, const char *r
 {
     struct faults faults = {0};
     memset(pair, 0, sizeof *pair);
-    if (schema_parse(writer, strlen(writer), &pair->writer, error) != 0 ||
-        schema_parse(reader, strlen(reader), &pair->reader, error) != 0)
-        return -1;
     pair_plan_open(&pair->direct, writer, reader);
     pair_plan_open(&pair->itself, reader, reader);
     if (pair->direct.writer) {
@@ -113,6 +140,10 @@ static inline int pair_open(struct pair *pair, const char *writer, const char *r
         avro_from_json(meta, json, &pair->meta, &faults);
         json_decref(json);
     }
+    if (pair_check(writer, reader, error) != 0 ||
+        pair_record_schema(writer, &pair->writer, error) != 0 ||
+        pair_record_schema(reader, &pair->reader, error) != 0)
+        return -1;
     return datum_open(schema_root(pair->writer), schema_root(pair->reader), &pair->datums, error);
 }
 
@@ -125,8 +156,8 @@ static inline int pair_plan_run(const struct pair *pair, struct pair_plan *plan,
     buf_put(&event, pair->meta.data, pair->meta.size);
     if (size > 0)
         buf_put(&event, data, size);
-    struct plan_record record = {
-        .topic = "t", .avro = (const unsigned char *)event.data, .avro_size = event.size};
+    struct plan_record record = {.avro = (const unsigned char *)event.data,
+                                 .avro_size = event.size};
     for (size_t i = 0; i < RELATIONS_PER_EVENT_MAX; i++) {
         plan->rows[i].size = 0;
         plan->counts[i] = 0;
@@ -208,18 +239,6 @@ static inline const char *pair_compare_plan(struct pair *pair, const void *data,
     return NULL;
 }
 
-/* Each way counts nesting at steps of its own, so close to the limit one may take what another
- * refuses. Whether one of them refused for that. */
-static inline int pair_met_limit(const struct pair *pair, const struct error *error)
-{
-    const char *const messages[] = {error->message, pair->direct.error.message,
-                                    pair->itself.error.message};
-    for (size_t i = 0; i < sizeof messages / sizeof *messages; i++)
-        if (strstr(messages[i], "nested too deeply"))
-            return 1;
-    return 0;
-}
-
 /* Whether Avro's own JSON reads back as the bytes it was made of; blocks are written as one. */
 static inline const char *pair_compare_json(struct pair *pair, const json_t *json)
 {
@@ -230,9 +249,7 @@ static inline const char *pair_compare_json(struct pair *pair, const json_t *jso
     json_t *back = NULL;
     const char *wrong = NULL;
     if (avro_from_tagged_json(schema, json, &again, &faults) != 0)
-        wrong = strstr(faults.items[0].message, "nested deeper")
-                    ? NULL
-                    : "Avro's own JSON does not read back";
+        wrong = "Avro's own JSON does not read back";
     else if (avro_to_json(schema, (const unsigned char *)(again.data ? again.data : ""), again.size,
                           AVRO_JSON_TAGGED, &back, &error) != 0 ||
              !json_equal(json, back))
@@ -251,11 +268,6 @@ static inline json_t *pair_read(struct pair *pair, const void *data, size_t size
     size_t used = 0;
     json_t *json = NULL;
     *ret_wrong = NULL;
-    error->message[0] = '\0';
-    if (pair->direct.plan)
-        pair->direct.error.message[0] = '\0';
-    if (pair->itself.plan)
-        pair->itself.error.message[0] = '\0';
     buf_reset(&pair->value);
     buf_reset(&pair->text);
     int result = datum_read(pair->datums, data, size, 0, &pair->value, &used, error);
@@ -272,9 +284,11 @@ static inline json_t *pair_read(struct pair *pair, const void *data, size_t size
     }
     if (!*ret_wrong)
         *ret_wrong = pair_compare_plan(pair, data, size, result == 0);
-    if (*ret_wrong && pair_met_limit(pair, error))
-        *ret_wrong = NULL;
-    return result == 0 ? json : NULL;
+    if (result != 0)
+        return NULL;
+    json_t *value = json_incref(json_object_get(json, "a"));
+    json_decref(json);
+    return value;
 }
 
 #endif

@@ -40,8 +40,7 @@ static inline void encode(struct fixture *f, const char *body)
         fail_msg("%s %s", faults.items[0].pointer, faults.items[0].message);
     json_decref(meta);
     json_decref(fields);
-    f->record = (struct plan_record){.topic = "weir.test",
-                                     .partition = 3,
+    f->record = (struct plan_record){.partition = 3,
                                      .offset = 1234567890123,
                                      .timestamp_us = POSTGRES_EPOCH_US + 5,
                                      .seq = 9,

@@ -31,7 +31,7 @@ static int try_bytes(struct target *target, const char *bytes, size_t size)
     json_t *json = NULL;
     unsigned char *copy = malloc(size ? size : 1);
     memcpy(copy, bytes, size);
-    struct plan_record record = {.topic = "t", .avro = copy, .avro_size = size};
+    struct plan_record record = {.avro = copy, .avro_size = size};
     for (size_t i = 0; i < RELATIONS_PER_EVENT_MAX; i++)
         target->rows[i].size = 0;
     int result = plan_decode(target->plan, &record, target->rows, counts, &envelope, &error);

@@ -305,12 +305,13 @@ static void test_event(void **state)
 
 static void test_limits(void **state)
 {
+    enum { NESTED = DECODE_DEPTH_MAX + 1 };
     (void)state;
     struct buf text = {0};
-    for (int i = 0; i < 40; i++)
+    for (int i = 0; i < NESTED; i++)
         buf_put_text(&text, "{\"next\":");
     buf_put_text(&text, "null");
-    for (int i = 0; i < 40; i++)
+    for (int i = 0; i < NESTED; i++)
         buf_put_text(&text, "}");
     buf_put_u8(&text, 0);
     struct faults faults = {0};

@@ -133,8 +133,7 @@ static void check_version(const struct catalog_version *version, struct sample *
         fail_msg("%s", error.message);
     for (int i = 0; i < EVENTS_PER_VERSION; i++) {
         encode_sample(sample, version->schema, &bytes);
-        struct plan_record record = {
-            .topic = "t", .avro = (unsigned char *)bytes.data, .avro_size = bytes.size};
+        struct plan_record record = {.avro = (unsigned char *)bytes.data, .avro_size = bytes.size};
         if (plan_decode(plan, &record, rows, counts, &envelope, &error) != 0)
             fail_msg("%s: %s", version->event->name, error.message);
         json_t *json;
