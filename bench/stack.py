@@ -80,6 +80,7 @@ class Stack:
                         WEIR_GATEWAY_LISTEN=f"127.0.0.1:{self.gateway_port}",
                         WEIR_PROCESSOR_LISTEN=f"127.0.0.1:{self.processor_port}")
         self.home = self.state / "home"
+        self.program = ROOT / "build" / "weir"
 
     # services
 
