@@ -90,6 +90,23 @@ json_t *failed_json(const PGresult *rows, int row);
 int failed_list(const struct config *config, PGconn *conn, enum failed_kind kind,
                 enum output_format format, struct error *error);
 
+/* How much waits, by processor and generation; those of which nothing does are not there. */
+enum failed_depth_column {
+    DEPTH_PROCESSOR,
+    DEPTH_GENERATION,
+    DEPTH_LIVE,
+    DEPTH_LETTERS, /* open ones; then their Spaces, and the age of the oldest in seconds */
+    DEPTH_LETTER_SPACES,
+    DEPTH_LETTER_AGE_S,
+    DEPTH_PARKED, /* the same of parked events */
+    DEPTH_PARKED_SPACES,
+    DEPTH_PARKED_AGE_S
+};
+int failed_depths(PGconn *conn, PGresult **ret_depths, struct error *error);
+/* One of these numbers; 0 when there is no row. */
+int64_t failed_depth(const PGresult *depths, const char *processor, int generation,
+                     enum failed_depth_column column);
+
 /* "3 h", "12 s" */
 void failed_age(int64_t seconds, char ret_age[24]);
 

@@ -74,53 +74,79 @@ static void print_table(const PGresult *rows, int count, enum failed_kind kind)
         (kind == FAILED_DEAD_LETTERS ? print_letter : print_parked)(rows, i);
 }
 
-/* How deep and how old, whatever was chosen: what the metrics show too. */
-static int load_depth(PGconn *conn, enum failed_kind kind, PGresult **ret_rows, struct error *error)
+int failed_depths(PGconn *conn, PGresult **ret_depths, struct error *error)
 {
-    static const char letters[] =
-        "SELECT p.processor, count(*), max(extract(epoch FROM now() - d.recorded_at))::bigint, "
-        "count(DISTINCT d.space_id) FROM weir.dead_letter AS d JOIN weir.position AS p USING "
-        "(position_id) JOIN weir.processor AS live USING (processor, generation) "
-        "WHERE d.state = 'open' GROUP BY 1 ORDER BY 1";
-    static const char parked[] =
-        "SELECT p.processor, sum(s.events), max(extract(epoch FROM now() - q.parked_at))::bigint, "
-        "count(DISTINCT s.space_id) FROM weir.parked_space AS s JOIN weir.position AS p USING "
-        "(position_id) JOIN weir.processor AS live USING (processor, generation) "
-        "CROSS JOIN LATERAL (SELECT w.parked_at FROM weir.parked AS w WHERE w.position_id = "
-        "s.position_id AND w.space_id = s.space_id ORDER BY w.kafka_offset LIMIT 1) AS q "
-        "GROUP BY 1 ORDER BY 1";
-    return pg_query(conn, kind == FAILED_PARKED ? parked : letters, 0, NULL, ret_rows, error);
+    static const char sql[] =
+        "WITH letters AS (SELECT p.processor, p.generation, count(*) AS events, "
+        "count(DISTINCT d.space_id) AS spaces, min(d.recorded_at) AS since "
+        "FROM weir.dead_letter AS d JOIN weir.position AS p USING (position_id) "
+        "WHERE d.state = 'open' GROUP BY 1, 2), "
+        "parked AS (SELECT p.processor, p.generation, sum(s.events) AS events, "
+        "count(DISTINCT s.space_id) AS spaces, min(q.parked_at) AS since "
+        "FROM weir.parked_space AS s JOIN weir.position AS p USING (position_id) CROSS JOIN "
+        "LATERAL (SELECT w.parked_at FROM weir.parked AS w WHERE w.position_id = s.position_id "
+        "AND w.space_id = s.space_id ORDER BY w.kafka_offset LIMIT 1) AS q GROUP BY 1, 2) "
+        "SELECT processor, generation, live.processor IS NOT NULL, coalesce(l.events, 0), "
+        "coalesce(l.spaces, 0), coalesce(extract(epoch FROM now() - l.since), 0)::bigint, "
+        "coalesce(w.events, 0), coalesce(w.spaces, 0), "
+        "coalesce(extract(epoch FROM now() - w.since), 0)::bigint "
+        "FROM letters AS l FULL JOIN parked AS w USING (processor, generation) "
+        "LEFT JOIN weir.processor AS live USING (processor, generation) ORDER BY 1, 2";
+    return pg_query(conn, sql, 0, NULL, ret_depths, error);
 }
 
-static void print_depth(const PGresult *depth, enum failed_kind kind)
+int64_t failed_depth(const PGresult *depths, const char *processor, int generation,
+                     enum failed_depth_column column)
 {
-    for (int i = 0; i < PQntuples(depth); i++) {
+    for (int i = 0; i < PQntuples(depths); i++)
+        if (pg_int(depths, i, DEPTH_GENERATION) == generation &&
+            strcmp(PQgetvalue(depths, i, DEPTH_PROCESSOR), processor) == 0)
+            return pg_int(depths, i, column);
+    return 0;
+}
+
+/* Of the live generations, whatever was chosen: what the metrics show too. */
+static int is_shown(const PGresult *depths, int row, int first)
+{
+    return *PQgetvalue(depths, row, DEPTH_LIVE) == 't' && pg_int(depths, row, first) > 0;
+}
+
+static void print_depths(const PGresult *depths, enum failed_kind kind)
+{
+    int first = kind == FAILED_PARKED ? DEPTH_PARKED : DEPTH_LETTERS;
+    int shown = 0;
+    for (int i = 0; i < PQntuples(depths); i++) {
         char age[24];
-        failed_age(pg_int(depth, i, 2), age);
-        printf("%s: %s %s of %s Space%s, the oldest for %s\n", PQgetvalue(depth, i, 0),
-               PQgetvalue(depth, i, 1),
-               kind == FAILED_PARKED      ? "parked"
-               : pg_int(depth, i, 1) == 1 ? "open dead letter"
-                                          : "open dead letters",
-               PQgetvalue(depth, i, 3), pg_int(depth, i, 3) == 1 ? "" : "s", age);
+        if (!is_shown(depths, i, first))
+            continue;
+        failed_age(pg_int(depths, i, first + 2), age);
+        printf("%s: %s %s of %s Space%s, the oldest for %s\n", PQgetvalue(depths, i, 0),
+               PQgetvalue(depths, i, first),
+               kind == FAILED_PARKED           ? "parked"
+               : pg_int(depths, i, first) == 1 ? "open dead letter"
+                                               : "open dead letters",
+               PQgetvalue(depths, i, first + 1), pg_int(depths, i, first + 1) == 1 ? "" : "s", age);
+        shown++;
     }
-    if (PQntuples(depth) == 0)
+    if (!shown)
         puts(kind == FAILED_PARKED ? "nothing is parked" : "no dead letter is open");
 }
 
-static json_t *depth_json(const PGresult *depth)
+static json_t *depths_json(const PGresult *depths, enum failed_kind kind)
 {
+    int first = kind == FAILED_PARKED ? DEPTH_PARKED : DEPTH_LETTERS;
     json_t *array = json_array();
-    for (int i = 0; i < PQntuples(depth); i++)
-        json_array_append_new(
-            array,
-            json_pack("{s:s, s:I, s:I, s:I}", "processor", PQgetvalue(depth, i, 0), "events",
-                      (json_int_t)pg_int(depth, i, 1), "spaces", (json_int_t)pg_int(depth, i, 3),
-                      "oldest_age_seconds", (json_int_t)pg_int(depth, i, 2)));
+    for (int i = 0; i < PQntuples(depths); i++)
+        if (is_shown(depths, i, first))
+            json_array_append_new(
+                array, json_pack("{s:s, s:I, s:I, s:I}", "processor", PQgetvalue(depths, i, 0),
+                                 "events", (json_int_t)pg_int(depths, i, first), "spaces",
+                                 (json_int_t)pg_int(depths, i, first + 1), "oldest_age_seconds",
+                                 (json_int_t)pg_int(depths, i, first + 2)));
     return array;
 }
 
-static void print_as_json(const PGresult *rows, int count, const PGresult *depth,
+static void print_as_json(const PGresult *rows, int count, const PGresult *depths,
                           enum failed_kind kind, enum output_format format)
 {
     json_t *array = json_array();
@@ -132,7 +158,7 @@ static void print_as_json(const PGresult *rows, int count, const PGresult *depth
     }
     if (format == OUTPUT_JSON)
         print_json(json_pack("{s:O, s:o}", kind == FAILED_PARKED ? "parked" : "dead_letters", array,
-                             "depth", depth_json(depth)));
+                             "depth", depths_json(depths, kind)));
     json_decref(array);
 }
 
@@ -141,13 +167,13 @@ int failed_list(const struct config *config, PGconn *conn, enum failed_kind kind
 {
     static struct failed_choice choice; /* too large for a stack frame */
     PGresult *rows = NULL;
-    PGresult *depth = NULL;
+    PGresult *depths = NULL;
     int64_t wanted = rows_wanted(config, format);
     if (failed_choose(config, kind, &choice, error) != 0)
         return EXIT_USAGE;
     int code = failed_load(conn, &choice, wanted ? wanted + 1 : 0, &rows, error);
     if (code == 0)
-        code = load_depth(conn, kind, &depth, error);
+        code = failed_depths(conn, &depths, error);
     if (code == 0) {
         int more = wanted && PQntuples(rows) > wanted;
         int count = more ? (int)wanted : PQntuples(rows);
@@ -155,12 +181,12 @@ int failed_list(const struct config *config, PGconn *conn, enum failed_kind kind
             print_table(rows, count, kind);
             if (more)
                 puts("… and more: --limit 0 shows all of them");
-            print_depth(depth, kind);
+            print_depths(depths, kind);
         } else {
-            print_as_json(rows, count, depth, kind, format);
+            print_as_json(rows, count, depths, kind, format);
         }
     }
     PQclear(rows);
-    PQclear(depth);
+    PQclear(depths);
     return code == 0 ? EXIT_OK : EXIT_FAILED;
 }

@@ -30,6 +30,7 @@ struct shown {
     int64_t later;   /* events of the Space applied although they come later; -1: not known */
     int64_t behind;  /* parked behind it */
     int64_t earlier; /* open dead letters of the Space before it */
+    int64_t blocker; /* offset of the dead letter that the Space waits for, or -1 */
 };
 
 static int load_decisions(struct shown *shown, struct error *error)
@@ -88,17 +89,20 @@ static int load_order(struct shown *shown, struct error *error)
                             PQgetvalue(shown->rows, shown->row, FAILED_OFFSET),
                             failed_text(shown->rows, shown->row, FAILED_SPACE)};
     PGresult *result = NULL;
+    shown->blocker = -1;
     if (!values[2])
         return 0;
     if (pg_query(shown->conn,
                  "SELECT (SELECT count(*) FROM weir.parked WHERE position_id = $1 AND "
                  "space_id = $3::uuid AND kafka_offset > $2), (SELECT count(*) FROM "
                  "weir.dead_letter WHERE position_id = $1 AND space_id = $3::uuid AND "
-                 "kafka_offset < $2 AND state = 'open')",
+                 "kafka_offset < $2 AND state = 'open'), coalesce((SELECT blocked_by FROM "
+                 "weir.parked_space WHERE position_id = $1 AND space_id = $3::uuid), -1)",
                  3, values, &result, error) != 0)
         return -1;
     shown->behind = pg_int(result, 0, 0);
     shown->earlier = pg_int(result, 0, 1);
+    shown->blocker = pg_int(result, 0, 2);
     PQclear(result);
     return shown->kind == FAILED_DEAD_LETTERS ? load_later(shown, error) : 0;
 }
@@ -131,6 +135,8 @@ static void print_as_json(struct shown *shown)
     }
     json_object_set(object, "decisions", shown->decisions);
     json_object_set_new(object, "parked_behind", json_integer(shown->behind));
+    json_object_set_new(object, "blocked_by",
+                        shown->blocker < 0 ? json_null() : json_integer(shown->blocker));
     if (shown->kind == FAILED_DEAD_LETTERS) {
         json_object_set_new(object, "later_applied",
                             shown->later < 0 ? json_null() : json_integer(shown->later));
@@ -148,6 +154,10 @@ static void print_order(const struct shown *shown)
     if (shown->kind == FAILED_PARKED) {
         if (strcmp(status, "waiting") == 0)
             puts("  order      it waits behind an earlier event of its Space");
+        else if (shown->blocker >= 0)
+            printf("  order      it waits until the dead letter at offset %" PRId64
+                   " is decided: %" PRId64 " wait behind it\n",
+                   shown->blocker, shown->behind);
         else
             printf("  order      its Space is held back: %" PRId64 " wait behind it\n",
                    shown->behind);
@@ -167,7 +177,7 @@ static void print_order(const struct shown *shown)
              "already");
     else
         puts("  order      no later event of this Space was applied: a redrive keeps the order");
-    if (shown->behind > 0)
+    if (shown->behind > 0 || shown->blocker == pg_int(shown->rows, shown->row, FAILED_OFFSET))
         printf("             its Space is still held back: %" PRId64 " wait behind it\n",
                shown->behind);
     if (shown->earlier > 0)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/failed.h"
 #include "cli/support.h"
 #include "processors/audit/positions.h"
 
@@ -49,7 +50,13 @@ static json_t *halt_json(const struct audit_halt *halt)
                      halt->halted_at);
 }
 
-static json_t *positions_json(const struct audit_positions *positions)
+static json_int_t depth_of(const PGresult *depths, const struct audit_position *row,
+                           enum failed_depth_column column)
+{
+    return failed_depth(depths, row->processor, row->generation, column);
+}
+
+static json_t *positions_json(const struct audit_positions *positions, const PGresult *depths)
 {
     json_t *processors = json_array();
     for (size_t i = 0; i < positions->count;) {
@@ -61,15 +68,23 @@ static json_t *positions_json(const struct audit_positions *positions)
             json_array_append_new(rows, row_json(&positions->rows[i]));
         }
         json_array_append_new(
-            processors, json_pack("{s:s, s:i, s:b, s:o, s:I, s:o}", "processor", first->processor,
-                                  "generation", first->generation, "live", first->live, "halted",
-                                  halt_json(find_halt(positions, first)), "lag", (json_int_t)lag,
-                                  "partitions", rows));
+            processors,
+            json_pack("{s:s, s:i, s:b, s:o, s:I, s:I, s:I, s:o}", "processor", first->processor,
+                      "generation", first->generation, "live", first->live, "halted",
+                      halt_json(find_halt(positions, first)), "lag", (json_int_t)lag,
+                      "dead_letters", depth_of(depths, first, DEPTH_LETTERS), "parked",
+                      depth_of(depths, first, DEPTH_PARKED), "partitions", rows));
     }
     return json_pack("{s:o}", "processors", processors);
 }
 
-static void print_text(const struct audit_positions *positions)
+static void print_depth(const char *what, int64_t depth)
+{
+    if (depth)
+        printf(", %s %" PRId64, what, depth);
+}
+
+static void print_text(const struct audit_positions *positions, const PGresult *depths)
 {
     for (size_t i = 0; i < positions->count;) {
         const struct audit_position *first = &positions->rows[i];
@@ -78,8 +93,11 @@ static void print_text(const struct audit_positions *positions)
         int64_t lag = 0;
         for (; i < positions->count && same_processor(first, &positions->rows[i]); i++)
             lag += audit_lag(&positions->rows[i]);
-        printf("%s, generation %d%s: lag %" PRId64 "%s%s\n", first->processor, first->generation,
-               first->live ? "" : " (not live)", lag, halt ? ", HALTED: " : "",
+        printf("%s, generation %d%s: lag %" PRId64, first->processor, first->generation,
+               first->live ? "" : " (not live)", lag);
+        print_depth("parked", depth_of(depths, first, DEPTH_PARKED));
+        print_depth("dead letters", depth_of(depths, first, DEPTH_LETTERS));
+        printf("%s%s%s%s\n", halt ? ", HALTED: " : "", halt ? halt->code : "", halt ? ": " : "",
                halt ? halt->message : "");
         printf("  %-20s %9s %12s %12s %10s %6s  %s\n", "topic", "partition", "position", "end",
                "lag", "epoch", "owner");
@@ -99,13 +117,15 @@ static void print_text(const struct audit_positions *positions)
 }
 
 static int load(const struct config *config, const char *processor,
-                struct audit_positions *positions, struct error *error)
+                struct audit_positions *positions, PGresult **ret_depths, struct error *error)
 {
     PGconn *conn = NULL;
     struct kafka_reader *reader = NULL;
     int result = pg_connect(config_text(config, OPT_DATABASE), "weir position", &conn, error);
     if (result == 0)
         result = audit_positions_load(conn, processor, positions, error);
+    if (result == 0)
+        result = failed_depths(conn, ret_depths, error);
     if (result == 0)
         result = kafka_reader_open(config, &reader, error);
     if (result == 0)
@@ -118,6 +138,7 @@ static int load(const struct config *config, const char *processor,
 static int run(const struct config *config, struct error *error)
 {
     struct audit_positions positions = {0};
+    PGresult *depths = NULL;
     enum output_format format;
     if (config_argument_count(config) > 1) {
         error_set(error, ERROR_USAGE, "bad-argument", "takes one processor at most; see --help");
@@ -125,11 +146,12 @@ static int run(const struct config *config, struct error *error)
     }
     if (output_format(config, &format, error) != 0)
         return EXIT_USAGE;
-    int result = load(config, config_argument(config, 0), &positions, error);
+    int result = load(config, config_argument(config, 0), &positions, &depths, error);
     if (result == 0 && format == OUTPUT_TEXT)
-        print_text(&positions);
+        print_text(&positions, depths);
     else if (result == 0)
-        print_json(positions_json(&positions));
+        print_json(positions_json(&positions, depths));
+    PQclear(depths);
     audit_positions_free(&positions);
     return result == 0 ? EXIT_OK : EXIT_FAILED;
 }
@@ -140,17 +162,19 @@ const struct command command_position = {
     .name = "position",
     .arguments = "[PROCESSOR]",
     .summary = "how far each processor has come: position, end and lag per partition",
-    .help = "For each processor, topic and partition: the position (every record below it is dealt "
-            "with, none from it on), the\n"
-            "end of the log, the lag between them, the epoch of its owner and who that is, and the "
-            "reason if the processor\n"
-            "halted. A partition that nobody has claimed has no position.\n"
-            "\n"
-            "Examples:\n"
-            "  weir position\n"
-            "  weir position ledger -o json | jq '.processors[].lag'\n"
-            "\n"
-            "Exit codes: 0 shown; 1 Postgres or Kafka did not answer; 2 wrong usage.",
+    .help =
+        "For each processor, topic and partition: the position (every record below it is dealt "
+        "with, none from it on), the\n"
+        "end of the log, the lag between them, the epoch of its owner and who that is, how many "
+        "events are parked and how\n"
+        "many dead letters open, and the reason if the processor halted. A partition that nobody "
+        "has claimed has no position.\n"
+        "\n"
+        "Examples:\n"
+        "  weir position\n"
+        "  weir position ledger -o json | jq '.processors[].lag'\n"
+        "\n"
+        "Exit codes: 0 shown; 1 Postgres or Kafka did not answer; 2 wrong usage.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .run = run,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/failed.h"
 #include "cli/support.h"
 #include "lib/base/buf.h"
 #include "processors/prove/fold.h"
@@ -163,29 +164,45 @@ static int run_test(struct context *context, struct error *error)
     return failed < 0 ? EXIT_FAILED : failed ? EXIT_CHECK : EXIT_OK;
 }
 
+static void print_listed(const struct context *context, const PGresult *rows, int row,
+                         const PGresult *depths)
+{
+    const char *name = PQgetvalue(rows, row, 0);
+    int generation = (int)pg_int(rows, row, 1);
+    int64_t letters = failed_depth(depths, name, generation, DEPTH_LETTERS);
+    int64_t parked = failed_depth(depths, name, generation, DEPTH_PARKED);
+    const char *halted = PQgetvalue(rows, row, 4);
+    if (context->format == OUTPUT_TEXT) {
+        printf("%-16s generation %d  version %s  dead letters %" PRId64 "  parked %" PRId64
+               "  %s%s%s%s\n",
+               name, generation, PQgetvalue(rows, row, 2), letters, parked,
+               *halted ? "HALTED: " : "", PQgetvalue(rows, row, 3), *halted ? ": " : "", halted);
+        return;
+    }
+    print_json(json_pack("{s:s, s:i, s:I, s:I, s:I, s:s*, s:s*, s:s*}", "processor", name,
+                         "generation", generation, "version", (json_int_t)pg_int(rows, row, 2),
+                         "dead_letters", (json_int_t)letters, "parked", (json_int_t)parked,
+                         "halted", *halted ? halted : NULL, "halt_code",
+                         *halted ? PQgetvalue(rows, row, 3) : NULL, "halted_at",
+                         *halted ? PQgetvalue(rows, row, 5) : NULL));
+}
+
 static int run_list(struct context *context, struct error *error)
 {
-    PGresult *result = NULL;
-    if (pg_query(
-            context->conn,
-            "SELECT p.processor, p.generation, p.version, coalesce(h.message, '') "
-            "FROM weir.processor p LEFT JOIN weir.halt h USING (processor, generation) ORDER BY 1",
-            0, NULL, &result, error) != 0)
-        return EXIT_FAILED;
-    for (int i = 0; i < PQntuples(result); i++) {
-        const char *halted = PQgetvalue(result, i, 3);
-        if (context->format == OUTPUT_TEXT)
-            printf("%-16s generation %s  version %s  %s%s\n", PQgetvalue(result, i, 0),
-                   PQgetvalue(result, i, 1), PQgetvalue(result, i, 2), *halted ? "HALTED: " : "",
-                   halted);
-        else
-            print_json(json_pack("{s:s, s:I, s:I, s:s*}", "processor", PQgetvalue(result, i, 0),
-                                 "generation", (json_int_t)pg_int(result, i, 1), "version",
-                                 (json_int_t)pg_int(result, i, 2), "halted",
-                                 *halted ? halted : NULL));
-    }
-    PQclear(result);
-    return EXIT_OK;
+    PGresult *rows = NULL;
+    PGresult *depths = NULL;
+    int code = pg_query(context->conn,
+                        "SELECT p.processor, p.generation, p.version, h.code, h.message, "
+                        "weir.iso_time(h.halted_at) FROM weir.processor AS p "
+                        "LEFT JOIN weir.halt AS h USING (processor, generation) ORDER BY 1",
+                        0, NULL, &rows, error);
+    if (code == 0)
+        code = failed_depths(context->conn, &depths, error);
+    for (int i = 0; code == 0 && i < PQntuples(rows); i++)
+        print_listed(context, rows, i, depths);
+    PQclear(rows);
+    PQclear(depths);
+    return code == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
 static int run_resume(struct context *context, struct error *error)
@@ -308,7 +325,10 @@ const struct command command_processor = {
     .arguments = "list|test NAME...|resume NAME|reset NAME",
     .summary = "list processors, prove that one is a fold, resume a halted one",
     .help =
-        "list    each processor with its generation, its version and why it stopped, if it did\n"
+        "list    each processor with its generation, its version, how many dead letters are open "
+        "and "
+        "how many events parked,\n"
+        "        and why it stopped, if it did\n"
         "test    folds one made-up corpus (--events, --spaces, --seed) at batch sizes 1, 7 and all "
         "at once and with\n"
         "        several interleavings of the topics, and compares the tables row for row; runs "

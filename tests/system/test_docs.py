@@ -138,7 +138,7 @@ def test_newcomer_adds_event_and_processor(shell, fresh):
     fresh.wait_drained()
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/publish-over-http.md", "docs/registry.md", "docs/read-models.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/publish-over-http.md", "docs/registry.md", "docs/read-models.md", "docs/operate-dead-letters.md"])
 def test_page_runs(shell, name):
     shell.follow(ROOT / name)
 
