@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * weir process: runs processors, each on a thread of its own with its own consumer and database
- * session, so that none waits for another. */
+ * session, so that none waits for another; and on one more thread the relay, which publishes what
+ * they leave in the outbox. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -13,6 +14,7 @@
 #include "lib/base/log.h"
 #include "lib/observe/endpoint.h"
 #include "processors/engine/engine.h"
+#include "processors/outbox/relay.h"
 
 enum { STOP_TICK_MS = 100 }; /* how soon a worker that gave up ends the program */
 
@@ -68,16 +70,34 @@ static int start_worker(const struct config *config, const struct assets *assets
     return 0;
 }
 
+static int start_relay(const struct config *config, const struct observe *observe,
+                       const char **names, struct relay **ret_relay, struct error *error)
+{
+    struct relay_options options = {.config = config,
+                                    .processors = names,
+                                    .processor_count = config_argument_count(config),
+                                    .metrics = observe->metrics,
+                                    .health = observe->health,
+                                    .stop = &stop};
+    for (size_t i = 0; i < options.processor_count; i++)
+        names[i] = config_argument(config, i);
+    return relay_start(&options, ret_relay, error);
+}
+
 static int run_workers(const struct config *config, const struct assets *assets,
                        const struct catalog *catalog, const struct observe *observe,
                        const sigset_t *signals, struct error *error)
 {
     size_t count = config_argument_count(config);
     struct worker *workers = xcalloc(count, sizeof *workers);
+    const char **names = xcalloc(count, sizeof *names);
+    struct relay *relay = NULL;
     int code = 0;
     for (size_t i = 0; code == 0 && i < count; i++)
         code = start_worker(config, assets, catalog, observe, config_argument(config, i),
                             &workers[i], error);
+    if (code == 0)
+        code = start_relay(config, observe, names, &relay, error);
     if (code == 0)
         wait_for_signal(signals);
     stop = 1;
@@ -91,6 +111,8 @@ static int run_workers(const struct config *config, const struct assets *assets,
         engine_free(workers[i].engine);
         processor_free(workers[i].processor);
     }
+    relay_free(relay);
+    free(names);
     free(workers);
     return code;
 }
@@ -123,13 +145,21 @@ static int run(const struct config *config, struct error *error)
     return code == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
-static const enum option_id options[] = {OPT_KAFKA_BROKERS,       OPT_KAFKA,
-                                         OPT_PARTITIONS,          OPT_DATABASE,
-                                         OPT_PROCESSOR_LISTEN,    OPT_BATCH_MAX_ROWS,
-                                         OPT_BATCH_MAX_BYTES,     OPT_BATCH_MAX_AGE,
-                                         OPT_LOCK_TIMEOUT,        OPT_STATEMENT_TIMEOUT,
-                                         OPT_SESSION_TIMEOUT,     OPT_FORCE_PARTITIONS,
-                                         OPT_SCHEMA_REGISTRY_URL, OPT_SCHEMA_REGISTRY_AUTH,
+static const enum option_id options[] = {OPT_KAFKA_BROKERS,
+                                         OPT_KAFKA,
+                                         OPT_PARTITIONS,
+                                         OPT_REPLICATION_FACTOR,
+                                         OPT_DATABASE,
+                                         OPT_PROCESSOR_LISTEN,
+                                         OPT_BATCH_MAX_ROWS,
+                                         OPT_BATCH_MAX_BYTES,
+                                         OPT_BATCH_MAX_AGE,
+                                         OPT_LOCK_TIMEOUT,
+                                         OPT_STATEMENT_TIMEOUT,
+                                         OPT_SESSION_TIMEOUT,
+                                         OPT_FORCE_PARTITIONS,
+                                         OPT_SCHEMA_REGISTRY_URL,
+                                         OPT_SCHEMA_REGISTRY_AUTH,
                                          OPT_SCHEMA_REGISTRY_CA};
 
 const struct command command_process = {

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "processors/engine/processor.h"
+#include "processors/outbox/topics.h"
+
 int output_format(const struct config *config, enum output_format *ret_format, struct error *error)
 {
     static const char *const names[] = {"text", "json", "jsonl"};
@@ -27,6 +30,23 @@ void print_json(json_t *value)
     json_decref(value);
 }
 
+static int too_many_topics(struct error *error)
+{
+    return error_set(error, ERROR_USAGE, "too-many-topics",
+                     "domains and processors together have more than %d topics", TOPIC_NAMES_MAX);
+}
+
+static int add_processor(const char *name, void *context)
+{
+    struct topic_names *names = context;
+    for (int kind = 0; kind < OUTBOX_KINDS; kind++) {
+        if (names->count == TOPIC_NAMES_MAX)
+            return 1;
+        outbox_topic_name(kind, name, names->names[names->count++]);
+    }
+    return 0;
+}
+
 int topic_names_of(const struct assets *assets, struct topic_names *ret_names, struct error *error)
 {
     static const char root[] = "schemas/";
@@ -45,14 +65,13 @@ int topic_names_of(const struct assets *assets, struct topic_names *ret_names, s
         if (ret_names->count && strcmp(ret_names->names[ret_names->count - 1], name) == 0)
             continue;
         if (ret_names->count == TOPIC_NAMES_MAX)
-            return error_set(error, ERROR_USAGE, "too-many-domains",
-                             "schemas/ holds more than %d domains", TOPIC_NAMES_MAX);
+            return too_many_topics(error);
         memcpy(ret_names->names[ret_names->count++], name, sizeof name);
     }
     if (ret_names->count == 0)
         return error_set(error, ERROR_USAGE, "no-domains",
                          "there is no schemas/<domain>/<Event>/<version>.avsc");
-    return 0;
+    return processor_each(assets, add_processor, ret_names) == 0 ? 0 : too_many_topics(error);
 }
 
 int topic_names_open(const struct config *config, struct topic_names *ret_names,

@@ -19,15 +19,16 @@ int output_format(const struct config *config, enum output_format *ret_format, s
 /* Prints one JSON value on a line of stdout and gives it up. */
 void print_json(json_t *value);
 
-enum { TOPIC_NAMES_MAX = 128, TOPIC_NAME_SIZE = 250 };
+enum { TOPIC_NAMES_MAX = 256, TOPIC_NAME_SIZE = 250 };
 
 struct topic_names {
     size_t count;
     char names[TOPIC_NAMES_MAX][TOPIC_NAME_SIZE];
 };
 
-/* The topic of each domain, "weir.<domain>" for each folder below schemas/, in name order. The
- * schemas themselves are not read. Errors: ERROR_USAGE when there is none or too many. */
+/* The topic of each domain, "weir.<domain>" for each folder below schemas/, in name order; behind
+ * them those of each processor, its dead letters and decisions. Neither schemas nor processors are
+ * read. Errors: ERROR_USAGE when there is no domain or there are too many topics. */
 int topic_names_of(const struct assets *assets, struct topic_names *ret_names, struct error *error);
 
 /* The same from the options: opens the assets that --home names. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * `weir topics`: the catalog's topics in Kafka. What is there is never changed, because a partition
- * count or a retention that differs means that somebody must decide: the command names the
- * difference and leaves it. */
+ * `weir topics`: the topics of domains and processors in Kafka. What is there is never changed,
+ * because a partition count or a retention that differs means that somebody must decide: the
+ * command names the difference and leaves it. */
 #include <stdio.h>
 #include <string.h>
 
@@ -35,7 +35,7 @@ static void print_topics(enum output_format format, const struct topic_status *t
         else if (format == OUTPUT_JSONL)
             print_json(status_json(topic));
         else
-            printf("%-24s %-8s %3d partitions%s%s\n", topic->name, state_names[topic->state],
+            printf("%-32s %-8s %3d partitions%s%s\n", topic->name, state_names[topic->state],
                    topic->partitions, topic->state == TOPIC_DIFFERS ? "  " : "",
                    topic->state == TOPIC_DIFFERS ? topic->difference : "");
     }
@@ -103,28 +103,32 @@ static const enum option_id options[] = {OPT_KAFKA_BROKERS, OPT_KAFKA, OPT_PARTI
 const struct command command_topics = {
     .name = "topics",
     .arguments = "create|list|check",
-    .summary = "the catalog's topics in Kafka: create, list, check",
-    .help = "Each domain of the catalog (a folder below schemas/) has one topic, weir.<domain>. "
-            "All of them have the same,\n"
-            "pinned number of partitions, because it decides where a Space's events lie; the "
-            "broker's clock in their\n"
-            "records; and no end of retention, because every table can be made again from them.\n"
-            "\n"
-            "  create   makes the topics that are missing; those that are there are only checked. "
-            "May be run again.\n"
-            "  list     shows them\n"
-            "  check    compares them with what is pinned: partition count, "
-            "message.timestamp.type=LogAppendTime,\n"
-            "           retention.ms=-1, retention.bytes=-1, cleanup.policy=delete\n"
-            "\n"
-            "Examples:\n"
-            "  weir topics create --kafka-brokers kafka-1:9092,kafka-2:9092 --partitions 24 "
-            "--replication-factor 3\n"
-            "  weir topics check -o json\n"
-            "\n"
-            "Exit codes: 0 all is as pinned; 1 no broker answered or it refused; 2 wrong usage; 3 "
-            "a topic is missing\n"
-            "(check) or differs (check, create): the message names the setting.",
+    .summary = "the topics in Kafka: create, list, check",
+    .help =
+        "Each domain of the catalog (a folder below schemas/) has one topic, weir.<domain>; each "
+        "processor has two:\n"
+        "weir.dlt.<processor> for records that it could not apply, and "
+        "weir.decisions.<processor> for what people decided\n"
+        "about them. All have the same,\n"
+        "pinned number of partitions, because it decides where a Space's events lie; the "
+        "broker's clock in their\n"
+        "records; and no end of retention, because every table can be made again from them.\n"
+        "\n"
+        "  create   makes the topics that are missing; those that are there are only checked. "
+        "May be run again.\n"
+        "  list     shows them\n"
+        "  check    compares them with what is pinned: partition count, "
+        "message.timestamp.type=LogAppendTime,\n"
+        "           retention.ms=-1, retention.bytes=-1, cleanup.policy=delete\n"
+        "\n"
+        "Examples:\n"
+        "  weir topics create --kafka-brokers kafka-1:9092,kafka-2:9092 --partitions 24 "
+        "--replication-factor 3\n"
+        "  weir topics check -o json\n"
+        "\n"
+        "Exit codes: 0 all is as pinned; 1 no broker answered or it refused; 2 wrong usage; 3 "
+        "a topic is missing\n"
+        "(check) or differs (check, create): the message names the setting.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .run = run,

@@ -224,13 +224,20 @@ int producer_open(const struct config *config, const struct producer_options *op
     return -1;
 }
 
+static void add_header(rd_kafka_headers_t *headers, const struct producer_header *header)
+{
+    rd_kafka_header_add(headers, header->name, -1, header->value, (ssize_t)header->size);
+}
+
 /* librdkafka takes the headers when it takes the message, and only then. */
 static rd_kafka_resp_err_t produce(rd_kafka_t *kafka, const struct producer_message *message)
 {
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(message->header_count);
+    rd_kafka_headers_t *headers =
+        rd_kafka_headers_new(message->header_count + message->more_header_count);
     for (size_t i = 0; i < message->header_count; i++)
-        rd_kafka_header_add(headers, message->headers[i].name, -1, message->headers[i].value,
-                            (ssize_t)message->headers[i].size);
+        add_header(headers, &message->headers[i]);
+    for (size_t i = 0; i < message->more_header_count; i++)
+        add_header(headers, &message->more_headers[i]);
     rd_kafka_resp_err_t code = rd_kafka_producev(
         kafka, RD_KAFKA_V_TOPIC(message->topic), RD_KAFKA_V_PARTITION(message->partition),
         RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
@@ -262,6 +269,9 @@ int producer_send(struct producer *producer, const struct producer_message *mess
         return error_set(error, ERROR_RETRY, "queue-full", "too many events wait for the broker");
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
         return error_set(error, ERROR_DEAD_LETTER, "message-too-large", "the event is too large");
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+        return error_set(error, ERROR_RETRY, "unknown-topic", "%s", rd_kafka_err2str(code));
     default:
         return error_set(error, ERROR_RETRY, "unavailable", "%s", rd_kafka_err2str(code));
     }

@@ -38,7 +38,7 @@ enum { PRODUCER_HEADERS_MAX = 8, PRODUCER_TOPICS_MAX = 128 };
 
 struct producer_header {
     const char *name;
-    const char *value;
+    const char *value; /* NULL: a header without one */
     size_t size;
 };
 
@@ -51,6 +51,8 @@ struct producer_message {
     size_t value_size;
     struct producer_header headers[PRODUCER_HEADERS_MAX];
     size_t header_count;
+    const struct producer_header *more_headers; /* any number, behind those; or NULL */
+    size_t more_header_count;
     void *opaque; /* given to on_report */
 };
 
@@ -73,8 +75,8 @@ int producer_open(const struct config *config, const struct producer_options *op
                   struct producer **ret_producer, struct error *error);
 
 /* Hands a message over. Returns 0: it will be reported. Returns -1: it was not taken and will not
- * be reported; ERROR_RETRY "queue-full", "closed", "unavailable", or ERROR_DEAD_LETTER
- * "message-too-large". Any thread, never blocks. */
+ * be reported; ERROR_RETRY "queue-full", "closed", "unknown-topic", "unavailable", or
+ * ERROR_DEAD_LETTER "message-too-large". Any thread, never blocks. */
 int producer_send(struct producer *producer, const struct producer_message *message,
                   struct error *error);
 

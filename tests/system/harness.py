@@ -26,6 +26,7 @@ import events
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PARTITIONS = 6
+PROCESSOR_TOPICS = ("weir.dlt.", "weir.decisions.")
 REPORTS = []  # lines that are printed when all tests are done
 POLL_S = 0.03
 LOG_TAIL = 3000
@@ -153,6 +154,16 @@ def make_home(folder, processors):
     return folder
 
 
+def first_offset(reader, place):
+    """Where the log begins; a topic that was just made has no leader yet."""
+
+    def read():
+        with contextlib.suppress(KafkaException):
+            return reader.get_watermark_offsets(place, timeout=20)
+
+    return wait_until(read, 30, "the broker says where the log begins")[0]
+
+
 class Stack:
     def __init__(self):
         self.shared = "WEIR_STATE" in os.environ and "WEIR_KAFKA_PORT" in os.environ
@@ -229,7 +240,9 @@ class Stack:
             connection.execute("CREATE DATABASE weir")
 
     def new_topics(self):
-        self.delete_topics(events.TOPICS)
+        """Empty topics of the domains, and of the processors of this checkout; those of other homes are gone."""
+        present = self.admin().list_topics(timeout=20).topics
+        self.delete_topics([*events.TOPICS, *(name for name in present if name.startswith(PROCESSOR_TOPICS))])
         self.run("topics", "create")
 
     def delete_topics(self, names):
@@ -416,8 +429,9 @@ class Stack:
             places = []
             for topic in topics:
                 for partition in reader.list_topics(topic, timeout=20).topics[topic].partitions:
-                    low, _ = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)
-                    places.append(TopicPartition(topic, partition, (since or {}).get((topic, partition), low)))
+                    place = TopicPartition(topic, partition)
+                    first = (since or {}).get((topic, partition))
+                    places.append(TopicPartition(topic, partition, first_offset(reader, place) if first is None else first))
             reader.assign(places)
             open_places = {(place.topic, place.partition) for place in places}
             end = time.monotonic() + 60

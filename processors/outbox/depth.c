@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Counts come from the sums in weir.parked_space and from partial indexes, never from the parked
+ * events themselves, of which there may be a million. */
+#include "processors/outbox/depth.h"
+
+#include <stdlib.h>
+
+#include "lib/base/timestamp.h"
+#include "processors/outbox/rows.h"
+
+enum { MEASURE_EVERY_MS = 5000, MEASURE_SHARE = 20 };
+
+enum {
+    PARKED_EVENTS,
+    PARKED_SPACES,
+    PARKED_OLDEST,
+    LETTERS_OPEN,
+    LETTERS_OLDEST,
+    GAUGES /* of each processor, in the order of the query's columns */
+};
+
+static const struct metric_spec specs[GAUGES] = {
+    [PARKED_EVENTS] = {.name = "weir_processor_parked_events",
+                       .help = "Events that wait behind one that failed, and that one.",
+                       .kind = METRICS_GAUGE,
+                       .labels = "processor"},
+    [PARKED_SPACES] = {.name = "weir_processor_parked_spaces",
+                       .help = "Spaces held back in a topic.",
+                       .kind = METRICS_GAUGE,
+                       .labels = "processor"},
+    [PARKED_OLDEST] = {.name = "weir_processor_parked_oldest_seconds",
+                       .help = "How long the first event of a Space has been parked, at most.",
+                       .kind = METRICS_GAUGE,
+                       .unit = METRICS_MICROSECONDS,
+                       .labels = "processor"},
+    [LETTERS_OPEN] = {.name = "weir_processor_dead_letters_open",
+                      .help = "Dead letters that nobody has decided about.",
+                      .kind = METRICS_GAUGE,
+                      .labels = "processor"},
+    [LETTERS_OLDEST] = {.name = "weir_processor_dead_letter_oldest_seconds",
+                        .help = "Age of the oldest of them.",
+                        .kind = METRICS_GAUGE,
+                        .unit = METRICS_MICROSECONDS,
+                        .labels = "processor"},
+};
+
+static const struct metric_spec outbox_records = {
+    .name = "weir_outbox_records",
+    .help = "Records that are committed and not yet published, of all processors.",
+    .kind = METRICS_GAUGE};
+static const struct metric_spec outbox_oldest = {.name = "weir_outbox_oldest_seconds",
+                                                 .help = "Age of the oldest of them.",
+                                                 .kind = METRICS_GAUGE,
+                                                 .unit = METRICS_MICROSECONDS};
+
+static const char processors_sql[] =
+    "SELECT n.number, coalesce(parked.events, 0), coalesce(parked.spaces, 0), "
+    "       coalesce(extract(epoch FROM clock_timestamp() - parked.oldest) * 1e6, 0)::bigint, "
+    "       coalesce(letters.open, 0), "
+    "       coalesce(extract(epoch FROM clock_timestamp() - letters.oldest) * 1e6, 0)::bigint "
+    "FROM unnest($1::text[]) WITH ORDINALITY AS n (processor, number) "
+    "JOIN weir.processor AS live USING (processor) "
+    "CROSS JOIN LATERAL ("
+    "    SELECT sum(s.events)::bigint AS events, count(*) AS spaces, min(head.parked_at) AS oldest "
+    "    FROM weir.position AS p JOIN weir.parked_space AS s USING (position_id) "
+    "    LEFT JOIN LATERAL ("
+    "        SELECT e.parked_at FROM weir.parked AS e "
+    "        WHERE e.position_id = s.position_id AND e.space_id = s.space_id "
+    "        ORDER BY e.kafka_offset LIMIT 1) AS head ON true "
+    "    WHERE p.processor = n.processor AND p.generation = live.generation) AS parked "
+    "CROSS JOIN LATERAL ("
+    "    SELECT count(*) AS open, min(d.recorded_at) AS oldest "
+    "    FROM weir.position AS p JOIN weir.dead_letter AS d USING (position_id) "
+    "    WHERE p.processor = n.processor AND p.generation = live.generation "
+    "      AND d.state = 'open') AS letters";
+
+static const char outbox_sql[] =
+    "SELECT count(*), "
+    "       coalesce(extract(epoch FROM clock_timestamp() - min(created_at)) * 1e6, 0)::bigint "
+    "FROM weir.outbox";
+
+struct depth {
+    char *names; /* the processors, as a parameter */
+    size_t count;
+    struct metric_series **gauges; /* GAUGES of the first processor, then of the next */
+    struct metric_series *records, *oldest;
+    int64_t due_us;
+};
+
+struct depth *depth_new(struct metrics *metrics, const char *const *processors, size_t count)
+{
+    struct depth *depth = xcalloc(1, sizeof *depth);
+    struct buf names = {0};
+    outbox_put_texts(&names, processors, count);
+    depth->names = names.data;
+    depth->count = count;
+    depth->gauges = xcalloc(count * GAUGES + 1, sizeof(struct metric_series *));
+    if (!metrics)
+        return depth;
+    for (size_t i = 0; i < count * GAUGES; i++)
+        depth->gauges[i] =
+            metrics_series(metrics_register(metrics, &specs[i % GAUGES]), processors[i / GAUGES]);
+    depth->records = metrics_series(metrics_register(metrics, &outbox_records));
+    depth->oldest = metrics_series(metrics_register(metrics, &outbox_oldest));
+    return depth;
+}
+
+void depth_free(struct depth *depth)
+{
+    if (!depth)
+        return;
+    free(depth->names);
+    free(depth->gauges);
+    free(depth);
+}
+
+int depth_measure(struct depth *depth, PGconn *conn, struct error *error)
+{
+    int64_t start_us = monotonic_now_us();
+    const char *values[] = {depth->names};
+    PGresult *processors = NULL;
+    PGresult *outbox = NULL;
+    if (start_us < depth->due_us)
+        return 0;
+    int code = pg_query(conn, processors_sql, 1, values, &processors, error);
+    if (code == 0)
+        code = pg_query(conn, outbox_sql, 0, NULL, &outbox, error);
+    for (int i = 0; code == 0 && i < PQntuples(processors); i++) {
+        size_t first = (size_t)(pg_int(processors, i, 0) - 1) * GAUGES;
+        for (int j = 0; j < GAUGES; j++)
+            metrics_gauge_set(depth->gauges[first + (size_t)j], pg_int(processors, i, j + 1));
+    }
+    if (code == 0) {
+        metrics_gauge_set(depth->records, pg_int(outbox, 0, 0));
+        metrics_gauge_set(depth->oldest, pg_int(outbox, 0, 1));
+    }
+    PQclear(processors);
+    PQclear(outbox);
+    int64_t end_us = monotonic_now_us();
+    int64_t pause_us = (end_us - start_us) * MEASURE_SHARE;
+    depth->due_us =
+        end_us + (pause_us > MEASURE_EVERY_MS * 1000 ? pause_us : MEASURE_EVERY_MS * 1000);
+    return code;
+}
