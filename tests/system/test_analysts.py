@@ -122,6 +122,12 @@ def test_reader_reads_every_view(fresh, ada):
     views = fresh.psql("SELECT format('%%I.%%I', schemaname, viewname) FROM pg_views WHERE schemaname = ANY (%s)", PUBLISHED)
     for (view,) in views:
         ada.execute(f"SELECT * FROM {view} LIMIT 1")
+    # which is what a BI tool offers to choose from
+    shown = ada.execute(
+        "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables "
+        "WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
+    )
+    assert sorted(shown.fetchall()) == sorted(views)
 
 
 def test_reader_reads_nothing_else(fresh, ada):
