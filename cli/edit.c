@@ -4,6 +4,7 @@
 #include "cli/edit.h"
 
 #include <errno.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,21 +148,21 @@ static int make_file(struct edit *edit, struct error *error)
                : error_set(error, ERROR_USAGE, "editor", "%s: %s", edit->path, strerror(errno));
 }
 
+/* By the shell, because $EDITOR may hold options; the path is an argument of its own. */
 static int run_editor(struct edit *edit, struct error *error)
 {
-    const char *editor = getenv("VISUAL");
-    if (!editor || !*editor)
-        editor = getenv("EDITOR");
-    if (!editor || !*editor)
-        editor = "vi";
+    char *const arguments[] = {"sh", "-c",       "exec ${VISUAL:-${EDITOR:-vi}} \"$1\"",
+                               "sh", edit->path, NULL};
+    pid_t pid;
+    int status = -1;
     if (!*edit->path && make_file(edit, error) != 0)
         return -1;
-    char *command = xasprintf("%s '%s'", editor, edit->path);
-    int status = system(command);
-    free(command);
-    if (status == -1 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return error_set(error, ERROR_USAGE, "editor", "%s did not end well; nothing was done",
-                         editor);
+    if (posix_spawnp(&pid, "sh", NULL, NULL, arguments, environ) == 0)
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+            ;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        return error_set(error, ERROR_USAGE, "editor",
+                         "the editor did not end well; nothing was done");
     return 0;
 }
 
