@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The columns of the benchmark's event log: ids, time, money.
 CREATE TABLE event (
-    event_id    uuid PRIMARY KEY,
+    event_id    uuid NOT NULL,
     space_id    uuid NOT NULL,
     occurred_at timestamptz NOT NULL,
     purchase_id uuid NOT NULL,

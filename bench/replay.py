@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""B4: a processor's tables built anew from a prefilled topic by `weir rebuild`, against the floors of the same machine in
+the same run: reading the topic and doing nothing with it, and COPY of the very rows that came out.
+
+For one table the floor is COPY into the table with its indexes, for the ledger COPY and then the index builds. Neither
+has anything that makes events count once; the same with applied_event stands beside it. The time of a rebuild runs from
+the start of the program until all rows and indexes are there; checks and the swap are added in the last column.
+"""
+
+import json
+
+from report import median
+from stack import per_million
+
+LEDGER_TABLES = ["ledger_2.transfer", "ledger_2.space_balance", "ledger_2.member_balance"]
+EVENT_TABLES = ["event_log_2.event"]
+COPY_SQL = """SELECT format('CREATE TABLE floor.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', relname, oid::regclass)
+FROM pg_class WHERE oid = '{table}'::regclass"""
+INDEX_SQL = """SELECT string_agg(replace(pg_get_indexdef(indexrelid), ' ON {schema}.', ' ON floor.'), ';')
+FROM pg_index WHERE indrelid = '{table}'::regclass"""
+
+
+def copy_then_index(stack, database, tables):
+    """Seconds of COPY into bare tables and of the index builds after it, in one session each, and the CPU of both."""
+    folder = stack.state / "copy"
+    folder.mkdir(exist_ok=True)
+    stack.sql("DROP SCHEMA IF EXISTS floor CASCADE; CREATE SCHEMA floor", database)
+    seconds, cpu = 0.0, 0.0
+    for table in tables:
+        schema, name = table.split(".")
+        path = folder / f"{name}.copy"
+        stack.sql(stack.sql(COPY_SQL.format(table=table), database), database)
+        indexes = stack.sql(INDEX_SQL.format(table=table, schema=schema), database)
+        stack.sql(f"\\copy {table} TO '{path}' (FORMAT binary)", database)
+        stack.sql("CHECKPOINT", database)
+        before = stack.cpu()["postgres"]
+        seconds += stack.timed_copy(f"floor.{name}", path, database)
+        answer = stack.call("tests/services/postgres.sh", "psql", "-d", database, "-XAtqv", "ON_ERROR_STOP=1", "-c",
+                            "SET maintenance_work_mem = '256MB'", "-c", "\\timing on", "-c", indexes or "SELECT 1")
+        seconds += float(answer.split("Time: ")[1].split()[0]) / 1000
+        cpu += stack.cpu()["postgres"] - before
+        path.unlink()
+    return seconds, cpu
+
+
+def rebuild(stack, processor, events, *options):
+    """Runs it in a database where the live generation has nothing; returns its report and what it cost in CPU."""
+    stack.fresh_database("bench")
+    before = stack.cpu()
+    command = stack.spawn_measured("rebuild", "rebuild", processor, "--database", stack.conninfo("bench"), "-o", "json",
+                                   *options)
+    used = per_million(before | {"processor": 0.0}, stack.cpu() | {"processor": command.cpu}, events)
+    return json.loads(command.out.strip().splitlines()[-1]), used
+
+
+def measure_one(stack, report, size, processor, tables, consume, options):
+    events = size.filled["events"]
+    rates, whole, used, copies, copies_all, copy_cpu = [], [], [], [], [], []
+    applied = tables[0].split(".")[0] + ".applied_event"
+    for _ in range(size.runs):
+        done, cpu = rebuild(stack, processor, events, *options)
+        rates.append(events / done["fold_seconds"])
+        whole.append(events / done["seconds"])
+        used.append(cpu)
+        if processor == "ledger":
+            seconds, cpu_s = copy_then_index(stack, "bench", tables)
+            extra, _ = copy_then_index(stack, "bench", [applied])
+        else:
+            times, cpus = stack.copy_time("bench", tables + [applied])
+            extra = times.pop("applied_event")
+            cpus.pop("applied_event")
+            seconds, cpu_s = sum(times.values()), sum(cpus.values())
+        copies.append(events / seconds)
+        copies_all.append(events / (seconds + extra))
+        copy_cpu.append({"postgres": cpu_s / events * 1e6})
+    name = "COPY + index build" if processor == "ledger" else "COPY"
+    copy = report.add("B4", f"{processor}: {name}", "events/s", copies)
+    every = report.add("B4", f"{processor}: the same with applied_event", "events/s", copies_all)
+    floor, floor_name = min((copy, name), (consume, "consume"))
+    report.add("B4", f"{processor}: weir rebuild", "events/s", rates, floor, floor_name)
+    report.add("B4", f"{processor}: the same", "events/s", rates, min(every, consume), f"{name} with applied_event")
+    report.add("B4", f"{processor}: with checks and swap", "events/s", whole)
+    report.cpu("B4", f"{processor}: {name}", copy_cpu)
+    report.cpu("B4", f"{processor}: weir rebuild", used)
+    return median(rates) / floor
+
+
+def measure(stack, report, size, options=()):
+    print(f"\nB4  replay of {size.filled['events']} purchases", flush=True)
+    reads = [stack.tool("consume", events=size.filled["events"])["rate"] for _ in range(size.runs)]
+    consume = report.add("B4", "consume from the beginning", "events/s", reads)
+    one = measure_one(stack, report, size, "event_log", EVENT_TABLES, consume, options)
+    report.check("B4", "rows and their sum",
+                 stack.sql("SELECT count(*) || ' ' || sum(total) FROM event_log_2.event", "bench"),
+                 f"{size.filled['events']} {size.filled['total']}")
+    ledger = measure_one(stack, report, size, "ledger", LEDGER_TABLES, consume, options)
+    report.check("B4", "purchases and their sum",
+                 stack.sql("SELECT count(*) || ' ' || sum(amount) FROM ledger_2.transfer WHERE kind = 'purchase'",
+                           "bench"), f"{size.filled['purchases']} {size.filled['total']}")
+    stack.drop_database("bench")
+    return f"replay: one table {one:.2f}, ledger {ledger:.2f}"
