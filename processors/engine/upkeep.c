@@ -57,10 +57,16 @@ void upkeep_check_owner(struct engine *engine)
     snprintf(generation, sizeof generation, "%d", engine->installed.generation);
     const char *values[] = {engine->processor->name, generation};
     if (pg_query(engine->conn,
-                 "SELECT count(*) FROM weir.position WHERE processor = $1 AND generation = $2 "
-                 "AND owner_pid = pg_backend_pid()",
+                 "SELECT count(*) FILTER (WHERE owner_pid = pg_backend_pid()), "
+                 "EXISTS (SELECT FROM weir.processor WHERE processor = $1 AND generation <> $2) "
+                 "FROM weir.position WHERE processor = $1 AND generation = $2",
                  2, values, &result, &error) != 0) {
         attach_recover(engine, &error);
+    } else if (*PQgetvalue(result, 0, 1) == 't') {
+        log_info("another generation of the processor is live now; going on with that");
+        PQfinish(engine->conn); /* a session belongs to one generation */
+        engine->conn = NULL;
+        attach_detach(engine, 0);
     } else if ((size_t)pg_int(result, 0, 0) < engine->position_count) {
         log_warn("partitions of this instance were claimed by another owner or reset");
         attach_detach(engine, BACKOFF_MAX_MS);

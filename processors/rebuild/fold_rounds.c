@@ -81,6 +81,23 @@ static int open_workers(struct rebuild *rebuild, struct error *error)
     return 0;
 }
 
+int rebuild_note_left(struct rebuild *rebuild, struct error *error)
+{
+    char source[16];
+    char target[16];
+    PGresult *result = NULL;
+    snprintf(source, sizeof source, "%d",
+             rebuild->to_end ? rebuild->next.number : rebuild->live.number);
+    snprintf(target, sizeof target, "%d", rebuild->next.number);
+    const char *values[] = {rebuild->processor->name, source, target};
+    if (pg_query(rebuild->side, "SELECT weir.note_left_out($1, $2, $3)", 3, values, &result,
+                 error) != 0)
+        return -1;
+    rebuild->left_out = pg_int(result, 0, 0);
+    PQclear(result);
+    return 0;
+}
+
 static void *run_worker(void *argument)
 {
     struct fold_thread *thread = argument;
@@ -139,12 +156,18 @@ static int fold_once(struct rebuild *rebuild, const struct vector *target, struc
 /* The control session holds the lock: without it nothing may be done. */
 static int reconnect(struct rebuild *rebuild, struct error *error)
 {
+    const char *database = config_text(rebuild->options->config, OPT_DATABASE);
+    if (PQstatus(rebuild->side) != CONNECTION_OK || pg_run(rebuild->side, "SELECT 1", error) != 0) {
+        PQfinish(rebuild->side);
+        rebuild->side = NULL;
+        if (pg_connect(database, "weir rebuild", &rebuild->side, error) != 0)
+            return -1;
+    }
     if (PQstatus(rebuild->conn) == CONNECTION_OK && pg_run(rebuild->conn, "SELECT 1", error) == 0)
         return 0;
     PQfinish(rebuild->conn);
     rebuild->conn = NULL;
-    return pg_connect(config_text(rebuild->options->config, OPT_DATABASE), "weir rebuild",
-                      &rebuild->conn, error) == 0
+    return pg_connect(database, "weir rebuild", &rebuild->conn, error) == 0
                ? generation_lock(rebuild->conn, rebuild->processor->name, error)
                : -1;
 }

@@ -27,8 +27,9 @@ static int open_rebuild(struct rebuild *rebuild, struct error *error)
         rebuild->worker_count = REBUILD_WORKERS_MAX;
     rebuild->own = vector_new(processor, partitions);
     rebuild->at_live = vector_new(processor, partitions);
-    if (pg_connect(config_text(options->config, OPT_DATABASE), "weir rebuild", &rebuild->conn,
-                   error) != 0 ||
+    const char *database = config_text(options->config, OPT_DATABASE);
+    if (pg_connect(database, "weir rebuild", &rebuild->conn, error) != 0 ||
+        pg_connect(database, "weir rebuild", &rebuild->side, error) != 0 ||
         pg_run(rebuild->conn, "SET client_connection_check_interval = '1s'", error) != 0 ||
         generation_lock(rebuild->conn, processor->name, error) != 0 ||
         generation_live(rebuild->conn, processor, &rebuild->live, error) != 0)
@@ -37,19 +38,29 @@ static int open_rebuild(struct rebuild *rebuild, struct error *error)
                              : generation_begin(rebuild->conn, processor, &rebuild->next, error);
 }
 
+/* Where both generations are, and what the live one has not applied, in one snapshot. */
+static int load_state(struct rebuild *rebuild, struct error *error)
+{
+    const char *name = rebuild->processor->name;
+    if (pg_run(rebuild->side, "BEGIN ISOLATION LEVEL REPEATABLE READ", error) == 0 &&
+        vector_load(&rebuild->at_live, rebuild->side, name, rebuild->live.number, 0, error) == 0 &&
+        vector_load(&rebuild->own, rebuild->side, name, rebuild->next.number, 0, error) == 0) {
+        rebuild->to_end |= vector_sum(&rebuild->at_live) == 0;
+        if (rebuild_note_left(rebuild, error) == 0)
+            return pg_run(rebuild->side, "COMMIT", error);
+    }
+    pg_run(rebuild->side, "ROLLBACK", NULL);
+    return -1;
+}
+
 /* How far the new generation has to come for now. */
 static int load_target(struct rebuild *rebuild, struct vector *target, struct error *error)
 {
-    const char *name = rebuild->processor->name;
-    if (vector_load(&rebuild->at_live, rebuild->conn, name, rebuild->live.number, 0, error) != 0 ||
-        vector_load(&rebuild->own, rebuild->conn, name, rebuild->next.number, 0, error) != 0)
+    if (load_state(rebuild, error) != 0)
         return -1;
     *target = vector_copy(&rebuild->at_live);
-    if (vector_sum(&rebuild->at_live) == 0 || rebuild->to_end) {
-        rebuild->to_end = 1;
-        if (vector_load_ends(target, rebuild->options->config, error) != 0)
-            return -1;
-    }
+    if (rebuild->to_end && vector_load_ends(target, rebuild->options->config, error) != 0)
+        return -1;
     vector_raise(target, &rebuild->own);
     return 0;
 }
@@ -165,6 +176,7 @@ static int run_steps(struct rebuild *rebuild, struct error *error)
         code = rebuild_verify(rebuild, error);
     if (code == 0 && !rebuild->different && !options->no_swap)
         code = follow(rebuild, error) == 0 ? swap(rebuild, error) : -1;
+    json_object_set_new(rebuild->report, "left_out", json_integer(rebuild->left_out));
     json_object_set_new(rebuild->report, "records", json_integer(vector_sum(&rebuild->own)));
     json_object_set_new(rebuild->report, "seconds",
                         json_real((double)(monotonic_now_us() - started_us) / 1e6));
@@ -181,6 +193,7 @@ int rebuild_run(const struct processor *processor, const struct rebuild_options 
     int code = run_steps(rebuild, error);
     rebuild_close_workers(rebuild);
     PQfinish(rebuild->conn);
+    PQfinish(rebuild->side);
     vector_free(&rebuild->own);
     vector_free(&rebuild->at_live);
     *ret_outcome = rebuild->different ? REBUILD_DIFFERS : REBUILD_DONE;

@@ -30,6 +30,8 @@ struct rebuild {
     const struct processor *processor;
     const struct rebuild_options *options;
     PGconn *conn; /* control */
+    PGconn *side; /* what must be committed while that one holds its locks */
+    int64_t left_out;
     struct generation live;
     struct generation next;
     int to_end;  /* the live generation has nothing: fold to the ends of the logs */
@@ -65,6 +67,9 @@ void rebuild_close_workers(struct rebuild *rebuild);
 void rebuild_tell(struct rebuild *rebuild, int now);
 void rebuild_phase(struct rebuild *rebuild, const char *phase, int64_t total);
 void rebuild_sleep(int ms);
+
+/* Notes what the live generation has not applied; `rebuild->left_out` counts it. */
+int rebuild_note_left(struct rebuild *rebuild, struct error *error);
 
 /* rebuild_verify.c */
 

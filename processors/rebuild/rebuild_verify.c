@@ -19,6 +19,8 @@ int rebuild_hold(struct rebuild *rebuild, struct error *error)
     rebuild->holding = 1;
     int code = vector_load(&rebuild->at_live, rebuild->conn, rebuild->processor->name,
                            rebuild->live.number, 1, error);
+    if (code == 0)
+        code = rebuild_note_left(rebuild, error);
     if (code == 0) {
         target = vector_copy(&rebuild->at_live);
         vector_raise(&target, &rebuild->own);

@@ -145,6 +145,8 @@ int swap_generation(PGconn *conn, const struct processor *processor, const struc
             return -1;
     }
     PGresult *result = NULL;
+    if (pg_query(conn, "SELECT weir.move_failures($1, $2, $3)", 3, values, NULL, error) != 0)
+        return -1;
     if (pg_query(conn,
                  "UPDATE weir.processor SET generation = $3, version = $4, consumes = $5, "
                  "created_at = now() WHERE processor = $1 AND generation = $2 RETURNING 1",

@@ -22,6 +22,11 @@ static void release_message(void *owner)
     rd_kafka_message_destroy(owner);
 }
 
+static void release_nothing(void *owner)
+{
+    (void)owner; /* the bytes are those of a query's result */
+}
+
 static int open_consumer(struct worker *worker, struct error *error)
 {
     static const char *const properties[][2] = {
@@ -186,6 +191,7 @@ int worker_open(const struct worker_options *options, struct worker **ret_worker
     worker->bytes_max = WORKER_BULK_BYTES;
     worker->filling = batch_new(options->processor, worker->rows_max, release_message);
     worker->applying = batch_new(options->processor, worker->rows_max, release_message);
+    worker->single = batch_new(options->processor, 1, release_nothing);
     worker->slice = slice_new();
     worker->decoder = decoder_new(options->processor);
     worker->ahead = xcalloc(WORKER_AHEAD_MAX, sizeof(rd_kafka_message_t *));
@@ -221,6 +227,8 @@ void worker_free(struct worker *worker)
     PQfinish(worker->conn);
     batch_free(worker->filling);
     batch_free(worker->applying);
+    batch_free(worker->single);
+    worker_free_left(worker);
     worker_drop(worker);
     free(worker->ahead);
     free(worker->again);
@@ -282,20 +290,21 @@ static void wait_for_work(struct worker *worker)
 static int may_grow(const struct worker *worker)
 {
     return worker->seen && !worker_is_full(worker) && worker->reached < worker->position_count &&
-           !*worker->options.stop &&
+           !*worker->options.stop && !worker_is_due(worker) &&
            monotonic_now_us() - worker->filling->opened_us < WORKER_GROW_US;
 }
 
 static int is_done(const struct worker *worker)
 {
     int over = *worker->options.stop || worker->reached == worker->position_count;
-    return over && !worker->in_flight && !worker_has_work(worker);
+    return over && !worker->in_flight && !worker_has_work(worker) &&
+           (*worker->options.stop || !worker_is_due(worker));
 }
 
 int worker_fold(struct worker *worker, const struct vector *target, struct error *error)
 {
     int64_t moved_us = monotonic_now_us();
-    if (worker_set_goals(worker, target, error) != 0)
+    if (worker_load_left(worker, error) != 0 || worker_set_goals(worker, target, error) != 0)
         return -1;
     while (!is_done(worker)) {
         size_t before = worker->filling->count;
@@ -307,6 +316,9 @@ int worker_fold(struct worker *worker, const struct vector *target, struct error
             worker_apply(worker, error) != 0)
             return -1;
         if (worker_poll(worker, error) != 0)
+            return -1;
+        if (!worker->in_flight && !worker_has_work(worker) && worker_is_due(worker) &&
+            worker_apply_due(worker, error) != 0)
             return -1;
         if (monotonic_now_us() - moved_us > WORKER_STALL_US)
             return error_set(error, ERROR_RETRY, "stalled",

@@ -63,6 +63,11 @@ static int send_slice(struct worker *worker, size_t from, struct error *error)
     return 0;
 }
 
+int worker_send(struct worker *worker, struct error *error)
+{
+    return send_slice(worker, 0, error);
+}
+
 int worker_apply(struct worker *worker, struct error *error)
 {
     struct batch *batch = worker->filling;

@@ -25,6 +25,15 @@ struct goal {
     int reached; /* nothing below it is missing in the batches */
 };
 
+/* A record that the live generation has not applied in its turn. */
+struct left_out {
+    size_t position;
+    int64_t offset;
+    int64_t after; /* due: behind this offset */
+    int row;       /* of left_rows: its bytes */
+    int due;       /* to be applied after all, and not yet */
+};
+
 struct worker {
     struct worker_options options;
     rd_kafka_t *kafka;
@@ -49,6 +58,11 @@ struct worker {
     size_t bytes_max;
     struct batch *filling;
     struct batch *applying;
+    struct batch *single;  /* of one record that is applied out of its turn */
+    struct left_out *left; /* by position and offset */
+    size_t left_count;
+    size_t due_count;
+    PGresult *left_rows;
     struct slice *slice;
     struct seen *seen; /* NULL outside of bulk */
     struct known *known;
@@ -76,9 +90,22 @@ void worker_drop(struct worker *worker);
 int worker_has_work(const struct worker *worker);
 /* Sends the filling batch. */
 int worker_apply(struct worker *worker, struct error *error);
+/* Sends the applying batch from its first record on. */
+int worker_send(struct worker *worker, struct error *error);
 /* Takes results that have arrived. */
 int worker_poll(struct worker *worker, struct error *error);
 /* Reads the events that the generation has into memory. */
 int worker_load_seen(struct worker *worker, struct error *error);
+
+/* worker_left.c */
+
+/* Reads which records are left out, and which of them are due. The session must be free. */
+int worker_load_left(struct worker *worker, struct error *error);
+void worker_free_left(struct worker *worker);
+int worker_leaves_out(const struct worker *worker, size_t position, int64_t offset);
+/* Whether the turn of one has come that is applied after all. */
+int worker_is_due(const struct worker *worker);
+/* Applies it; everything that was taken before it has been. */
+int worker_apply_due(struct worker *worker, struct error *error);
 
 #endif

@@ -220,13 +220,18 @@ static int take(struct worker *worker, rd_kafka_message_t *message, struct error
         return 0;
     } else if (position && message->offset >= position->next_offset &&
                message->offset > position->taken_offset) {
-        code = add(worker, index, message, error);
+        int left_out = worker_leaves_out(worker, index, message->offset);
+        code = left_out ? 0 : add(worker, index, message, error);
         if (code == 0) {
             position->taken_offset = message->offset;
             if (message->offset + 1 >= goal->offset) {
                 goal->reached = 1;
                 worker->reached++;
             }
+            if (!left_out)
+                return 0;
+            worker->filling->ends[index] = message->offset + 1;
+            rd_kafka_message_destroy(message);
             return 0;
         }
         error_prefix(error, "%s [%d] offset %" PRId64, position->topic, position->partition,
@@ -238,7 +243,8 @@ static int take(struct worker *worker, rd_kafka_message_t *message, struct error
 
 int worker_read(struct worker *worker, struct error *error)
 {
-    while (!worker_is_full(worker) && worker->reached < worker->position_count) {
+    while (!worker_is_full(worker) && worker->reached < worker->position_count &&
+           !worker_is_due(worker)) {
         rd_kafka_message_t *message = worker->again_at < worker->again_count
                                           ? worker->again[worker->again_at++]
                                           : rd_kafka_consumer_poll(worker->kafka, 0);

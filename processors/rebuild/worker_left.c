@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the live generation has not applied in its turn. It is left out here too; what was applied
+ * later than in its turn is applied by itself, behind the offset that it came after there. That it
+ * was is told by applied_event, so that a run that was killed does not do it twice. */
+#include <endian.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/buf.h"
+#include "processors/rebuild/worker_parts.h"
+
+enum { COLUMN_POSITION, COLUMN_OFFSET, COLUMN_TIME, COLUMN_KEY, COLUMN_VALUE, COLUMN_AFTER };
+
+static int64_t read_int8(const PGresult *rows, int row, int column)
+{
+    uint64_t value;
+    memcpy(&value, PQgetvalue(rows, row, column), sizeof value);
+    return (int64_t)be64toh(value);
+}
+
+static int compare_left(const void *left, const void *right)
+{
+    const struct left_out *a = left;
+    const struct left_out *b = right;
+    if (a->position != b->position)
+        return a->position < b->position ? -1 : 1;
+    return (a->offset > b->offset) - (a->offset < b->offset);
+}
+
+void worker_free_left(struct worker *worker)
+{
+    free(worker->left);
+    PQclear(worker->left_rows);
+    worker->left = NULL;
+    worker->left_rows = NULL;
+    worker->left_count = 0;
+    worker->due_count = 0;
+}
+
+int worker_load_left(struct worker *worker, struct error *error)
+{
+    struct buf ids = {0};
+    worker_free_left(worker);
+    for (size_t i = 0; i < worker->position_count; i++)
+        buf_printf(&ids, "%s%d", i ? "," : "{", worker->positions[i].id);
+    buf_put_text(&ids, worker->position_count ? "}" : "{}");
+    const char *values[] = {buf_text(&ids)};
+    worker->left_rows = PQexecParams(
+        worker->conn,
+        "SELECT position_id::bigint, kafka_offset, "
+        "(extract(epoch FROM kafka_timestamp) * 1000000)::bigint, key, value, "
+        "CASE WHEN applied_after IS NULL OR EXISTS (SELECT FROM applied_event a WHERE "
+        "a.position_id = l.position_id AND a.kafka_offset = l.kafka_offset) THEN NULL "
+        "ELSE applied_after END FROM weir.left_out l WHERE position_id = ANY ($1::integer[])",
+        1, NULL, values, NULL, NULL, 1);
+    buf_free(&ids);
+    if (PQresultStatus(worker->left_rows) != PGRES_TUPLES_OK)
+        return pg_fail(worker->conn, worker->left_rows, error);
+    int count = PQntuples(worker->left_rows);
+    worker->left = xcalloc((size_t)count + 1, sizeof *worker->left);
+    for (int i = 0; i < count; i++) {
+        struct left_out *left = &worker->left[worker->left_count++];
+        int64_t id = read_int8(worker->left_rows, i, COLUMN_POSITION);
+        while (worker->positions[left->position].id != id)
+            left->position++;
+        left->offset = read_int8(worker->left_rows, i, COLUMN_OFFSET);
+        left->row = i;
+        left->due = !PQgetisnull(worker->left_rows, i, COLUMN_AFTER);
+        left->after = left->due ? read_int8(worker->left_rows, i, COLUMN_AFTER) : -1;
+        worker->due_count += (size_t)left->due;
+    }
+    qsort(worker->left, worker->left_count, sizeof *worker->left, compare_left);
+    return 0;
+}
+
+int worker_leaves_out(const struct worker *worker, size_t position, int64_t offset)
+{
+    const struct left_out wanted = {.position = position, .offset = offset};
+    return worker->left_count > 0 && bsearch(&wanted, worker->left, worker->left_count,
+                                             sizeof *worker->left, compare_left) != NULL;
+}
+
+/* The next one whose turn it is: everything up to the offset before it has been taken. */
+static struct left_out *next_due(const struct worker *worker)
+{
+    struct left_out *next = NULL;
+    for (size_t i = 0; i < worker->left_count; i++) {
+        struct left_out *left = &worker->left[i];
+        const struct position *position = &worker->positions[left->position];
+        int64_t taken = position->taken_offset + 1 > position->next_offset
+                            ? position->taken_offset + 1
+                            : position->next_offset;
+        if (left->due && left->after < taken && (!next || left->after < next->after))
+            next = left;
+    }
+    return next;
+}
+
+int worker_is_due(const struct worker *worker)
+{
+    return worker->due_count > 0 && next_due(worker) != NULL;
+}
+
+static int add_left(struct worker *worker, const struct left_out *left, struct batch *batch,
+                    struct error *error)
+{
+    const PGresult *rows = worker->left_rows;
+    const struct position *position = &worker->positions[left->position];
+    int row = left->row;
+    const struct record record = {
+        .topic = position->topic,
+        .partition = position->partition,
+        .offset = left->offset,
+        .timestamp_us = read_int8(rows, row, COLUMN_TIME),
+        .key = PQgetisnull(rows, row, COLUMN_KEY) ? NULL : PQgetvalue(rows, row, COLUMN_KEY),
+        .key_size = (size_t)PQgetlength(rows, row, COLUMN_KEY),
+        .value = PQgetisnull(rows, row, COLUMN_VALUE) ? NULL : PQgetvalue(rows, row, COLUMN_VALUE),
+        .value_size = (size_t)PQgetlength(rows, row, COLUMN_VALUE)};
+    batch_reset(batch, worker->position_count);
+    batch->drained_position = (int64_t)left->position;
+    decoder_begin_batch(worker->decoder);
+    return batch_add(batch, worker->decoder, &record, (uint32_t)left->position, error);
+}
+
+/* One record, as a batch of its own that moves no position. */
+int worker_apply_due(struct worker *worker, struct error *error)
+{
+    struct left_out *left = next_due(worker);
+    struct batch *applying = worker->applying;
+    int code = add_left(worker, left, worker->single, error);
+    worker->applying = worker->single;
+    worker->limit = 1;
+    worker->tries = 0;
+    worker->known_count = 0;
+    if (code == 0)
+        code = worker_send(worker, error);
+    while (code == 0 && worker->in_flight) {
+        short events = PQflush(worker->conn) > 0 ? POLLIN | POLLOUT : POLLIN;
+        struct pollfd fd = {.fd = PQsocket(worker->conn), .events = events};
+        poll(&fd, 1, WORKER_IDLE_MS);
+        code = worker_poll(worker, error);
+    }
+    worker->applying = applying;
+    if (code == 0) {
+        left->due = 0;
+        worker->due_count--;
+    }
+    return code;
+}

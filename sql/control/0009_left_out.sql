@@ -1,0 +1,106 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- What a rebuild leaves out because the live generation has not applied it: parked events and dead letters. Each round of
+-- a rebuild reads them in the snapshot in which it reads how far the live generation is; below those offsets the set
+-- only shrinks. What the live generation applies later than in its turn (drained, or redriven) is applied by the
+-- rebuild behind the same offset.
+
+CREATE TABLE weir.left_out (
+    position_id     integer NOT NULL REFERENCES weir.position ON DELETE CASCADE,
+    kafka_offset    bigint NOT NULL,
+    kafka_timestamp timestamptz NOT NULL,
+    key             bytea,
+    value           bytea,
+    applied_after   bigint,
+    PRIMARY KEY (position_id, kafka_offset)
+);
+COMMENT ON TABLE weir.left_out IS 'Records that a generation beside the live one leaves out, or has left out';
+COMMENT ON COLUMN weir.left_out.position_id IS 'Partition of the record, for that generation';
+COMMENT ON COLUMN weir.left_out.kafka_offset IS 'Offset of the record';
+COMMENT ON COLUMN weir.left_out.kafka_timestamp IS 'Broker timestamp of the record';
+COMMENT ON COLUMN weir.left_out.key IS 'Key bytes as they were';
+COMMENT ON COLUMN weir.left_out.value IS 'Value bytes as they were';
+COMMENT ON COLUMN weir.left_out.applied_after IS 'It is to be applied behind this offset of its partition; null: not at all so far';
+GRANT SELECT, DELETE ON weir.left_out TO weir_processor;
+
+-- What a generation has not applied, with a row for each.
+CREATE VIEW weir.not_applied AS
+SELECT position_id, kafka_offset, kafka_timestamp, key, value, NULL::bigint AS applied_after
+FROM weir.parked
+UNION ALL
+SELECT position_id, kafka_offset, kafka_timestamp, key, value, applied_after
+FROM weir.dead_letter d
+WHERE NOT EXISTS (SELECT FROM weir.parked p
+                  WHERE p.position_id = d.position_id AND p.space_id = d.space_id AND p.kafka_offset = d.kafka_offset);
+COMMENT ON VIEW weir.not_applied IS 'Parked events and dead letters; applied_after is set for those that were redriven';
+
+CREATE FUNCTION weir.position_pairs(of_processor text, source integer, target integer,
+                                    OUT source_id integer, OUT target_id integer, OUT next_offset bigint)
+RETURNS SETOF record
+LANGUAGE sql STABLE AS $$
+    SELECT s.position_id, t.position_id, t.next_offset
+    FROM weir.position s
+    JOIN weir.position t USING (processor, topic, kafka_partition)
+    WHERE s.processor = of_processor AND s.generation = source AND t.generation = target
+$$;
+COMMENT ON FUNCTION weir.position_pairs IS 'The positions of the same partitions in two generations, and where the second one is';
+
+CREATE FUNCTION weir.note_left_out(of_processor text, source integer, target integer) RETURNS bigint
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO weir.position (processor, generation, topic, kafka_partition)
+    SELECT processor, target, topic, kafka_partition
+    FROM weir.position s
+    WHERE s.processor = of_processor AND s.generation = source
+    ORDER BY topic, kafka_partition
+    ON CONFLICT DO NOTHING;
+    INSERT INTO weir.left_out (position_id, kafka_offset, kafka_timestamp, key, value, applied_after)
+    SELECT p.target_id, n.kafka_offset, n.kafka_timestamp, n.key, n.value, n.applied_after
+    FROM weir.position_pairs(of_processor, source, target) p
+    JOIN weir.not_applied n ON n.position_id = p.source_id
+    WHERE n.kafka_offset >= p.next_offset
+    ON CONFLICT DO NOTHING;
+    UPDATE weir.left_out l
+    SET applied_after = n.applied_after
+    FROM weir.position_pairs(of_processor, source, target) p
+    JOIN weir.not_applied n ON n.position_id = p.source_id
+    WHERE l.position_id = p.target_id AND l.kafka_offset = n.kafka_offset AND l.applied_after IS NULL
+      AND n.applied_after IS NOT NULL;
+    -- drained: its Space and topic have waited for it, so that it is the next of them
+    UPDATE weir.left_out l
+    SET applied_after = p.next_offset - 1
+    FROM weir.position_pairs(of_processor, source, target) p
+    WHERE l.position_id = p.target_id AND l.applied_after IS NULL
+      AND NOT EXISTS (SELECT FROM weir.not_applied n WHERE n.position_id = p.source_id AND n.kafka_offset = l.kafka_offset);
+    RETURN (SELECT count(*) FROM weir.left_out l
+            JOIN weir.position_pairs(of_processor, source, target) p ON l.position_id = p.target_id);
+END
+$$;
+COMMENT ON FUNCTION weir.note_left_out IS 'Notes what the target is to leave out, and what it is to apply after all; returns how many there are';
+
+CREATE FUNCTION weir.move_failures(of_processor text, source integer, target integer) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM weir.left_out l
+    USING weir.position_pairs(of_processor, source, target) p
+    WHERE l.position_id IN (p.source_id, p.target_id);
+    -- for a rollback: the source knows nothing of them any more
+    INSERT INTO weir.left_out (position_id, kafka_offset, kafka_timestamp, key, value)
+    SELECT p.source_id, n.kafka_offset, n.kafka_timestamp, n.key, n.value
+    FROM weir.position_pairs(of_processor, source, target) p
+    JOIN weir.not_applied n ON n.position_id = p.source_id
+    WHERE n.applied_after IS NULL;
+    DELETE FROM weir.dead_letter d
+    USING weir.position_pairs(of_processor, source, target) p, weir.dead_letter s
+    WHERE d.position_id = p.target_id AND s.position_id = p.source_id AND s.kafka_offset = d.kafka_offset;
+    UPDATE weir.parked SET position_id = p.target_id
+    FROM weir.position_pairs(of_processor, source, target) p WHERE position_id = p.source_id;
+    UPDATE weir.parked_space SET position_id = p.target_id
+    FROM weir.position_pairs(of_processor, source, target) p WHERE position_id = p.source_id;
+    UPDATE weir.dead_letter SET position_id = p.target_id
+    FROM weir.position_pairs(of_processor, source, target) p WHERE position_id = p.source_id;
+    UPDATE weir.decision SET position_id = p.target_id
+    FROM weir.position_pairs(of_processor, source, target) p WHERE position_id = p.source_id;
+END
+$$;
+COMMENT ON FUNCTION weir.move_failures IS 'Gives parked events, dead letters and decisions to the generation that becomes the live one';

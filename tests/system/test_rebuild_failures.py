@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A rebuild folds each event where the live run did: what is parked or a dead letter is left out, what was redriven comes
+behind the offset that it came after, and what people decided moves along with the swap.
+
+The processor `tally` keeps one row per reaction and, for each Space, a chain of all reactions in the order in which they
+were applied. Which reactions are forbidden a view of the test's own says, outside of both generations.
+"""
+
+import json
+
+import pytest
+
+from harness import make_home, wait_until
+from test_engine import ELSEWHERE, HERE, PARTITION, TALLY, TOPIC, Engine, reaction, reactions
+
+ONCE = "attempts = 1\n"
+PATIENT = "attempts = 1000\nbackoff = 200ms\nbackoff_max = 300ms\n"
+CHAINED = TALLY | {
+    "tables.sql": """CREATE TABLE reaction (
+    event_id uuid PRIMARY KEY,
+    space_id uuid NOT NULL,
+    reaction text NOT NULL,
+    kafka_offset bigint NOT NULL
+);
+CREATE TABLE chain (space_id uuid PRIMARY KEY, links text NOT NULL CHECK (NOT public.is_forbidden(links)));
+""",
+    "apply.sql": TALLY["apply.sql"] + """
+INSERT INTO chain AS c (space_id, links)
+SELECT space_id, string_agg(reaction, ' ' ORDER BY seq) FROM post_reacted GROUP BY space_id
+ON CONFLICT (space_id) DO UPDATE SET links = c.links || ' ' || excluded.links;
+""",
+    "views.sql": TALLY["views.sql"] + "CREATE OR REPLACE VIEW tally.chain AS SELECT space_id, links FROM chain;\n",
+}
+
+
+class Chained(Engine):
+    def forbid(self, *words):
+        self.stack.psql("DELETE FROM public.forbidden")
+        for word in words:
+            self.stack.psql("INSERT INTO public.forbidden VALUES (%s)", word)
+
+    def chain(self, space=HERE):
+        rows = self.stack.psql("SELECT links FROM tally.chain WHERE space_id = %s", space)
+        return rows[0][0].split() if rows else []
+
+    def letters(self):
+        return self.stack.psql("SELECT kafka_offset, state FROM weir.dead_letter JOIN weir.position USING (position_id) "
+                               "JOIN weir.processor USING (processor, generation) ORDER BY 1")
+
+    def parked(self):
+        rows = self.stack.psql("SELECT kafka_offset FROM weir.parked JOIN weir.position USING (position_id) "
+                               "JOIN weir.processor USING (processor, generation) ORDER BY 1")
+        return [row[0] for row in rows]
+
+    def decide(self, offset, verdict, space=HERE):
+        decision = self.stack.value(
+            "INSERT INTO weir.decision (position_id, kafka_offset, space_id, verdict, decided_by, reason) "
+            "SELECT position_id, %s, %s, %s, 'test', 'because' FROM weir.position "
+            "JOIN weir.processor USING (processor, generation) "
+            "WHERE processor = 'tally' AND topic = %s AND kafka_partition = %s RETURNING decision_id",
+            offset, space, verdict, TOPIC, PARTITION)  # fmt: skip
+        outcome = "SELECT outcome FROM weir.decision WHERE decision_id = %s AND outcome IS NOT NULL"
+        return wait_until(lambda: self.stack.psql(outcome, decision), 20, "the decision is carried out")[0][0]
+
+    def rebuild(self, *options, code=0):
+        done = self.stack.run("rebuild", "tally", "--home", self.home, "-o", "json", *options, check=False)
+        assert done.returncode == code, f"{done.returncode}: {done.stdout}{done.stderr}"
+        return json.loads(done.stdout) if done.stdout else done.stderr
+
+
+@pytest.fixture
+def engine(stack, tmp_path):
+    stack.end_all()
+    stack.dirty = True
+    stack.new_database()
+    stack.new_topics()
+    stack.psql("CREATE TABLE public.forbidden (word text PRIMARY KEY)")
+    stack.psql("CREATE FUNCTION public.is_forbidden(links text) RETURNS boolean LANGUAGE sql SECURITY DEFINER AS "
+               "'SELECT EXISTS (SELECT FROM public.forbidden WHERE word = ANY (string_to_array(links, '' '')))'")
+
+    def make(policy):
+        home = make_home(tmp_path / "home", {"tally": CHAINED | {"processor.conf": CHAINED["processor.conf"] + policy}})
+        engine = Chained(stack, home)
+        engine.migrate()
+        return engine
+
+    yield make
+    stack.end_all()
+
+
+def test_decisions_are_folded_where_they_were(engine):
+    engine = engine(ONCE)
+    process = engine.start()
+    engine.forbid("bad", "worse", "worst")
+    offsets = engine.stack.produce(reactions("a", "bad", "b", "worse", "c", "worst", "d") + reactions("far", space=ELSEWHERE))
+    wait_until(lambda: len(engine.letters()) == 3, 30, "three dead letters")
+    wait_until(lambda: engine.chain() == list("abcd"), 20, lambda: str(engine.chain()))
+    engine.forbid("worst")
+    assert engine.decide(offsets[1], "redrive") == "applied"
+    engine.stack.produce(reactions("e"))
+    wait_until(lambda: engine.chain() == ["a", "b", "c", "d", "bad", "e"], 20, lambda: str(engine.chain()))
+    assert engine.decide(offsets[3], "discard") == "discarded"
+    engine.drain()
+    report = engine.rebuild("--verify")
+    assert report["verified"] == "equal" and report["swapped"] and report["left_out"] == 3
+    assert engine.chain() == ["a", "b", "c", "d", "bad", "e"]
+    assert engine.letters() == [(offsets[1], "redriven"), (offsets[3], "discarded"), (offsets[5], "open")]
+    # the new generation carries decisions out, and the old one learns of them when it comes back
+    engine.forbid()
+    engine.stack.produce(reactions("f"))
+    wait_until(lambda: engine.chain()[-1:] == ["f"], 20, lambda: str(engine.chain()))
+    assert engine.decide(offsets[5], "redrive") == "applied"
+    engine.stack.produce(reactions("g"))
+    expected = ["a", "b", "c", "d", "bad", "e", "f", "worst", "g"]
+    wait_until(lambda: engine.chain() == expected, 20, lambda: str(engine.chain()))
+    engine.drain()
+    report = engine.rebuild("--rollback", "--verify")
+    assert report["verified"] == "equal" and engine.chain() == expected
+    assert engine.rebuild("--verify")["verified"] == "equal" and engine.chain() == expected
+    assert engine.letters() == [(offsets[1], "redriven"), (offsets[3], "discarded"), (offsets[5], "redriven")]
+    assert process.is_alive()
+
+
+def test_what_is_parked_moves_along(engine):
+    engine = engine(PATIENT)
+    process = engine.start()
+    engine.forbid("bad")
+    offsets = engine.stack.produce(reactions("a", "bad", "b", "c") + reactions("far", space=ELSEWHERE))
+    wait_until(lambda: len(engine.parked()) == 3, 30, "what fails is parked, with what follows")
+    report = engine.rebuild("--verify", "--no-swap")
+    assert report["verified"] == "equal" and report["left_out"] == 3
+    # what drains while a rebuild is under way is applied there too, in its order
+    engine.forbid("worse")
+    wait_until(lambda: engine.chain() == ["a", "bad", "b", "c"], 30, lambda: str(engine.chain()))
+    more = engine.stack.produce(reactions("d", "worse", "e"))
+    wait_until(lambda: len(engine.parked()) == 2, 30, "the next one is parked")
+    report = engine.rebuild("--verify")
+    assert report["verified"] == "equal" and report["swapped"] and report["resumed"]
+    assert engine.parked() == more[1:] and offsets[0] < more[1]
+    assert engine.stack.value("SELECT max(generation) FROM weir.position JOIN weir.parked USING (position_id)") == 2
+    engine.forbid()
+    wait_until(lambda: engine.chain() == ["a", "bad", "b", "c", "d", "worse", "e"], 30, lambda: str(engine.chain()))
+    assert engine.rebuild("--rollback", "--verify")["verified"] == "equal"
+    assert engine.chain() == ["a", "bad", "b", "c", "d", "worse", "e"] and process.is_alive()
+
+
+def test_an_event_that_fails_only_in_the_rebuild_is_named(engine):
+    engine = engine(PATIENT)
+    engine.start()
+    [message] = [reaction("bad")]
+    [offset] = engine.stack.produce([message])
+    wait_until(lambda: engine.chain() == ["bad"], 30, "it is applied")
+    engine.forbid("bad")
+    said = engine.rebuild(code=1)
+    assert f"{TOPIC} [{PARTITION}] offset {offset}" in said and "PostReacted" in said
+    engine.forbid()
+    assert engine.rebuild("--verify")["verified"] == "equal"
