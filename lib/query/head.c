@@ -121,7 +121,8 @@ static int read_preset(struct head *head, struct query_parameter *parameter, con
     if (strcmp(text, "null") == 0)
         return 0;
     parameter->preset = xstrdup(text);
-    if (parameter->type == QUERY_TIMESTAMPTZ || parameter->type == QUERY_DATE)
+    if (parameter->type == QUERY_TIMESTAMPTZ || parameter->type == QUERY_DATE ||
+        parameter->type == QUERY_NUMERIC)
         if (strcmp(text, "infinity") == 0 || strcmp(text, "-infinity") == 0)
             return 0;
     if (query_check_value(parameter, text, why, sizeof why) != 0)
@@ -150,9 +151,10 @@ static int read_parameter(struct head *head, struct query_parameter *parameter, 
     if (preset)
         *preset++ = '\0';
     if (read_type(trim(text), &parameter->type) != 0)
-        return fail(head,
-                    "a type is uuid, integer, bigint, timestamptz, date, boolean or text, not",
-                    trim(text));
+        return fail(
+            head,
+            "a type is uuid, integer, bigint, timestamptz, date, boolean, numeric or text, not",
+            trim(text));
     parameter->lowest = parameter->type == QUERY_INTEGER ? INT32_MIN : INT64_MIN;
     parameter->highest = parameter->type == QUERY_INTEGER ? INT32_MAX : INT64_MAX;
     parameter->required = !preset;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Statements are sent, and the answer is waited for with poll. Statements are prepared when they
- * are first used. Their plans are generic and made without sequential scans: they are kept, and
- * were perhaps made while the tables were small. */
+ * are first used. Their plans are generic and made without scans of whole tables: they are kept,
+ * and were perhaps made while the tables were small. */
 #include "lib/query/session.h"
 
 #include <errno.h>
@@ -97,7 +97,8 @@ static int set_up(struct query_session *session, struct error *error)
     snprintf(sql, sizeof sql,
              "SET ROLE weir_gateway; SET default_transaction_read_only = on; "
              "SET statement_timeout = %lld; SET search_path = pg_catalog; "
-             "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off",
+             "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; "
+             "SET enable_bitmapscan = off; SET jit = off",
              (long long)session->timeout_ms);
     int code = receive(session, PQsendQuery(session->conn, sql), &result, error);
     PQclear(result);

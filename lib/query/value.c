@@ -19,6 +19,7 @@ static const struct {
     [QUERY_UUID] = {"uuid", 2950, "a UUID"},
     [QUERY_INTEGER] = {"integer", 23, "a whole number"},
     [QUERY_BIGINT] = {"bigint", 20, "a whole number"},
+    [QUERY_NUMERIC] = {"numeric", 1700, "a number"},
     [QUERY_TIMESTAMPTZ] = {"timestamptz", 1184, "a time such as 2026-11-22T10:00:00Z"},
     [QUERY_DATE] = {"date", 1082, "a day such as 2026-11-22"},
     [QUERY_BOOLEAN] = {"boolean", 16, "true or false"},
@@ -42,6 +43,16 @@ static int is_number(const struct query_parameter *parameter, const char *text)
     long long value = strtoll(text, &end, 10);
     int digits = (*text >= '0' && *text <= '9') || (*text == '-' && text[1]);
     return digits && !errno && !*end && value >= parameter->lowest && value <= parameter->highest;
+}
+
+/* -1234.5 */
+static int is_decimal(const char *text)
+{
+    static const char digits[] = "0123456789";
+    text += *text == '-';
+    size_t whole = strspn(text, digits);
+    size_t part = text[whole] == '.' ? 1 + strspn(text + whole + 1, digits) : 0;
+    return whole > 0 && part != 1 && !text[whole + part];
 }
 
 static int is_choice(const char *choices, const char *text)
@@ -69,6 +80,8 @@ static int is_value(const struct query_parameter *parameter, const char *text)
     case QUERY_INTEGER:
     case QUERY_BIGINT:
         return is_number(parameter, text);
+    case QUERY_NUMERIC:
+        return is_decimal(text);
     case QUERY_TIMESTAMPTZ:
         return timestamp_parse(text, size, &us) == 0;
     case QUERY_DATE:

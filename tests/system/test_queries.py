@@ -2,6 +2,7 @@
 """Queries over HTTP: what they answer, to whom, and when something is wrong."""
 
 import concurrent.futures
+import datetime
 import json
 import re
 import uuid
@@ -156,7 +157,7 @@ def test_paths_and_methods(system):
     assert answer.headers["Allow"] == "GET, HEAD"
     listed = system.http.get(f"{system.gateway_url}/v1/queries", timeout=10).json()["queries"]
     files = sorted(path.stem for path in (ROOT / "sql" / "queries").glob("*.sql"))
-    assert [query["query"] for query in listed] == files
+    assert sorted(query["query"] for query in listed) == files
     assert all(query["doc"] and query["reads"] for query in listed)
 
 
@@ -226,6 +227,100 @@ def test_many_reads_wait_at_once(system):
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         assert set(pool.map(write_and_read, range(200))) == {200}
     assert get(system, space, "overview").json()["purchases"] == 200
+
+
+def instant(moment):
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def test_balances_and_statements_at_a_time(system):
+    """Against the entries themselves, across months and pages."""
+    space = new_space()
+    member = str(uuid.uuid4())
+    now = datetime.datetime.now(datetime.timezone.utc)
+    moments = [now - datetime.timedelta(days=29) + datetime.timedelta(hours=7 * step) for step in range(95)]
+    for step, moment in enumerate(moments):
+        meta = {"occurred_at": instant(moment)}
+        item = {"product_id": OWNER, "quantity": 1, "unit_price": 1000 + step, "label": "Mug"}
+        answer = system.post(space, "ProductPurchased", {
+            "purchase_id": str(uuid.uuid4()), "buyer_id": str(uuid.uuid4()), "items": [item], "currency": "EUR",
+            "total": 1000 + step, "fee_bps": 500, "referrer_id": member, "referral_bps": 300, "meta": meta})
+        assert answer.status_code == 202, answer.text
+    after = {"Weir-After": answer.headers["Weir-Receipt"]}
+    assert get(system, space, "balances", after).status_code == 200
+    entries = system.psql("SELECT occurred_at, event_id::text, account, amount FROM ledger.entry WHERE space_id = %s", space)
+
+    for moment in (moments[0], moments[1], moments[40], moments[-1], now + datetime.timedelta(days=400)):
+        expected = {}
+        for occurred_at, _, account, amount in entries:
+            if occurred_at < moment:
+                expected[account] = expected.get(account, 0) + amount
+        items = get(system, space, "balances", at=instant(moment)).json()["items"]
+        assert {item["account"]: item["balance"] for item in items} == {k: v for k, v in expected.items() if v}
+        assert sum(item["balance"] for item in items) == 0
+    assert get(system, space, "balances").json()["items"] == items
+
+    def statement(query, kind, **parameters):
+        """Every page of it, held against the entries."""
+        start = parameters.get("from", "")
+        found, cursor = [], {}
+        while True:
+            page = get(system, space, query, **parameters, **cursor).json()
+            found += [(item["event_id"], item["amount"], item["balance"]) for item in page["items"]]
+            if not page["next"]:
+                break
+            cursor = {"cursor": page["next"]}
+        balance, expected = 0, []
+        for occurred_at, event_id, _, amount in sorted(entry for entry in entries if entry[2] == kind):
+            balance += amount
+            if not start or occurred_at >= datetime.datetime.fromisoformat(start.replace("Z", "+00:00")):
+                expected.append((event_id, amount, balance))
+        assert found == expected
+
+    for start in ({}, {"from": instant(moments[33])}, {"from": instant(moments[94])}):
+        for account in ("space", "fee", "clearing"):
+            statement("statement", account, account=account, currency="EUR", limit=20, **start)
+        statement("member-statement", "member", member_id=member, currency="EUR", limit=20, **start)
+    until = get(system, space, "statement", currency="EUR", limit=200, to=instant(moments[10])).json()["items"]
+    assert len(until) == 10
+
+
+def test_no_query_shows_another_space(system):
+    """Simulated Spaces with everything in them: an answer has no id of another Space, whatever is asked."""
+    system.run("simulate", "--rate", "300", "--duration", "8s", "--spaces", "5", "--seed", "7")
+    system.wait_drained("ledger", "overview")
+    own = {}
+    for (space,) in system.psql("SELECT space_id::text FROM overview_1.space"):
+        rows = system.psql("SELECT member_id::text FROM overview_1.member WHERE space_id = %s UNION "
+                           "SELECT event_id::text FROM overview_1.activity WHERE space_id = %s UNION "
+                           "SELECT event_id::text FROM ledger_1.transfer WHERE space_id = %s UNION "
+                           "SELECT product_id::text FROM overview_1.product WHERE space_id = %s UNION "
+                           "SELECT stream_id::text FROM overview_1.stream WHERE space_id = %s", *[space] * 5)
+        own[space] = {value for (value,) in rows} | {space}
+    largest = sorted(own, key=lambda space: -len(own[space]))[:3]
+
+
+    def some(table, column, space, strangers=frozenset()):
+        rows = system.psql(f"SELECT {column}::text FROM overview_1.{table} WHERE space_id = %s ORDER BY 1", space)
+        return next((value for (value,) in rows if value not in strangers), None) or str(uuid.uuid4())
+
+    listed = system.http.get(f"{system.gateway_url}/v1/queries", timeout=10).json()["queries"]
+    for mine, other in [(a, b) for a in largest for b in largest if a != b]:
+        foreign = own[other] - own[mine] - {OWNER}
+        for query in listed:
+            values = {"member_id": some("member", "member_id", mine), "currency": "EUR",
+                      "stream_id": some("stream", "stream_id", mine)}
+            given = {p["name"]: values[p["name"]] for p in query["parameters"] if p["name"] in values}
+            answer = get(system, mine, query["query"], **given)
+            assert answer.status_code in (200, 404), answer.text
+            assert not {word for word in re.findall(r"[0-9a-f-]{36}", answer.text) if word in foreign}, query
+            # and with ids of the other Space there is nothing
+            values |= {"member_id": some("member", "member_id", other, own[mine]),
+                       "stream_id": some("stream", "stream_id", other, own[mine])}
+            given = {name: values[name] for name in given if name != "currency"}
+            if given:
+                answer = get(system, mine, query["query"], **given)
+                assert answer.status_code == 404 or answer.json() == {"items": [], "next": None}, answer.text
 
 
 def test_what_the_gateway_may_see(system):

@@ -150,3 +150,31 @@ COMMENT ON VIEW ledger.credit_balance IS 'The credits that each member holds.';
 COMMENT ON COLUMN ledger.credit_balance.space_id IS 'The Space whose credits they are.';
 COMMENT ON COLUMN ledger.credit_balance.member_id IS 'The member.';
 COMMENT ON COLUMN ledger.credit_balance.credits IS 'How many; never below zero.';
+
+CREATE OR REPLACE VIEW ledger.member_balance AS
+SELECT space_id, member_id, currency, balance
+FROM member_balance;
+COMMENT ON VIEW ledger.member_balance IS 'What each member has: credits, or what a referrer has earned.';
+COMMENT ON COLUMN ledger.member_balance.space_id IS 'The Space.';
+COMMENT ON COLUMN ledger.member_balance.member_id IS 'The member.';
+COMMENT ON COLUMN ledger.member_balance.currency IS 'ISO 4217 code, or CREDIT.';
+COMMENT ON COLUMN ledger.member_balance.balance IS 'The sum of the member''s entries.';
+
+-- The conditions are those of the indexes by member.
+CREATE OR REPLACE VIEW ledger.member_entry AS
+SELECT space_id, member_id, occurred_at, event_id, kind, currency, member AS amount, reference_id
+FROM transfer
+WHERE member <> 0
+UNION ALL
+SELECT space_id, counterparty_id, occurred_at, event_id, kind, currency, counterparty, reference_id
+FROM transfer
+WHERE counterparty <> 0;
+COMMENT ON VIEW ledger.member_entry IS 'The entries of member accounts alone, found by member.';
+COMMENT ON COLUMN ledger.member_entry.space_id IS 'The Space.';
+COMMENT ON COLUMN ledger.member_entry.member_id IS 'The member.';
+COMMENT ON COLUMN ledger.member_entry.occurred_at IS 'When it happened.';
+COMMENT ON COLUMN ledger.member_entry.event_id IS 'The event that caused the transfer.';
+COMMENT ON COLUMN ledger.member_entry.kind IS 'The kind of the transfer.';
+COMMENT ON COLUMN ledger.member_entry.currency IS 'ISO 4217 code, or CREDIT.';
+COMMENT ON COLUMN ledger.member_entry.amount IS 'What came in; negative what went out.';
+COMMENT ON COLUMN ledger.member_entry.reference_id IS 'The purchase, livestream or thing that it is about.';

@@ -60,3 +60,83 @@ COMMENT ON COLUMN overview.membership.space_id IS 'The Space.';
 COMMENT ON COLUMN overview.membership.tier IS 'The tier, or none.';
 COMMENT ON COLUMN overview.membership.status IS 'active, cancelled or guest.';
 COMMENT ON COLUMN overview.membership.members IS 'How many.';
+
+CREATE OR REPLACE VIEW overview.product AS
+SELECT space_id, product_id, title, kind, currency, price, tags, published_at, price_changed_at
+FROM product;
+COMMENT ON VIEW overview.product IS 'One row per product of a Space.';
+COMMENT ON COLUMN overview.product.space_id IS 'The Space.';
+COMMENT ON COLUMN overview.product.product_id IS 'The product.';
+COMMENT ON COLUMN overview.product.title IS 'Its title; null until ProductPublished is seen.';
+COMMENT ON COLUMN overview.product.kind IS 'What kind of product it is.';
+COMMENT ON COLUMN overview.product.currency IS 'ISO 4217 code of the price.';
+COMMENT ON COLUMN overview.product.price IS 'The price now, in minor units.';
+COMMENT ON COLUMN overview.product.tags IS 'Its tags.';
+COMMENT ON COLUMN overview.product.published_at IS 'When it was published last.';
+COMMENT ON COLUMN overview.product.price_changed_at IS 'When its price was changed last; null if never.';
+
+CREATE OR REPLACE VIEW overview.product_sale AS
+SELECT space_id, product_id, currency, purchases, sold, amount
+FROM product_sale;
+COMMENT ON VIEW overview.product_sale IS 'What was sold of a product, by currency, refunds not counted.';
+COMMENT ON COLUMN overview.product_sale.space_id IS 'The Space.';
+COMMENT ON COLUMN overview.product_sale.product_id IS 'The product.';
+COMMENT ON COLUMN overview.product_sale.currency IS 'ISO 4217 code.';
+COMMENT ON COLUMN overview.product_sale.purchases IS 'Purchases with a line of it.';
+COMMENT ON COLUMN overview.product_sale.sold IS 'Pieces sold.';
+COMMENT ON COLUMN overview.product_sale.amount IS 'Pieces times their price, in minor units, before discounts.';
+
+CREATE OR REPLACE VIEW overview.stream AS
+SELECT space_id, stream_id, title, host_id, started_at, ended_at, duration_seconds, peak_viewers, average_viewers,
+       chats, reactions, votes, tips
+FROM stream;
+COMMENT ON VIEW overview.stream IS 'One row per livestream.';
+COMMENT ON COLUMN overview.stream.space_id IS 'The Space.';
+COMMENT ON COLUMN overview.stream.stream_id IS 'The livestream.';
+COMMENT ON COLUMN overview.stream.title IS 'Its title; null until LivestreamStarted is seen.';
+COMMENT ON COLUMN overview.stream.host_id IS 'The host.';
+COMMENT ON COLUMN overview.stream.started_at IS 'When it began.';
+COMMENT ON COLUMN overview.stream.ended_at IS 'When it ended; null while it is on air.';
+COMMENT ON COLUMN overview.stream.duration_seconds IS 'How long it was on air.';
+COMMENT ON COLUMN overview.stream.peak_viewers IS 'Most viewers at one time.';
+COMMENT ON COLUMN overview.stream.average_viewers IS 'Viewers on average.';
+COMMENT ON COLUMN overview.stream.chats IS 'Chat messages.';
+COMMENT ON COLUMN overview.stream.reactions IS 'Reactions.';
+COMMENT ON COLUMN overview.stream.votes IS 'Votes in polls.';
+COMMENT ON COLUMN overview.stream.tips IS 'Tips.';
+
+CREATE OR REPLACE VIEW overview.stream_income AS
+SELECT space_id, stream_id, currency, tips, tip_amount, purchases, purchase_amount
+FROM stream_income;
+COMMENT ON VIEW overview.stream_income IS 'What was paid during a livestream, by currency.';
+COMMENT ON COLUMN overview.stream_income.space_id IS 'The Space.';
+COMMENT ON COLUMN overview.stream_income.stream_id IS 'The livestream.';
+COMMENT ON COLUMN overview.stream_income.currency IS 'ISO 4217 code.';
+COMMENT ON COLUMN overview.stream_income.tips IS 'Tips.';
+COMMENT ON COLUMN overview.stream_income.tip_amount IS 'Sum of the tips, in minor units.';
+COMMENT ON COLUMN overview.stream_income.purchases IS 'Purchases made during it.';
+COMMENT ON COLUMN overview.stream_income.purchase_amount IS 'Sum of these purchases, in minor units.';
+
+CREATE OR REPLACE VIEW overview.supporter AS
+SELECT space_id, member_id, currency, payments, paid
+FROM supporter;
+COMMENT ON VIEW overview.supporter IS 'What each member paid a Space for purchases, memberships and tips, less refunds, by currency.';
+COMMENT ON COLUMN overview.supporter.space_id IS 'The Space.';
+COMMENT ON COLUMN overview.supporter.member_id IS 'The member, or a guest.';
+COMMENT ON COLUMN overview.supporter.currency IS 'ISO 4217 code.';
+COMMENT ON COLUMN overview.supporter.payments IS 'How often the member paid.';
+COMMENT ON COLUMN overview.supporter.paid IS 'Sum of what the member paid, less what was paid back, in minor units.';
+
+CREATE OR REPLACE VIEW overview.activity AS
+SELECT space_id, occurred_at, event_id, activity, member_id, subject_id, title, currency, amount
+FROM activity;
+COMMENT ON VIEW overview.activity IS 'What happened in a Space, without chat, reactions, votes and credits.';
+COMMENT ON COLUMN overview.activity.space_id IS 'The Space.';
+COMMENT ON COLUMN overview.activity.occurred_at IS 'When it happened.';
+COMMENT ON COLUMN overview.activity.event_id IS 'The event.';
+COMMENT ON COLUMN overview.activity.activity IS 'The event by name, such as post_published; tipped for a tip.';
+COMMENT ON COLUMN overview.activity.member_id IS 'Who did it; null for the Space itself.';
+COMMENT ON COLUMN overview.activity.subject_id IS 'The product, purchase, livestream or post that it is about.';
+COMMENT ON COLUMN overview.activity.title IS 'The title of the product, livestream or post, where the event names one.';
+COMMENT ON COLUMN overview.activity.currency IS 'ISO 4217 code.';
+COMMENT ON COLUMN overview.activity.amount IS 'What was paid or paid back, or the price, in minor units.';

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Queries over HTTP when things go wrong: Postgres away, frozen or slow, a full queue, processors that stand still, SIGTERM.
+Whatever happens to reads, events are taken as ever."""
+
+import concurrent.futures
+import contextlib
+import os
+import shutil
+import signal
+import time
+import uuid
+
+import pytest
+import requests
+
+from harness import ROOT, make_home, wait_until
+from test_queries import create, get, problem
+
+SLOW = """-- SPDX-License-Identifier: Apache-2.0
+-- reads: overview
+-- answer: object
+-- param seconds integer = 0, 0 to 60: how long it takes
+SELECT :space_id AS space_id, pg_sleep(:seconds) IS NULL AS slept
+"""
+
+
+@pytest.fixture
+def home(tmp_path):
+    home = make_home(tmp_path / "home", {})
+    shutil.copytree(ROOT / "sql" / "queries", home / "sql" / "queries")
+    (home / "sql" / "queries" / "slow.sql").write_text(SLOW)
+    return home
+
+
+def sessions(stack):
+    return stack.psql("SELECT pid FROM pg_stat_activity WHERE application_name = 'weir gateway'")
+
+
+def test_postgres_away_and_back(fresh):
+    gateway = fresh.start_gateway("--read-wait", "500ms")
+    fresh.start_processors("overview")
+    space = str(uuid.uuid4())
+    receipt = create(fresh, space)
+    assert get(fresh, space, "overview", {"Weir-After": receipt}).status_code == 200
+    fresh.postgres("kill")
+    try:
+        wait_until(lambda: get(fresh, space, "overview").status_code == 503, 20)
+        for headers in ({}, {"Weir-After": receipt}):
+            answer = get(fresh, space, "overview", headers)
+            problem(answer, 503, "database-away")
+            assert answer.headers["Retry-After"] == "1" and answer.elapsed.total_seconds() < 2
+        create(fresh, str(uuid.uuid4()))
+        assert gateway.is_ready()
+        # a session that is lost shows when it is used
+        wait_until(lambda: get(fresh, space, "overview").status_code == 503 and
+                   gateway.metric("weir_gateway_read_sessions") == 0, 20)
+    finally:
+        fresh.postgres("start")
+    wait_until(lambda: get(fresh, space, "overview").status_code == 200, 20)
+    assert gateway.metric("weir_gateway_reads_total", code="503", query="overview") >= 3
+    gateway.wait_log("reads: the database is back")
+    # each session is lost and none of them knows: no client notices
+    fresh.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'weir gateway'")
+    assert {get(fresh, space, "overview").status_code for _ in range(20)} == {200}
+
+
+def test_a_start_without_postgres(fresh):
+    fresh.end_all()
+    fresh.postgres("stop")
+    try:
+        fresh.start_gateway()
+        space = str(uuid.uuid4())
+        create(fresh, space)
+        problem(get(fresh, space, "overview"), 503, "database-away")
+    finally:
+        fresh.postgres("start")
+    wait_until(lambda: get(fresh, space, "overview").status_code == 404, 20)
+
+
+def test_slow_queries_and_a_full_queue(fresh, home):
+    fresh.end_all()
+    gateway = fresh.start_gateway("--home", home, "--read-timeout", "600ms", "--read-workers", "2", "--read-queue", "3")
+    space = str(uuid.uuid4())
+    answer = get(fresh, space, "slow", seconds=5)
+    problem(answer, 504, "read-timeout")
+    assert 0.5 < answer.elapsed.total_seconds() < 3
+    assert get(fresh, space, "slow").json() == {"space_id": space, "slept": False}
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        url = f"{fresh.gateway_url}/v1/spaces/{space}/slow?seconds=5"
+        asked = [pool.submit(requests.get, url, timeout=30) for _ in range(12)]
+        wait_until(lambda: gateway.metric("weir_gateway_queued_reads") >= 3, 5)
+        started = time.monotonic()
+        create(fresh, space)
+        assert time.monotonic() - started < 2
+        codes = sorted(answer.result().json()["type"] for answer in asked)
+    assert codes.count("/problems/read-timeout") >= 5 and codes.count("/problems/reads-full") >= 5, codes
+    assert get(fresh, space, "slow").status_code == 200
+
+
+@contextlib.contextmanager
+def frozen(pids):
+    for (pid,) in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for (pid,) in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_frozen_sessions_are_given_up(fresh):
+    fresh.end_all()
+    fresh.start_gateway("--read-timeout", "300ms", "--read-workers", "2")
+    space = str(uuid.uuid4())
+    wait_until(lambda: get(fresh, space, "overview").status_code == 404, 20)
+    with frozen(sessions(fresh)):
+        for _ in range(2):
+            answer = get(fresh, space, "overview")
+            if answer.status_code == 504:
+                problem(answer, 504, "read-timeout")
+            assert answer.elapsed.total_seconds() < 5
+        # new sessions took their place
+        wait_until(lambda: get(fresh, space, "overview").status_code == 404, 20)
+
+
+def test_processors_that_stand_still(fresh):
+    fresh.end_all()
+    fresh.start_gateway("--read-wait", "400ms")
+    space = str(uuid.uuid4())
+    receipt = create(fresh, space)
+    started = time.monotonic()
+    body = problem(get(fresh, space, "overview", {"Weir-After": receipt}), 504, "not-applied-yet")
+    assert 0.35 < time.monotonic() - started < 3
+    (place,) = body["processors"]
+    assert place["processor"] == "overview" and place["next_offset"] <= place["offset"]
+    # without the receipt there is an answer at once, of what there is
+    assert get(fresh, space, "overview").status_code == 404
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        fresh.end_all()
+        fresh.start_gateway("--read-wait", "30s")
+        waiting = pool.submit(get, fresh, space, "overview", {"Weir-After": receipt})
+        fresh.start_processors("overview")
+        assert waiting.result().json()["name"] == "Clay"
+
+
+def test_a_shutdown_answers_what_it_has(fresh, home):
+    fresh.end_all()
+    gateway = fresh.start_gateway("--home", home, "--read-wait", "30s", "--drain-timeout", "2s", "--read-workers", "2")
+    space = str(uuid.uuid4())
+    partition = create(fresh, space).split("/")[1]
+    never = {"Weir-After": f"weir.space/{partition}/999999999"}
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        base = f"{fresh.gateway_url}/v1/spaces/{space}/"
+        waiting = [pool.submit(requests.get, base + "overview", headers=never, timeout=30) for _ in range(3)]
+        slow = [pool.submit(requests.get, base + "slow?seconds=1", timeout=30) for _ in range(4)]
+        wait_until(lambda: gateway.metric("weir_gateway_queued_reads") >= 2, 5)
+        assert gateway.term() == 0
+        assert {answer.result().status_code for answer in slow} == {200}
+        for answer in waiting:
+            problem(answer.result(), 503, "shutting-down")
