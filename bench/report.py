@@ -95,14 +95,18 @@ def first_line(*words):
         return ""
 
 
-def machine(stack):
+def machine(stack=None):
     """What a figure is worth nothing without."""
     info = pathlib.Path("/proc/cpuinfo").read_text()
     model = next((l.split(": ")[1] for l in info.splitlines() if l.startswith("model name")), platform.machine())
     memory = int(pathlib.Path("/proc/meminfo").read_text().split()[1]) / 2**20
-    settings = stack.sql("SELECT string_agg(name || '=' || current_setting(name), ' ' ORDER BY name) FROM pg_settings "
-                         "WHERE name IN ('shared_buffers', 'max_wal_size', 'wal_compression', 'fsync', 'wal_level', "
-                         "'track_commit_timestamp', 'checkpoint_timeout', 'full_page_writes')")
+    services = {}
+    if stack:
+        settings = stack.sql("SELECT string_agg(name || '=' || current_setting(name), ' ' ORDER BY name) FROM pg_settings "
+                             "WHERE name IN ('shared_buffers', 'max_wal_size', 'wal_compression', 'fsync', 'wal_level', "
+                             "'track_commit_timestamp', 'checkpoint_timeout', 'full_page_writes')")
+        services = {"postgres": stack.sql("SELECT current_setting('server_version')") + " " + settings,
+                    "broker": "Kafka 4.3.1, one node, heap 256 MiB, 6 partitions, LogAppendTime, lz4"}
     return {"cpu": f"{os.cpu_count()} × {model}", "memory": f"{memory:.0f} GiB",
             "kernel": f"{platform.system()} {platform.release()}",
             "system": next((l.split("=")[1].strip('"') for l in pathlib.Path("/etc/os-release").read_text().splitlines()
@@ -110,6 +114,5 @@ def machine(stack):
             "load": " ".join(f"{v:.2f}" for v in os.getloadavg()),
             "weir": first_line("build/weir", "--version") + " " + first_line("git", "describe", "--always", "--dirty"),
             "librdkafka": first_line("pkg-config", "--modversion", "rdkafka"),
-            "postgres": stack.sql("SELECT current_setting('server_version')") + " " + settings,
-            "broker": "Kafka 4.3.1, one node, heap 256 MiB, 6 partitions, LogAppendTime, lz4",
+            **services,
             "time": time.strftime("%Y-%m-%d %H:%M:%S %Z")}

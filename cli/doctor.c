@@ -176,14 +176,18 @@ static int run(const struct config *config, struct error *error)
         return EXIT_USAGE;
     doctor_program(config, &report);
     doctor_kafka(config, &report);
+    doctor_registry(config, &report);
     doctor_database(config, &report);
     doctor_roles(config, &report);
     return print_report(&report, format);
 }
 
-static const enum option_id options[] = {OPT_KAFKA_BROKERS,    OPT_KAFKA,          OPT_PARTITIONS,
-                                         OPT_DATABASE,         OPT_GATEWAY_LISTEN, OPT_TARGET,
-                                         OPT_PROCESSOR_LISTEN, OPT_PROBE};
+static const enum option_id options[] = {OPT_KAFKA_BROKERS,       OPT_KAFKA,
+                                         OPT_PARTITIONS,          OPT_DATABASE,
+                                         OPT_GATEWAY_LISTEN,      OPT_TARGET,
+                                         OPT_PROCESSOR_LISTEN,    OPT_PROBE,
+                                         OPT_SCHEMA_REGISTRY_URL, OPT_SCHEMA_REGISTRY_AUTH,
+                                         OPT_SCHEMA_REGISTRY_CA};
 
 const struct command command_doctor = {
     .name = "doctor",
@@ -191,9 +195,11 @@ const struct command command_doctor = {
     .summary = "what is wrong with this environment, and what to do",
     .help = "Looks at what Weir stands on and changes nothing: the program and its catalog, the "
             "clock, the brokers, the topics\n"
-            "and how they are pinned, Postgres, its version, migrations and roles, processors that "
-            "halted, and whether gateway\n"
-            "and processors answer. Each finding is ok, warn or fail, with what to do about it.\n"
+            "and how they are pinned, the schema registry if there is one, Postgres, its version, "
+            "migrations and roles, where\n"
+            "schema ids come from, processors that halted, and whether gateway and processors "
+            "answer. Each finding is ok, warn\n"
+            "or fail, with what to do about it.\n"
             "\n"
             "With --probe URL it asks that URL alone and exits 0 if it answers 200: a health check "
             "for a container.\n"

@@ -31,6 +31,7 @@ void report_add(struct report *report, enum finding_state state, const char *sub
 /* The examinations. Each adds what it finds and never fails itself. */
 void doctor_program(const struct config *config, struct report *report);
 void doctor_kafka(const struct config *config, struct report *report);
+void doctor_registry(const struct config *config, struct report *report);
 void doctor_database(const struct config *config, struct report *report);
 void doctor_roles(const struct config *config, struct report *report);
 

@@ -13,6 +13,7 @@
 #include "lib/pg/pg.h"
 #include "processors/engine/install.h"
 #include "processors/engine/processor.h"
+#include "processors/engine/source.h"
 
 enum { VERSION_LOWEST = 150000, CONNECTIONS_WANTED = 20 };
 static const int64_t CLOCK_WARN_US = 2 * INT64_C(1000000);
@@ -204,6 +205,18 @@ static int examine_processor(const char *name, void *context)
     return 0;
 }
 
+/* Whether this program takes schema ids from where the database's come from. */
+static void examine_source(PGconn *conn, const char *url, struct report *report)
+{
+    struct error error = {0};
+    if (source_check(conn, url, &error) != 0)
+        report_add(report, FINDING_FAIL, "schema ids", "set --schema-registry-url as it says", "%s",
+                   error.message);
+    else
+        report_add(report, FINDING_OK, "schema ids", NULL, "come from %s",
+                   *url ? url : "schemas/catalog.lock");
+}
+
 void doctor_database(const struct config *config, struct report *report)
 {
     struct error error = {0};
@@ -222,6 +235,7 @@ void doctor_database(const struct config *config, struct report *report)
     if (assets_open(config_text(config, OPT_HOME), &assets, NULL) == 0 &&
         catalog_open(assets, &catalog, NULL) == 0 &&
         examine_migrations(search.conn, assets, report)) {
+        examine_source(search.conn, config_text(config, OPT_SCHEMA_REGISTRY_URL), report);
         search.assets = assets;
         search.catalog = catalog;
         examine_roles(search.conn, report);

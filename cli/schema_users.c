@@ -13,6 +13,7 @@
 #include "lib/base/buf.h"
 #include "lib/pg/sql_scan.h"
 #include "processors/engine/install.h"
+#include "processors/prove/published.h"
 
 enum { USERS_MAX = 256 };
 
@@ -155,7 +156,8 @@ int schema_users_compile(const struct schema_users *users, PGconn *conn, json_t 
         if (code == 0)
             code = make_control(users, conn, error);
         if (code == 0 &&
-            install_scratch(conn, users->processors[i], schema, &installed, &fault) != 0) {
+            (install_scratch(conn, users->processors[i], schema, &installed, &fault) != 0 ||
+             published_compile(conn, users->processors[i], schema, &fault) != 0)) {
             if (fault.class == ERROR_USAGE || fault.class == ERROR_HALT) {
                 add_fault(faults, users->processors[i]->name, fault.message);
             } else {

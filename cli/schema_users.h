@@ -23,10 +23,10 @@ size_t schema_users_count(const struct schema_users *users);
 json_t *schema_users_mention(const struct schema_users *users, const struct catalog_event *event,
                              const char *column);
 
-/* Compiles the SQL of each processor against the newest fields of what it consumes, inside of a
- * transaction that is rolled back. What does not compile is added to `faults`: {processor, reason}
- * with file and line in the reason. A database that has never seen Weir will do.
- * Errors: the database, not the SQL. */
+/* Compiles the SQL of each processor, with its views and checks, against the newest fields of what
+ * it consumes, inside of a transaction that is rolled back. What does not compile is added to
+ * `faults`: {processor, reason} with file and line in the reason. A database that has never seen
+ * Weir will do. Errors: the database, not the SQL. */
 int schema_users_compile(const struct schema_users *users, PGconn *conn, json_t *faults,
                          struct error *error);
 

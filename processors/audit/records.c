@@ -233,10 +233,16 @@ static const char rule[] = "each record below the position is accounted for exac
 static void judge(const struct account *account, struct audit_report *report)
 {
     int64_t bad = account->lost + account->doubled + account->stray;
-    char old[80] = "";
-    if (account->exempt)
-        snprintf(old, sizeof old, "; %" PRId64 " too old or of unknown schema to tell",
-                 account->exempt);
+    char old[200] = "";
+    size_t size = 0;
+    if (account->exempt > account->unknown)
+        size = (size_t)snprintf(old, sizeof old, "; %" PRId64 " too old to tell",
+                                account->exempt - account->unknown);
+    if (account->unknown)
+        snprintf(old + size, sizeof old - size,
+                 "; %" PRId64 " of schemas that this build does not have: only a build that has "
+                 "them can tell",
+                 account->unknown);
     if (bad)
         audit_add(report, "I3", account->processor->name, rule, AUDIT_BROKEN,
                   "%" PRId64 " lost, %" PRId64 " recorded twice, %" PRId64

@@ -217,6 +217,15 @@ static int add_indexes(PGconn *conn, const struct processor *processor, const ch
     return processor->indexes ? run_file(conn, processor->indexes, error) : 0;
 }
 
+/* Whether Postgres' context, which names the innermost function first, begins in screen.sql's. */
+static int in_screen(const char *context)
+{
+    const char *name = context ? strstr(context, "function ") : NULL;
+    const char *arguments = name ? strchr(name, '(') : NULL;
+    return arguments &&
+           memmem(name, (size_t)(arguments - name), "screen_", sizeof "screen_" - 1) != NULL;
+}
+
 /* Runs the procedure on an empty batch and takes it back: every statement is parsed and planned. */
 static int dry_run(PGconn *conn, const struct processor *processor,
                    const struct installed *installed, struct error *error)
@@ -234,9 +243,10 @@ static int dry_run(PGconn *conn, const struct processor *processor,
         const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
         const char *line = context ? strstr(context, " line ") : NULL;
         pg_fail(conn, result, error);
-        code = line ? error_prefix(error, "%s: statement at line %d", processor->apply->path,
-                                   atoi(line + 6))
-                    : error_prefix(error, "%s", processor->apply->path);
+        const struct asset *file =
+            processor->screen && in_screen(context) ? processor->screen : processor->apply;
+        code = line ? error_prefix(error, "%s: statement at line %d", file->path, atoi(line + 6))
+                    : error_prefix(error, "%s", file->path);
         error->class = ERROR_USAGE;
     }
     PQclear(result);

@@ -67,6 +67,7 @@ static int open_workers(struct rebuild *rebuild, struct error *error)
                                                .index = i,
                                                .count = rebuild->worker_count,
                                                .bulk = !rebuild->next.indexed,
+                                               .park = rebuild->to_end,
                                                .stop = &rebuild->stop,
                                                .done = &rebuild->done};
         if (!rebuild->threads[i].worker &&

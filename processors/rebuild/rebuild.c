@@ -12,6 +12,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/timestamp.h"
 #include "processors/rebuild/rebuild_parts.h"
+#include "processors/rebuild/restore.h"
 #include "processors/rebuild/swap.h"
 
 static int open_rebuild(struct rebuild *rebuild, struct error *error)
@@ -38,6 +39,34 @@ static int open_rebuild(struct rebuild *rebuild, struct error *error)
                              : generation_begin(rebuild->conn, processor, &rebuild->next, error);
 }
 
+/* The database was lost: what was not applied, and what was decided, comes back from its topics,
+ * before anything is folded. Positions must be there for it. */
+static int restore(struct rebuild *rebuild, struct error *error)
+{
+    int64_t count = 0;
+    struct buf values = {0};
+    if (vector_load(&rebuild->at_live, rebuild->conn, rebuild->processor->name,
+                    rebuild->live.number, 0, error) != 0)
+        return -1;
+    rebuild->to_end = vector_sum(&rebuild->at_live) == 0;
+    if (!rebuild->to_end || rebuild->options->rollback)
+        return 0;
+    for (size_t i = 0; i < rebuild->at_live.count; i++)
+        buf_printf(&values, "%s('%s', %d, '%s', %d)", i ? ", " : "", rebuild->processor->name,
+                   rebuild->next.number, rebuild->at_live.at[i].topic,
+                   rebuild->at_live.at[i].partition);
+    int code = pg_runf(rebuild->conn, error,
+                       "INSERT INTO weir.position (processor, generation, topic, kafka_partition) "
+                       "VALUES %s ON CONFLICT DO NOTHING",
+                       buf_text(&values));
+    buf_free(&values);
+    if (code == 0)
+        code = restore_failures(rebuild->conn, rebuild->options->config, rebuild->processor,
+                                rebuild->next.number, &count, error);
+    json_object_set_new(rebuild->report, "restored", json_integer(count));
+    return code;
+}
+
 /* Where both generations are, and what the live one has not applied, in one snapshot. */
 static int load_state(struct rebuild *rebuild, struct error *error)
 {
@@ -45,7 +74,6 @@ static int load_state(struct rebuild *rebuild, struct error *error)
     if (pg_run(rebuild->side, "BEGIN ISOLATION LEVEL REPEATABLE READ", error) == 0 &&
         vector_load(&rebuild->at_live, rebuild->side, name, rebuild->live.number, 0, error) == 0 &&
         vector_load(&rebuild->own, rebuild->side, name, rebuild->next.number, 0, error) == 0) {
-        rebuild->to_end |= vector_sum(&rebuild->at_live) == 0;
         if (rebuild_note_left(rebuild, error) == 0)
             return pg_run(rebuild->side, "COMMIT", error);
     }
@@ -166,7 +194,9 @@ static int run_steps(struct rebuild *rebuild, struct error *error)
                   rebuild->processor->name, "generation", rebuild->next.number, "former",
                   rebuild->live.number, "version", rebuild->next.version, "resumed",
                   rebuild->next.resumed, "verified", "findings", "swapped", 0);
-    code = fold_all(rebuild, error);
+    code = restore(rebuild, error);
+    if (code == 0)
+        code = fold_all(rebuild, error);
     if (code == 0)
         json_object_set_new(rebuild->report, "fold_seconds",
                             json_real((double)(monotonic_now_us() - started_us) / 1e6));

@@ -199,6 +199,8 @@ int worker_open(const struct worker_options *options, struct worker **ret_worker
     int code = open_session(worker, error);
     if (code == 0)
         code = claim(worker, error);
+    if (code == 0 && options->park)
+        code = worker_load_parked(worker, error);
     if (code == 0 && options->bulk) {
         worker->seen = seen_new(options->processor->duplicate_window_ms * 1000);
         code = worker_load_seen(worker, error);
@@ -229,6 +231,7 @@ void worker_free(struct worker *worker)
     batch_free(worker->applying);
     batch_free(worker->single);
     worker_free_left(worker);
+    parked_free(worker->parked);
     worker_drop(worker);
     free(worker->ahead);
     free(worker->again);

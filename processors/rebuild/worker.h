@@ -30,6 +30,7 @@ struct worker_options {
     int32_t index; /* takes the partitions whose number leaves this remainder … */
     int32_t count; /* … divided by this */
     int bulk;
+    int park; /* events that fail, as the engine does, instead of failing with them */
     const atomic_int *stop;
     _Atomic int64_t *done; /* records dealt with are added here */
 };

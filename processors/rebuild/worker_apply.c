@@ -131,6 +131,7 @@ static int finish_slice(struct worker *worker, struct error *error)
     *worker->options.done += done;
     worker->tries = 0;
     worker->known_count = 0;
+    worker->limit = worker->limit * 2 < worker->rows_max ? worker->limit * 2 : worker->rows_max;
     if (worker->seen && remember(worker, error) != 0)
         return -1;
     if (slice->to < worker->applying->count)
@@ -163,6 +164,23 @@ static int name_event(const struct worker *worker, struct error *error)
                         entry->record.partition, (long long)entry->record.offset);
 }
 
+/* The guilty event is parked, as the engine does; what follows of its Space and topic behind it. */
+static int park(struct worker *worker, struct error *error)
+{
+    struct entry *entry = &worker->applying->entries[worker->slice->from];
+    const struct policy *policy = &worker->options.processor->policy;
+    batch_blame(entry, error->code, error->message);
+    if (policy->attempts == 1 && !policy->block) {
+        entry->decoded_fate = FATE_DEAD_LETTER;
+    } else {
+        entry->failed = 1;
+        entry->retry_after_ms = policy_pause_ms(policy, 1);
+        parked_add(worker->parked, entry->position, &entry->space_id);
+    }
+    *error = (struct error){0};
+    return send_slice(worker, worker->slice->from, error);
+}
+
 static int handle_failure(struct worker *worker, struct error *error)
 {
     size_t size = worker->slice->to - worker->slice->from;
@@ -175,11 +193,17 @@ static int handle_failure(struct worker *worker, struct error *error)
         nanosleep(&pause, NULL); /* not in step with the other worker of a deadlock */
         return send_slice(worker, worker->slice->from, error);
     }
+    if (error->class == ERROR_SCREENED) { /* what the live run took out is left out before this */
+        error->class = ERROR_DEAD_LETTER;
+        snprintf(error->code, sizeof error->code, "screened");
+    }
     if ((error->class == ERROR_SHRINK || error->class == ERROR_DEAD_LETTER) && size > 1) {
         worker->limit = size / 2;
         return send_slice(worker, worker->slice->from, error);
     }
-    return error->class == ERROR_DEAD_LETTER ? name_event(worker, error) : -1;
+    if (error->class != ERROR_DEAD_LETTER)
+        return -1;
+    return worker->parked && size == 1 ? park(worker, error) : name_event(worker, error);
 }
 
 static void note_failure(struct worker *worker, const PGresult *result)

@@ -29,6 +29,34 @@ static int compare_left(const void *left, const void *right)
     return (a->offset > b->offset) - (a->offset < b->offset);
 }
 
+int worker_load_parked(struct worker *worker, struct error *error)
+{
+    struct buf ids = {0};
+    for (size_t i = 0; i < worker->position_count; i++)
+        buf_printf(&ids, "%s%d", i ? "," : "{", worker->positions[i].id);
+    buf_put_text(&ids, worker->position_count ? "}" : "{}");
+    const char *values[] = {buf_text(&ids)};
+    PGresult *result = NULL;
+    int code = pg_query(worker->conn,
+                        "SELECT position_id, space_id FROM weir.parked_space "
+                        "WHERE position_id = ANY ($1::integer[])",
+                        1, values, &result, error);
+    buf_free(&ids);
+    worker->parked = parked_new();
+    for (int i = 0; code == 0 && i < PQntuples(result); i++) {
+        struct uuid space_id;
+        uint32_t position = 0;
+        while (worker->positions[position].id != pg_int(result, i, 0))
+            position++;
+        uuid_parse(PQgetvalue(result, i, 1), UUID_TEXT_SIZE, &space_id);
+        parked_add(worker->parked, position, &space_id);
+    }
+    PQclear(result);
+    worker->filling->parked = worker->parked;
+    worker->applying->parked = worker->parked;
+    return code;
+}
+
 void worker_free_left(struct worker *worker)
 {
     free(worker->left);

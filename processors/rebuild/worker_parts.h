@@ -63,6 +63,7 @@ struct worker {
     size_t left_count;
     size_t due_count;
     PGresult *left_rows;
+    struct parked *parked; /* Spaces that are held back; NULL: nothing is parked here */
     struct slice *slice;
     struct seen *seen; /* NULL outside of bulk */
     struct known *known;
@@ -99,6 +100,8 @@ int worker_load_seen(struct worker *worker, struct error *error);
 
 /* worker_left.c */
 
+/* Reads which Spaces are held back in this generation. */
+int worker_load_parked(struct worker *worker, struct error *error);
 /* Reads which records are left out, and which of them are due. The session must be free. */
 int worker_load_left(struct worker *worker, struct error *error);
 void worker_free_left(struct worker *worker);

@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 import events
+from registry_stub import Stub
 
 EVENTS = 3000
 DEAD_PORT = "127.0.0.1:1"
@@ -323,6 +324,29 @@ def test_doctor_says_what_is_wrong_and_what_to_do(stack):
 def test_doctor_misses_migrations(stack):
     done = stack.run("doctor", "--database", stack.database.replace("dbname=weir", "dbname=postgres"), check=False)
     assert done.returncode == 3 and "`weir migrate`" in done.stdout
+
+
+def test_doctor_looks_at_the_registry(platform):
+    def look(url):
+        done = platform.run("doctor", "-o", "json", "--schema-registry-url", url, "--processor-listen", processors_of(platform),
+                            check=False)
+        return {f["subject"]: f for f in as_json(done)["findings"] if f["subject"] in ("registry", "schema ids")}
+
+    registry = Stub()
+    try:
+        found = look(registry.url)
+        assert found["registry"]["state"] == "warn" and "weir schema register" in found["registry"]["advice"]
+        # this database's ids are those of the lock
+        assert found["schema ids"]["state"] == "fail" and "catalog.lock" in found["schema ids"]["message"]
+        platform.run("schema", "register", "--schema-registry-url", registry.url)
+        assert look(registry.url)["registry"]["state"] == "ok"
+        posts = [path for method, path in registry.requests if method == "POST" and path.endswith("/versions")]
+        look(registry.url)
+        assert posts == [path for method, path in registry.requests if method == "POST" and path.endswith("/versions")]
+    finally:
+        registry.close()
+    found = look(f"http://{DEAD_PORT}")
+    assert found["registry"]["state"] == "fail" and DEAD_PORT in found["registry"]["message"]
 
 
 def test_probe_is_a_health_check(platform):

@@ -190,3 +190,32 @@ def test_rollback_loses_nothing(platform):
 def test_status(platform):
     report = json.loads(platform.run("rebuild", "--status", "-o", "json").stdout)
     assert {(row["processor"], row["state"]) for row in report["generations"]} >= {(name, "live") for name in ALL}
+
+
+def contents(stack):
+    """Every row of every live table, counted."""
+    tables = stack.psql(
+        "SELECT processor, generation, relname FROM weir.processor JOIN pg_class ON relnamespace = "
+        "(processor || '_' || generation)::regnamespace WHERE relkind IN ('r', 'p') AND NOT relispartition")
+    return {
+        (processor, table): stack.psql(
+            f"SELECT count(*), md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM {processor}_{generation}.{table} t")
+        for processor, generation, table in tables if table != "applied_event"
+    }  # fmt: skip
+
+
+def test_disaster(platform):
+    """Postgres is lost altogether; two commands bring everything back from Kafka."""
+    platform.wait_drained()
+    for process in [p for p in platform.processes if p.name == "process"]:
+        platform.end(process)
+    lost = contents(platform)
+    assert all(rows[0][0] for key, rows in lost.items() if key[1] in ("transfer", "hourly", "space", "member")), lost
+    platform.new_database()
+    platform.run("migrate")
+    platform.run("rebuild", "--all", timeout=200)
+    assert contents(platform) == lost
+    platform.start_processors(options=FAST)
+    with traffic(platform, 500):
+        pass
+    check(platform)

@@ -34,6 +34,11 @@ ON CONFLICT (space_id) DO UPDATE SET links = c.links || ' ' || excluded.links;
 
 
 class Chained(Engine):
+    def prepare(self):
+        self.stack.psql("CREATE TABLE public.forbidden (word text PRIMARY KEY)")
+        self.stack.psql("CREATE FUNCTION public.is_forbidden(links text) RETURNS boolean LANGUAGE sql SECURITY DEFINER AS "
+                        "'SELECT EXISTS (SELECT FROM public.forbidden WHERE word = ANY (string_to_array(links, '' '')))'")
+
     def forbid(self, *words):
         self.stack.psql("DELETE FROM public.forbidden")
         for word in words:
@@ -74,13 +79,11 @@ def engine(stack, tmp_path):
     stack.dirty = True
     stack.new_database()
     stack.new_topics()
-    stack.psql("CREATE TABLE public.forbidden (word text PRIMARY KEY)")
-    stack.psql("CREATE FUNCTION public.is_forbidden(links text) RETURNS boolean LANGUAGE sql SECURITY DEFINER AS "
-               "'SELECT EXISTS (SELECT FROM public.forbidden WHERE word = ANY (string_to_array(links, '' '')))'")
 
     def make(policy):
         home = make_home(tmp_path / "home", {"tally": CHAINED | {"processor.conf": CHAINED["processor.conf"] + policy}})
         engine = Chained(stack, home)
+        engine.prepare()
         engine.migrate()
         return engine
 
@@ -155,3 +158,54 @@ def test_an_event_that_fails_only_in_the_rebuild_is_named(engine):
     assert f"{TOPIC} [{PARTITION}] offset {offset}" in said and "PostReacted" in said
     engine.forbid()
     assert engine.rebuild("--verify")["verified"] == "equal"
+
+
+def test_all_comes_back_from_kafka_alone(engine):
+    """Postgres is lost altogether: dead letters and decisions are on topics of their own."""
+    engine = engine(ONCE)
+    process = engine.start()
+    engine.forbid("bad", "worse", "worst")
+    offsets = engine.stack.produce(reactions("a", "bad", "b", "worse", "c", "worst", "d"))
+    wait_until(lambda: len(engine.letters()) == 3, 30, "three dead letters")
+    engine.forbid("worse", "worst")
+    assert engine.decide(offsets[1], "redrive") == "applied"
+    assert engine.decide(offsets[3], "discard") == "discarded"
+    engine.stack.produce(reactions("e", "f"))
+    expected = ["a", "b", "c", "d", "bad", "e", "f"]
+    wait_until(lambda: engine.chain() == expected, 20, lambda: str(engine.chain()))
+    wait_until(lambda: engine.stack.value("SELECT count(*) FROM weir.outbox") == 0, 30, "the outbox is empty")
+    letters = "SELECT kafka_offset, state, code, message, attempts, applied_after, key, value, event_id FROM weir.dead_letter ORDER BY 1"
+    decisions = "SELECT decision_id, kafka_offset, verdict, decided_by, reason, outcome, applied_after FROM weir.decision ORDER BY 1"
+    lost = engine.stack.psql(letters), engine.stack.psql(decisions)
+    assert process.term() == 0
+    forbidden = engine.stack.psql("SELECT word FROM public.forbidden")
+    engine.stack.new_database()
+    engine.prepare()
+    engine.forbid(*(word for word, in forbidden))
+    engine.migrate()
+    report = engine.rebuild()
+    assert report["swapped"] and report["restored"] >= 3 and engine.chain() == expected
+    assert (engine.stack.psql(letters), engine.stack.psql(decisions)) == lost
+    engine.start()
+    engine.forbid("worse")
+    assert engine.decide(offsets[5], "redrive") == "applied"
+    wait_until(lambda: engine.chain() == [*expected, "worst"], 20, lambda: str(engine.chain()))
+
+
+def test_what_was_parked_is_parked_again(engine):
+    """What was parked when the database was lost is on no topic: it is met again."""
+    engine = engine(PATIENT)
+    process = engine.start()
+    engine.forbid("bad")
+    offsets = engine.stack.produce(reactions("a", "bad", "b"))
+    wait_until(lambda: len(engine.parked()) == 2, 30, "what fails is parked, with what follows")
+    assert process.term() == 0
+    engine.stack.new_database()
+    engine.prepare()
+    engine.forbid("bad")
+    engine.migrate()
+    assert engine.rebuild()["swapped"]
+    assert engine.chain() == ["a"] and engine.parked() == offsets[1:]
+    engine.start()
+    engine.forbid()
+    wait_until(lambda: engine.chain() == ["a", "bad", "b"], 20, lambda: str(engine.chain()))

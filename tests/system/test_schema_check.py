@@ -121,6 +121,36 @@ def test_removed_field_breaks_sql(home, stack):
     assert stack.psql(tables) == before
 
 
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("name", ["views.sql", "checks.sql", "screen.sql"])
+def test_all_sql_is_compiled(home, stack, name):
+    """What is shown, checked and screened, with the place of the fault; and nothing of it in what is published."""
+    folder = home / "sql/processors/analytics"
+    if name == "views.sql":
+        edit(folder / name, "channel, stream_id, referrer_id\nFROM commerce;", "channel, no_such_column, referrer_id\nFROM commerce;")
+    elif name == "checks.sql":
+        edit(folder / name, "FROM ", "FROM no_such_column, ")
+    else:
+        (folder / name).write_text("-- What breaks a rule\nSELECT seq, 'why' AS reason\nFROM product_purchased WHERE no_such_column;\n")
+    views = "SELECT schemaname, viewname, definition FROM pg_views WHERE schemaname NOT LIKE 'pg_%' ORDER BY 1, 2"
+    before = stack.psql(views)
+    code, report, err = check(home, database=stack.env["WEIR_DATABASE"])
+    assert code == 3 and report["breaks"] == [], err
+    [fault] = report["processors"]
+    assert fault["processor"] == "analytics" and "no_such_column" in fault["reason"]
+    line = int(re.match(rf"sql/processors/analytics/{re.escape(name)}\D*(\d+): ", fault["reason"])[1])
+    lines = (folder / name).read_text().splitlines()
+    # of views the very line; of checks and screens that of the statement
+    found = lines[line - 1 : line] if name == "views.sql" else lines[line - 1 :]
+    assert any("no_such_column" in text for text in found), fault
+    assert stack.psql(views) == before
+
+
 def test_retyped_field_breaks_sql(home, stack):
     def retype(fields):
         fields["referrer_id"]["type"] = ["null", {"type": "map", "values": "string"}]

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * After the loss of the database: what could not be applied, and what people decided about it, is
+ * read from weir.dlt.<processor> and weir.decisions.<processor> (docs/dead-letter-record.md), so
+ * that a rebuild from Kafka alone folds each event where the lost run did. */
+#ifndef WEIR_REBUILD_RESTORE_H
+#define WEIR_REBUILD_RESTORE_H
+
+#include "lib/base/config.h"
+#include "lib/pg/pg.h"
+#include "processors/engine/processor.h"
+
+/* Writes them as dead letters and decisions of the generation, whose positions are there. Topics
+ * that are not there hold nothing. `ret_count` counts the dead letters' records. */
+int restore_failures(PGconn *conn, const struct config *config, const struct processor *processor,
+                     int generation, int64_t *ret_count, struct error *error);
+
+#endif
