@@ -50,7 +50,7 @@ static int connect_within(const struct config *config, PGconn **ret_conn, struct
 {
     int64_t deadline_us = monotonic_now_us() + config_int(config, OPT_WAIT) * 1000;
     while (pg_connect(config_text(config, OPT_DATABASE), "weir migrate", ret_conn, error) != 0) {
-        if ((error->class != ERROR_RETRY && error->class != ERROR_CONTENTION) || monotonic_now_us() >= deadline_us)
+        if (error->class != ERROR_RETRY || monotonic_now_us() >= deadline_us)
             return -1;
         struct timespec pause = {.tv_nsec = 250 * 1000000};
         nanosleep(&pause, NULL);

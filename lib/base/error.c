@@ -45,8 +45,7 @@ int error_prefix(struct error *error, const char *format, ...)
 
 const char *error_class_name(enum error_class class)
 {
-    static const char *const names[] = {"none",     "retry",  "contention", "shrink", "dead-letter",
-                                        "screened", "unsure", "halt",       "fenced", "usage",
-                                        "fatal"};
+    static const char *const names[] = {"none",   "retry", "shrink", "dead-letter", "screened",
+                                        "unsure", "halt",  "fenced", "usage",       "fatal"};
     return names[class];
 }

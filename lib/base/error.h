@@ -9,7 +9,6 @@
 enum error_class {
     ERROR_NONE,
     ERROR_RETRY,       /* may go away by itself: connection, restart, lock */
-    ERROR_CONTENTION,  /* another transaction was in the way: again at once */
     ERROR_SHRINK,      /* too big for one statement: a smaller batch may pass */
     ERROR_DEAD_LETTER, /* this event's own fault */
     ERROR_SCREENED,    /* the processor's screen.sql takes events out; the message names them */

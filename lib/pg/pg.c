@@ -20,30 +20,30 @@ enum error_class pg_class_of(const char *sqlstate)
         {PG_FENCED, ERROR_FENCED},
         {PG_RESET, ERROR_RETRY},
         {PG_SCREENED, ERROR_SCREENED},
-        {"57014", ERROR_SHRINK},     /* statement timeout */
-        {"53200", ERROR_SHRINK},     /* out of memory */
-        {"54", ERROR_SHRINK},        /* program limit exceeded */
-        {"08", ERROR_RETRY},         /* connection */
-        {"25", ERROR_RETRY},         /* transaction state, such as read-only after a failover */
-        {"26", ERROR_RETRY},         /* prepared statement lost, by a pooler */
-        {"28", ERROR_RETRY},         /* authorization may be repaired outside */
-        {"3D", ERROR_RETRY},         /* database missing, perhaps not yet restored */
-        {"3F", ERROR_HALT},          /* schema missing */
-        {"40", ERROR_CONTENTION},    /* serialization, deadlock */
-        {"55P03", ERROR_CONTENTION}, /* lock timeout */
-        {"53", ERROR_RETRY},         /* disk full, too many connections */
-        {"55", ERROR_RETRY},         /* object in use */
-        {"57", ERROR_RETRY},         /* shutdown, crash */
-        {"58", ERROR_RETRY},         /* input or output */
-        {"42", ERROR_HALT},          /* the SQL itself is broken */
-        {"0A", ERROR_HALT},          /* feature not supported */
-        {"XX", ERROR_HALT},          /* internal error, data corrupted */
-        {"20", ERROR_DEAD_LETTER},   /* no case matches */
-        {"21", ERROR_DEAD_LETTER},   /* two rows where one belongs */
-        {"22", ERROR_DEAD_LETTER},   /* data: out of range, division by zero */
-        {"23", ERROR_DEAD_LETTER},   /* a constraint, deferred ones too */
-        {"27", ERROR_DEAD_LETTER},   /* a trigger changed the row */
-        {"2F", ERROR_DEAD_LETTER},   /* a function failed */
+        {"57014", ERROR_SHRINK},   /* statement timeout */
+        {"53200", ERROR_SHRINK},   /* out of memory */
+        {"54", ERROR_SHRINK},      /* program limit exceeded */
+        {"08", ERROR_RETRY},       /* connection */
+        {"25", ERROR_RETRY},       /* transaction state, such as read-only after a failover */
+        {"26", ERROR_RETRY},       /* prepared statement lost, by a pooler */
+        {"28", ERROR_RETRY},       /* authorization may be repaired outside */
+        {"3D", ERROR_RETRY},       /* database missing, perhaps not yet restored */
+        {"3F", ERROR_HALT},        /* schema missing */
+        {"40", ERROR_RETRY},       /* serialization, deadlock */
+        {"55P03", ERROR_RETRY},    /* lock timeout */
+        {"53", ERROR_RETRY},       /* disk full, too many connections */
+        {"55", ERROR_RETRY},       /* object in use */
+        {"57", ERROR_RETRY},       /* shutdown, crash */
+        {"58", ERROR_RETRY},       /* input or output */
+        {"42", ERROR_HALT},        /* the SQL itself is broken */
+        {"0A", ERROR_HALT},        /* feature not supported */
+        {"XX", ERROR_HALT},        /* internal error, data corrupted */
+        {"20", ERROR_DEAD_LETTER}, /* no case matches */
+        {"21", ERROR_DEAD_LETTER}, /* two rows where one belongs */
+        {"22", ERROR_DEAD_LETTER}, /* data: out of range, division by zero */
+        {"23", ERROR_DEAD_LETTER}, /* a constraint, deferred ones too */
+        {"27", ERROR_DEAD_LETTER}, /* a trigger changed the row */
+        {"2F", ERROR_DEAD_LETTER}, /* a function failed */
         {"38", ERROR_DEAD_LETTER},
         {"39", ERROR_DEAD_LETTER},
         {"44", ERROR_DEAD_LETTER}, /* the check of a view */
@@ -53,6 +53,11 @@ enum error_class pg_class_of(const char *sqlstate)
         if (strncmp(sqlstate, classes[i].prefix, strlen(classes[i].prefix)) == 0)
             return classes[i].class;
     return ERROR_UNSURE;
+}
+
+int pg_is_contention(const struct error *error)
+{
+    return strncmp(error->code, "40", 2) == 0 || strcmp(error->code, "55P03") == 0;
 }
 
 int pg_fail(PGconn *conn, const PGresult *result, struct error *error)

@@ -39,6 +39,10 @@ int pg_query(PGconn *conn, const char *sql, int count, const char *const *values
 int pg_fail(PGconn *conn, const PGresult *result, struct error *error);
 enum error_class pg_class_of(const char *sqlstate);
 
+/* Whether another transaction was in the way (deadlock, serialization, a lock that was not had in
+ * time): of the class ERROR_RETRY, and worth a try at once. */
+int pg_is_contention(const struct error *error);
+
 int64_t pg_int(const PGresult *result, int row, int column);
 
 #endif

@@ -256,10 +256,10 @@ static void handle_failure(struct engine *engine)
     case ERROR_SHRINK:
         blame(engine, error->code);
         break;
-    case ERROR_CONTENTION:
-        if (resend(engine))
+    case ERROR_RETRY:
+        if (pg_is_contention(error) && resend(engine))
             break;
-        attach_recover(engine, error);
+        apply_fail(engine, error);
         break;
     default:
         apply_fail(engine, error);

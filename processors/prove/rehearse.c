@@ -174,8 +174,7 @@ static int call(struct rehearsal *rehearsal, const struct position *position, in
 /* Whether a failure is the record's own. */
 static int is_its_own(const struct error *error)
 {
-    return error->class != ERROR_RETRY && error->class != ERROR_CONTENTION &&
-           error->class != ERROR_FENCED;
+    return error->class != ERROR_RETRY && error->class != ERROR_FENCED;
 }
 
 static int apply(struct rehearsal *rehearsal, const struct position *position,
