@@ -34,7 +34,7 @@ static int run_redrive(struct letters_context *context, struct error *error)
         return decide_run(&decide, error);
     if (decide_load(&decide, &rows, &count, error) != 0)
         return EXIT_FAILED;
-    int result = count == 0 ? EXIT_OK : letters_rehearse(context, rows, count, error);
+    int result = count == 0 ? EXIT_OK : letters_rehearse(context, rows, count, NULL, error);
     PQclear(rows);
     return result;
 }
@@ -117,7 +117,7 @@ const struct command command_dead_letters = {
         "change, and changes none\n"
         "discard  never apply them; needs --reason\n"
         "patch    publish another event instead of one: its JSON as --set and --file say, or in "
-        "$EDITOR; needs --reason\n\n"
+        "$EDITOR; needs --reason;\n         --dry-run rehearses it\n\n"
         "They are chosen by ID, by PLACE (topic/partition/offset, as in commerce/3/17) or by "
         "options; without --status\n"
         "those that are open. Fields that identify people (x-pii) read \"***\" unless --show-pii "

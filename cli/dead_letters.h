@@ -5,6 +5,7 @@
 #define WEIR_CLI_DEAD_LETTERS_H
 
 #include "cli/failed.h"
+#include "lib/base/buf.h"
 
 struct letters_context {
     const struct config *config;
@@ -12,10 +13,11 @@ struct letters_context {
     PGconn *conn;
 };
 
-/* Shows what a redrive of the first `count` rows of failed_load would do, and takes it back.
- * Returns an exit code: EXIT_CHECK when one would fail. */
+/* Shows what a redrive of the first `count` rows of failed_load would do, and takes it back. With
+ * `value` it stands for the bytes of the record. Returns an exit code: EXIT_CHECK when one would
+ * fail. */
 int letters_rehearse(struct letters_context *context, const PGresult *rows, int count,
-                     struct error *error);
+                     const struct buf *value, struct error *error);
 
 /* `weir dead-letters patch`: publishes another event instead of one dead letter. Returns an exit
  * code. */

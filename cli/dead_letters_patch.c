@@ -226,11 +226,16 @@ static int decide_all(struct patch *patch, struct error *error)
 static int run_patch(struct patch *patch, struct error *error)
 {
     struct letters_context *context = patch->context;
-    if (decide_check(&patch->decide, error) != 0 ||
+    int dry = (int)config_int(context->config, OPT_DRY_RUN);
+    if ((!dry && decide_check(&patch->decide, error) != 0) ||
         assets_open(config_text(context->config, OPT_HOME), &patch->assets, error) != 0 ||
         ids_open_catalog(context->config, patch->assets, IDS_LOOK_UP, &patch->catalog, error) != 0)
         return EXIT_FAILED;
-    if (load(patch, error) != 0 || edit(patch, error) != 0 || ask_about_others(patch, error) != 0)
+    if (load(patch, error) != 0 || edit(patch, error) != 0)
+        return EXIT_FAILED;
+    if (dry)
+        return letters_rehearse(context, patch->rows, 1, &patch->replacement.record.value, error);
+    if (ask_about_others(patch, error) != 0)
         return EXIT_FAILED;
     if (replacement_publish(&patch->replacement, context->config, error) != 0)
         return EXIT_FAILED;

@@ -24,6 +24,7 @@ struct run {
     struct processor *processor;
     struct rehearsal *rehearsal; /* of that processor */
     const PGresult *rows;
+    const struct buf *value; /* instead of the records' own, or NULL */
     json_t *report;
     int counts[4]; /* by fate */
 };
@@ -122,8 +123,8 @@ static int rehearse_row(struct run *run, int row, struct error *error)
                             .offset = pg_int(rows, row, FAILED_OFFSET),
                             .key = bytes.key,
                             .key_size = bytes.key_size,
-                            .value = bytes.value,
-                            .value_size = bytes.value_size};
+                            .value = run->value ? (void *)run->value->data : bytes.value,
+                            .value_size = run->value ? run->value->size : bytes.value_size};
     timestamp_parse(time, strlen(time), &record.timestamp_us);
     int code = rehearse_record(run->rehearsal, (int32_t)pg_int(rows, row, FAILED_POSITION), &record,
                                &rehearsed, error);
@@ -175,9 +176,9 @@ static void print_sum(struct run *run, int count, int done)
 }
 
 int letters_rehearse(struct letters_context *context, const PGresult *rows, int count,
-                     struct error *error)
+                     const struct buf *value, struct error *error)
 {
-    struct run run = {.context = context, .rows = rows, .report = json_array()};
+    struct run run = {.context = context, .rows = rows, .value = value, .report = json_array()};
     int done = 0;
     int code = assets_open(config_text(context->config, OPT_HOME), &run.assets, error);
     if (code == 0)

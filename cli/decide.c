@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * At most DECIDED_AHEAD decisions are without an outcome, so that a failure stops the rest soon. A
- * decision that somebody wrote before and that nobody has taken up yet is waited for, not written
- * twice: the command may be run again after it was interrupted. */
+ * The first one goes alone. Then as many may be without an outcome as have one, DECIDED_AHEAD at
+ * most, so that a failure spoils no more than what went well before. A decision that somebody wrote
+ * before and that nobody has taken up yet is waited for, not written twice: the command may be run
+ * again after it was interrupted. */
 #include "cli/decide.h"
 
 #include <inttypes.h>
@@ -16,7 +17,7 @@
 #include "lib/base/timestamp.h"
 
 enum {
-    DECIDED_AHEAD = 20, /* without an outcome, at any time */
+    DECIDED_AHEAD = 500, /* without an outcome, at any time */
     POLL_MS = 50,
     WAIT_DEFAULT_MS = 30000,
     QUESTION_ROWS = 10, /* shown before it is asked */
@@ -210,15 +211,15 @@ static int write_decision(const struct decide *decide, const PGresult *rows, int
 static int allowed(const struct decide *decide, const struct outcomes *outcomes, int64_t since_us)
 {
     int64_t rate = config_int(decide->config, OPT_RATE);
+    int ahead = outcomes->settled < DECIDED_AHEAD ? outcomes->settled : DECIDED_AHEAD;
     if (outcomes->failed > 0)
         return 0;
-    if (outcomes->decided > 0 && outcomes->settled == 0)
-        return 0;
-    if (outcomes->decided == 0)
+    if (outcomes->settled == 0)
         return 1;
     int64_t by_rate = 2 + (monotonic_now_us() - since_us) * rate / 1000000;
-    int by_window = outcomes->settled + DECIDED_AHEAD;
-    int all = by_rate < by_window ? (int)by_rate : by_window;
+    int all = outcomes->settled + ahead;
+    if (all > by_rate)
+        all = (int)by_rate;
     return all < outcomes->count ? all : outcomes->count;
 }
 

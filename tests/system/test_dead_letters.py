@@ -272,8 +272,8 @@ def test_many_need_yes_and_the_first_failure_ends_it(letters, owner):
     assert "say --yes" in done.stderr and letters.decisions() == []
     with owner():
         report = letters.json("dead-letters", "redrive", "--processor", "ledger", "--yes", code=1)
-        assert report["failed"] == 1 and 30 <= report["succeeded"] <= 50
-        assert report["not_decided"] >= 40 and report["without_outcome"] == 0
+        assert report["failed"] == 1 and 30 <= report["succeeded"] <= 61
+        assert report["not_decided"] >= 29 and report["without_outcome"] == 0
         assert {letters.state(letter) for letter in good} == {"redriven"} and letters.state(bad) == "open"
         assert letters.state(late[-1]) == "open"
 
@@ -382,7 +382,10 @@ def test_dry_run_names_the_line(letters):
     letters.set_aside(total=5)
     letters.set_aside(total=500)
     letters.stack.psql("ALTER TABLE ledger_1.transfer ADD CONSTRAINT small CHECK (amount > 100)")
-    done = letters.run("dead-letters", "redrive", "--processor", "ledger", "--dry-run", code=3)
+    try:
+        done = letters.run("dead-letters", "redrive", "--processor", "ledger", "--dry-run", code=3)
+    finally:
+        letters.stack.psql("ALTER TABLE ledger_1.transfer DROP CONSTRAINT small")
     assert "would fail: 23514: sql/processors/ledger/apply.sql: statement at line " in done.stdout
     assert "rehearsed 2 of 2: 1 would be applied, 0 would change nothing, 1 would fail" in done.stdout
 
@@ -399,6 +402,8 @@ def test_patch_publishes_and_discards(letters, owner):
     assert "redrive it" in patch(letters, letter, "--set", "/total=1999", code=2).stderr
     assert "no such place" in patch(letters, letter, "--set", "/items/9/quantity=1", code=2).stderr
     assert "masked" in patch(letters, letter, "--set", "/currency=***", code=2).stderr
+    done = patch(letters, letter, "--set", "/total=20", "--dry-run")
+    assert "would be applied" in done.stdout and "transfer" in done.stdout
     assert letters.published() == [] and letters.decisions() == []
     with owner():
         done = patch(letters, letter, "--set", "/total=20")
