@@ -81,7 +81,7 @@ def test_break_is_explained(home):
     for user in found["processors"]:
         line = (home / user["file"]).read_text().splitlines()[user["line"] - 1]
         assert re.search(r"\btotal\b", line), user
-    assert {user["processor"] for user in found["processors"]} == {"ledger", "analytics"}
+    assert {user["processor"] for user in found["processors"]} == {"ledger", "analytics", "overview"}
     code, out, _ = weir("check", "--database", "", cwd=home)
     assert code == 3 and "BREAK  ProductPurchased.total: long → string" in out and "ledger (sql/processors/ledger/apply.sql:" in out
 
