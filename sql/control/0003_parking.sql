@@ -108,7 +108,7 @@ COMMENT ON COLUMN weir.dead_letter.key IS 'Key bytes as they were';
 COMMENT ON COLUMN weir.dead_letter.value IS 'Value bytes as they were';
 COMMENT ON COLUMN weir.dead_letter.state IS 'open: somebody has to decide; redriving: parked again, first of its Space; redriven: applied after all; discarded; patched: another event was published instead';
 COMMENT ON COLUMN weir.dead_letter.decision_id IS 'The decision that brought it into its state';
-COMMENT ON COLUMN weir.dead_letter.applied_after IS 'Redriven: it was applied behind this offset of its partition';
+COMMENT ON COLUMN weir.dead_letter.applied_after IS 'Redriven: it was applied behind what its Space had up to this offset of the partition, and before what came later';
 COMMENT ON COLUMN weir.dead_letter.recorded_at IS 'When it was set aside';
 
 CREATE TABLE weir.decision (

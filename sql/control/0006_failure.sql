@@ -229,23 +229,31 @@ DECLARE
     behind bigint;
 BEGIN
     FOREACH part IN ARRAY drained LOOP
-        DELETE FROM weir.parked AS p
-        WHERE p.position_id = part.position_id AND p.space_id = part.space_id AND p.kafka_offset <= part.through_offset;
-        GET DIAGNOSTICS gone = ROW_COUNT;
-        UPDATE weir.parked_space SET blocked_by = NULL
-        WHERE position_id = part.position_id AND space_id = part.space_id AND blocked_by <= part.through_offset;
-        PERFORM weir.release_space(part.position_id, part.space_id, gone);
-        SELECT p.next_offset - 1 INTO behind FROM weir.position AS p WHERE p.position_id = part.position_id;
         FOR letter IN
             SELECT * FROM weir.dead_letter AS l
             WHERE l.position_id = part.position_id AND l.space_id = part.space_id
               AND l.kafka_offset <= part.through_offset AND l.state = 'redriving'
             ORDER BY l.kafka_offset
         LOOP
+            -- Whatever still waited for it comes behind it; everything else of its Space came before.
+            behind := coalesce(
+                (SELECT p.kafka_offset FROM weir.parked AS p
+                 WHERE p.position_id = part.position_id AND p.space_id = part.space_id AND p.kafka_offset > letter.kafka_offset
+                   AND NOT EXISTS (SELECT FROM weir.dead_letter AS l
+                                   WHERE l.position_id = p.position_id AND l.kafka_offset = p.kafka_offset
+                                     AND l.state IN ('redriving', 'redriven'))
+                 ORDER BY p.kafka_offset LIMIT 1),
+                (SELECT p.next_offset FROM weir.position AS p WHERE p.position_id = part.position_id)) - 1;
             UPDATE weir.dead_letter SET state = 'redriven', applied_after = behind
             WHERE position_id = letter.position_id AND kafka_offset = letter.kafka_offset;
             PERFORM weir.finish_decision(letter.decision_id, 'applied', NULL, behind);
         END LOOP;
+        DELETE FROM weir.parked AS p
+        WHERE p.position_id = part.position_id AND p.space_id = part.space_id AND p.kafka_offset <= part.through_offset;
+        GET DIAGNOSTICS gone = ROW_COUNT;
+        UPDATE weir.parked_space SET blocked_by = NULL
+        WHERE position_id = part.position_id AND space_id = part.space_id AND blocked_by <= part.through_offset;
+        PERFORM weir.release_space(part.position_id, part.space_id, gone);
     END LOOP;
 END
 $$;

@@ -149,7 +149,7 @@ def test_used_up_blocks_its_space_when_told_to(parking):
     assert sorted(engine.rows()) == ["a", "far"]
     # what is redriven into a Space that is still held back keeps its place
     engine.allow()
-    assert engine.decide(offsets[1], "redrive")[:2] == ("applied", None)
+    assert engine.decide(offsets[1], "redrive") == ("applied", None, offsets[2] - 1), "before those that waited for it"
     wait_until(lambda: engine.order() == ["a", "bad", "b", "c"], 20, lambda: str(engine.order()))
     engine.wait_flowing()
 
