@@ -121,8 +121,11 @@ const struct command command_audit = {
     .summary = "whether what must hold does hold: every record once, books that balance",
     .help = "Examines a live system in one snapshot and changes nothing. For each processor:\n"
             "  I3  reaches the end of the log; each record below its position is in exactly one of "
-            "applied, duplicate and dead\n"
-            "      letter: the topics are read and held against the tables, offset by offset\n"
+            "applied, duplicate, parked\n"
+            "      and dead letter: the topics are read and held against the tables, offset by "
+            "offset\n"
+            "  I4  nothing of a Space that is held back is applied beyond the event that failed\n"
+            "  I10 the outbox is published within a minute; decisions are carried out within five\n"
             "  I7  its positions lie inside the log\n"
             "  and each query of its checks.sql returns no row: entries sum to zero (I1), balances "
             "are the sum of their entries\n"

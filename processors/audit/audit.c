@@ -12,6 +12,7 @@
 
 #include "lib/base/timestamp.h"
 #include "processors/audit/checks.h"
+#include "processors/audit/letters.h"
 #include "processors/audit/positions.h"
 #include "processors/audit/records.h"
 
@@ -175,6 +176,16 @@ static void judge_progress(struct audit *audit, const struct live *live)
         audit_add(audit->report, "I3", name, "reaches the end of the log", AUDIT_HOLDS, "lag is 0");
 }
 
+/* The program's own rules, which --home does not replace. */
+static int judge_failures(struct audit *audit, const struct live *live, struct error *error)
+{
+    for (size_t i = 0; i < embedded_asset_count; i++)
+        if (strcmp(embedded_assets[i].path, "sql/audit/failures.sql") == 0)
+            return audit_checks(audit->conn, &embedded_assets[i], live->processor->name,
+                                live->schema, audit->report, error);
+    return error_set(error, ERROR_FATAL, "asset", "this build has no sql/audit/failures.sql");
+}
+
 static int examine(struct audit *audit, struct error *error)
 {
     if (pg_run(audit->conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", error) != 0 ||
@@ -185,7 +196,10 @@ static int examine(struct audit *audit, struct error *error)
         judge_progress(audit, live);
         judge_positions(audit, live);
         if (audit_records(audit->request->config, audit->conn, &audit->positions, live->processor,
-                          live->schema, audit->report, error) != 0)
+                          live->schema, audit->report, error) != 0 ||
+            judge_failures(audit, live, error) != 0 ||
+            audit_letters(audit->request->config, audit->conn, live->processor->name,
+                          live->generation, audit->report, error) != 0)
             return -1;
         if (live->processor->checks &&
             audit_checks(audit->conn, live->processor->checks, live->processor->name, live->schema,

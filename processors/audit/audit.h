@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Examines a live system: what SQL and the ends of the log can show of the invariants I1, I3, I7,
- * I9 and I11. It reads in one snapshot of the database, in which positions and effects belong
- * together, so nothing has to stand still. */
+ * Examines a live system: what SQL and the ends of the log can show of the invariants I1, I3, I4,
+ * I7, I9, I10, I11 and I12. It reads in one snapshot of the database, in which positions and
+ * effects belong together, so nothing has to stand still. */
 #ifndef WEIR_AUDIT_AUDIT_H
 #define WEIR_AUDIT_AUDIT_H
 

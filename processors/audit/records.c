@@ -28,9 +28,9 @@ struct account {
     struct track *tracks;
     size_t track_count;
     int64_t exempt_before_ms;
-    int64_t expected, others, unknown;    /* records */
-    int64_t applied, duplicates, dead;    /* rows */
-    int64_t lost, doubled, stray, exempt; /* offsets */
+    int64_t expected, others, unknown;         /* records */
+    int64_t applied, duplicates, dead, parked; /* rows */
+    int64_t lost, doubled, stray, exempt;      /* offsets */
     char example[200];
 };
 
@@ -212,8 +212,14 @@ static int read_tables(PGconn *conn, struct account *account, const char *schema
     if (read_table(conn, account, "SELECT position_id, kafka_offset FROM weir.duplicate",
                    &account->duplicates, error) != 0)
         return -1;
-    return read_table(conn, account, "SELECT position_id, kafka_offset FROM weir.dead_letter",
-                      &account->dead, error);
+    /* What is redriven was applied, or is a duplicate; what is being redriven is parked. */
+    if (read_table(conn, account,
+                   "SELECT position_id, kafka_offset FROM weir.dead_letter "
+                   "WHERE state NOT IN ('redriving', 'redriven')",
+                   &account->dead, error) != 0)
+        return -1;
+    return read_table(conn, account, "SELECT position_id, kafka_offset FROM weir.parked",
+                      &account->parked, error);
 }
 
 static void find_lost(struct account *account)
@@ -252,9 +258,9 @@ static void judge(const struct account *account, struct audit_report *report)
     else
         audit_add(report, "I3", account->processor->name, rule, AUDIT_HOLDS,
                   "%" PRId64 " records = %" PRId64 " applied + %" PRId64 " duplicates + %" PRId64
-                  " dead letters; %" PRId64 " not consumed%s",
+                  " dead letters + %" PRId64 " parked; %" PRId64 " not consumed%s",
                   account->expected, account->applied, account->duplicates, account->dead,
-                  account->others, old);
+                  account->parked, account->others, old);
 }
 
 /* Broker time decides what is too old; the newest record that was dealt with stands for now. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Holds the log against Postgres, record by record (I3): each record below a position that the
- * processor consumes, or that cannot be decoded, is in exactly one of applied_event, weir.duplicate
- * and weir.dead_letter, and nothing else is. Records older than the processor's duplicate window
- * are not held to it, because what was applied is forgotten then. */
+ * processor consumes, or that cannot be decoded, is in exactly one of applied_event,
+ * weir.duplicate, weir.parked and weir.dead_letter (unless it is redriven), and nothing else is.
+ * Records older than the processor's duplicate window are not held to it, because what was applied
+ * is forgotten then. */
 #ifndef WEIR_AUDIT_RECORDS_H
 #define WEIR_AUDIT_RECORDS_H
 

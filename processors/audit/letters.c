@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Rows are a sorted list. Each record, and each row of the outbox, names its dead letter in headers
+ * and ticks it off; of several headers of one name the last counts. What is not ticked off was
+ * never published. A record without a row is nothing bad: `weir processor reset` forgets rows. */
+#include "processors/audit/letters.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/timestamp.h"
+#include "lib/kafka/reader.h"
+#include "processors/audit/records.h"
+#include "processors/outbox/topics.h"
+
+enum { POLL_MS = 200, NUMBER_BYTES = 24 };
+
+struct letter {
+    const char *topic; /* of `rows` */
+    int64_t partition;
+    int64_t offset;
+    int published;
+};
+
+struct letters {
+    PGresult *rows;
+    struct letter *list;
+    size_t count;
+};
+
+static int compare(const void *a, const void *b)
+{
+    const struct letter *x = a;
+    const struct letter *y = b;
+    int topics = strcmp(x->topic, y->topic);
+    if (topics)
+        return topics;
+    if (x->partition != y->partition)
+        return x->partition < y->partition ? -1 : 1;
+    return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+static void tick_off(struct letters *letters, const char *topic, int64_t partition, int64_t offset)
+{
+    const struct letter key = {.topic = topic, .partition = partition, .offset = offset};
+    struct letter *found = bsearch(&key, letters->list, letters->count, sizeof key, compare);
+    if (found)
+        found->published = 1;
+}
+
+static int load(PGconn *conn, const char *processor, int generation, struct letters *letters,
+                struct error *error)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%d", generation);
+    const char *values[] = {processor, number};
+    if (pg_query(conn,
+                 "SELECT p.topic, p.kafka_partition, l.kafka_offset "
+                 "FROM weir.dead_letter AS l JOIN weir.position AS p USING (position_id) "
+                 "WHERE p.processor = $1 AND p.generation = $2::integer "
+                 "ORDER BY p.topic, p.kafka_partition, l.kafka_offset",
+                 2, values, &letters->rows, error) != 0)
+        return -1;
+    letters->count = (size_t)PQntuples(letters->rows);
+    letters->list = xcalloc(letters->count + 1, sizeof *letters->list);
+    for (size_t i = 0; i < letters->count; i++)
+        letters->list[i] = (struct letter){.topic = PQgetvalue(letters->rows, (int)i, 0),
+                                           .partition = pg_int(letters->rows, (int)i, 1),
+                                           .offset = pg_int(letters->rows, (int)i, 2)};
+    return 0;
+}
+
+static int read_outbox(PGconn *conn, const char *topic, struct letters *letters,
+                       struct error *error)
+{
+    static const char sql[] =
+        "SELECT (array_agg(encode(h.value, 'escape') ORDER BY h.number DESC) "
+        "        FILTER (WHERE h.name = 'weir_topic'))[1], "
+        "       (array_agg(encode(h.value, 'escape') ORDER BY h.number DESC) "
+        "        FILTER (WHERE h.name = 'weir_partition'))[1], "
+        "       (array_agg(encode(h.value, 'escape') ORDER BY h.number DESC) "
+        "        FILTER (WHERE h.name = 'weir_offset'))[1] "
+        "FROM weir.outbox AS o, unnest(o.headers) WITH ORDINALITY AS h (name, value, number) "
+        "WHERE o.topic = $1 GROUP BY o.outbox_id";
+    const char *values[] = {topic};
+    PGresult *rows = NULL;
+    if (pg_query(conn, sql, 1, values, &rows, error) != 0)
+        return -1;
+    for (int i = 0; i < PQntuples(rows); i++)
+        tick_off(letters, PQgetvalue(rows, i, 0), pg_int(rows, i, 1), pg_int(rows, i, 2));
+    PQclear(rows);
+    return 0;
+}
+
+/* The last header of that name as text; 0 when there is none, or it is longer than `size`. */
+static int header_text(const rd_kafka_headers_t *headers, const char *name, char *ret_text,
+                       size_t size)
+{
+    const void *value;
+    size_t length;
+    if (rd_kafka_header_get_last(headers, name, &value, &length) != 0 || !value || length >= size)
+        return 0;
+    memcpy(ret_text, value, length);
+    ret_text[length] = '\0';
+    return 1;
+}
+
+static void take_record(struct letters *letters, const rd_kafka_message_t *message)
+{
+    rd_kafka_headers_t *headers;
+    char topic[OUTBOX_TOPIC_SIZE];
+    char partition[NUMBER_BYTES];
+    char offset[NUMBER_BYTES];
+    if (rd_kafka_message_headers(message, &headers) == 0 &&
+        header_text(headers, "weir_topic", topic, sizeof topic) &&
+        header_text(headers, "weir_partition", partition, sizeof partition) &&
+        header_text(headers, "weir_offset", offset, sizeof offset))
+        tick_off(letters, topic, strtoll(partition, NULL, 10), strtoll(offset, NULL, 10));
+}
+
+static int read_topic(const struct config *config, const char *topic, struct letters *letters,
+                      struct error *error)
+{
+    struct kafka_reader *reader;
+    int32_t partitions = 0;
+    if (kafka_reader_open(config, &reader, error) != 0)
+        return -1;
+    int result = kafka_reader_partitions(reader, topic, &partitions, error);
+    for (int32_t i = 0; result == 0 && i < partitions; i++)
+        kafka_reader_add(reader, topic, i, RD_KAFKA_OFFSET_BEGINNING);
+    if (result == 0 && partitions > 0)
+        result = kafka_reader_start(reader, error);
+    int64_t last_us = monotonic_now_us();
+    while (result == 0 && partitions > 0 && !kafka_reader_at_end(reader)) {
+        rd_kafka_message_t *message;
+        result = kafka_reader_next(reader, POLL_MS, &message, error);
+        if (result == 0 && message) {
+            take_record(letters, message);
+            rd_kafka_message_destroy(message);
+            last_us = monotonic_now_us();
+        } else if (result == 0 && monotonic_now_us() - last_us > AUDIT_STALL_MS * INT64_C(1000)) {
+            result = error_set(error, ERROR_RETRY, "kafka-stalled", "Kafka sent nothing for %d s",
+                               AUDIT_STALL_MS / 1000);
+        }
+    }
+    kafka_reader_free(reader);
+    return result;
+}
+
+static void judge(const struct letters *letters, const char *processor, const char *topic,
+                  struct audit_report *report)
+{
+    static const char rule[] = "each dead letter is a record of its topic, or in the outbox";
+    const struct letter *first = NULL;
+    int64_t missing = 0;
+    for (size_t i = 0; i < letters->count; i++) {
+        missing += !letters->list[i].published;
+        if (!letters->list[i].published && !first)
+            first = &letters->list[i];
+    }
+    if (letters->count > AUDIT_LETTERS_MAX)
+        audit_add(report, "I10", processor, rule, AUDIT_SKIPPED,
+                  "%zu dead letters are too many to look for (at most %d)", letters->count,
+                  AUDIT_LETTERS_MAX);
+    else if (first)
+        audit_add(report, "I10", processor, rule, AUDIT_BROKEN,
+                  "%" PRId64 " of %zu were not published to %s; the first: %s partition %" PRId64
+                  " offset %" PRId64,
+                  missing, letters->count, topic, first->topic, first->partition, first->offset)
+            ->rows = missing;
+    else
+        audit_add(report, "I10", processor, rule, AUDIT_HOLDS, "%zu dead letters", letters->count);
+}
+
+int audit_letters(const struct config *config, PGconn *conn, const char *processor, int generation,
+                  struct audit_report *report, struct error *error)
+{
+    char topic[OUTBOX_TOPIC_SIZE];
+    struct letters letters = {0};
+    outbox_topic_name(OUTBOX_DEAD_LETTERS, processor, topic);
+    int result = load(conn, processor, generation, &letters, error);
+    if (result == 0 && letters.count > 0 && letters.count <= AUDIT_LETTERS_MAX) {
+        result = read_outbox(conn, topic, &letters, error);
+        if (result == 0)
+            result = read_topic(config, topic, &letters, error);
+    }
+    if (result == 0)
+        judge(&letters, processor, topic, report);
+    free(letters.list);
+    PQclear(letters.rows);
+    return result;
+}
