@@ -59,8 +59,10 @@ static void print_text(struct run *run, int row, const struct rehearsed *rehears
     char name[512];
     failed_name(run->rows, row, name, sizeof name);
     printf("%s: %s", name, words[rehearsed->fate]);
-    if (rehearsed->fate == REHEARSED_FAILED)
-        printf(": %s: %s", rehearsed->error.code, rehearsed->error.message);
+    if (rehearsed->fate == REHEARSED_FAILED) {
+        printf(": %s: ", rehearsed->error.code);
+        failed_print(rehearsed->error.message, strlen(rehearsed->error.message));
+    }
     putchar('\n');
     for (size_t i = 0; i < rehearsed->table_count; i++) {
         const struct rehearsed_table *table = &rehearsed->tables[i];

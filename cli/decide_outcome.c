@@ -70,7 +70,9 @@ static void settle(struct outcomes *outcomes, int row, const char *outcome, cons
         printf("%s: %s", name, outcome);
         if (applied_after)
             printf(", behind offset %s", applied_after);
-        printf("%s%s\n", message ? ": " : "", message ? message : "");
+        fputs(message ? ": " : "", stdout);
+        failed_print(message, message ? strlen(message) : 0);
+        putchar('\n');
         fflush(stdout);
         return;
     }

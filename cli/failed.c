@@ -98,6 +98,17 @@ void failed_name(const PGresult *rows, int row, char *ret_name, size_t size)
                  PQgetvalue(rows, row, FAILED_PROCESSOR));
 }
 
+void failed_print(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+        unsigned char next = i + 1 < size ? (unsigned char)text[i + 1] : 0;
+        int pair = c == 0xc2 && next >= 0x80 && next < 0xa0; /* U+0080 to U+009F */
+        putchar(c < 0x20 || c == 0x7f || pair ? '?' : c);
+        i += (size_t)pair;
+    }
+}
+
 void failed_age(int64_t seconds, char ret_age[24])
 {
     static const struct {

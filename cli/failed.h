@@ -83,6 +83,10 @@ void failed_name(const PGresult *rows, int row, char *ret_name, size_t size);
 /* The text of a column, or NULL. */
 const char *failed_text(const PGresult *rows, int row, enum failed_column column);
 
+/* Prints text that came from outside: control characters, which a terminal would obey, become "?".
+ */
+void failed_print(const char *text, size_t size);
+
 /* One row for a program. */
 json_t *failed_json(const PGresult *rows, int row);
 

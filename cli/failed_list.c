@@ -31,7 +31,9 @@ static void put_message(const char *message)
     if (shown > MESSAGE_SHOWN)
         for (shown = MESSAGE_SHOWN; shown > 0 && ((unsigned char)message[shown] & 0xc0) == 0x80;)
             shown--;
-    printf("  %.*s%s\n", (int)shown, message ? message : "", shown < size ? "…" : "");
+    fputs("  ", stdout);
+    failed_print(message, shown);
+    puts(shown < size ? "…" : "");
 }
 
 static void print_letter(const PGresult *rows, int row)

@@ -3,6 +3,7 @@
  * Everything about one record that was not applied: the event, why it failed, what was decided
  * about it, and what a decision would mean for the order of its Space. */
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,8 +189,24 @@ static void print_order(const struct shown *shown)
 
 static void print_line(const char *label, const char *text)
 {
-    if (text && *text)
-        printf("  %-10s %s\n", label, text);
+    if (!text || !*text)
+        return;
+    printf("  %-10s ", label);
+    failed_print(text, strlen(text));
+    putchar('\n');
+}
+
+/* The same of formatted text. */
+__attribute__((format(printf, 2, 3))) static void print_linef(const char *label, const char *format,
+                                                              ...)
+{
+    va_list arguments;
+    char *text = NULL;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) >= 0)
+        print_line(label, text);
+    va_end(arguments);
+    free(text);
 }
 
 static const char *member(const json_t *object, const char *name)
@@ -208,14 +225,14 @@ static void print_decisions(const struct shown *shown)
         const char *message = member(decision, "message");
         const char *reason = member(decision, "reason");
         const char *instead = member(decision, "replacement_id");
-        printf("  %-10s %s %s by %s%s%s%s%s: %s%s%s\n", i ? "" : "decisions",
-               member(decision, "decided_at"), member(decision, "verdict"),
-               member(decision, "decided_by"), *instead ? ", instead of it " : "", instead,
-               *reason ? ", because: " : "", reason,
-               *outcome                        ? outcome
-               : *member(decision, "taken_at") ? "under way"
-                                               : "not carried out yet",
-               *message ? ": " : "", message);
+        print_linef(i ? "" : "decisions", "%s %s by %s%s%s%s%s: %s%s%s",
+                    member(decision, "decided_at"), member(decision, "verdict"),
+                    member(decision, "decided_by"), *instead ? ", instead of it " : "", instead,
+                    *reason ? ", because: " : "", reason,
+                    *outcome                        ? outcome
+                    : *member(decision, "taken_at") ? "under way"
+                                                    : "not carried out yet",
+                    *message ? ": " : "", message);
     }
 }
 
@@ -223,7 +240,10 @@ static void print_payload(const struct shown *shown)
 {
     if (shown->payload) {
         char *text = json_dumps(shown->payload, JSON_INDENT(2) | JSON_ENCODE_ANY);
-        puts(text);
+        for (char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+            failed_print(line, strcspn(line, "\n"));
+            putchar('\n');
+        }
         free(text);
         return;
     }
@@ -256,8 +276,8 @@ static void print_as_text(const struct shown *shown)
     print_line("event id", failed_text(rows, row, FAILED_EVENT_ID));
     print_line("broker", failed_text(rows, row, FAILED_TIMESTAMP));
     if (failed_text(rows, row, FAILED_CODE))
-        printf("  %-10s %s: %s\n", "error", PQgetvalue(rows, row, FAILED_CODE),
-               PQgetvalue(rows, row, FAILED_MESSAGE));
+        print_linef("error", "%s: %s", PQgetvalue(rows, row, FAILED_CODE),
+                    PQgetvalue(rows, row, FAILED_MESSAGE));
     if (failed_text(rows, row, FAILED_FIRST))
         printf("  %-10s %s, first %s, last %s\n", "attempts",
                PQgetvalue(rows, row, FAILED_ATTEMPTS), PQgetvalue(rows, row, FAILED_FIRST),
@@ -267,8 +287,8 @@ static void print_as_text(const struct shown *shown)
     json_array_foreach(shown->record.headers, i, header)
     {
         const char *value = json_string_value(json_array_get(header, 1));
-        printf("  %-10s %s: %s\n", i ? "" : "headers", json_string_value(json_array_get(header, 0)),
-               value ? value : "");
+        print_linef(i ? "" : "headers", "%s: %s", json_string_value(json_array_get(header, 0)),
+                    value ? value : "");
     }
     print_decisions(shown);
     print_order(shown);

@@ -237,6 +237,15 @@ def test_show_bytes_that_cannot_be_decoded(letters):
     assert "7 bytes; --show-pii shows them" in letters.run("dead-letters", "show", letter).stdout
 
 
+def test_a_terminal_is_not_told_what_to_do(letters):
+    letter, _ = letters.set_aside()
+    letters.stack.psql("UPDATE weir.dead_letter SET message = E'\\x1b[2Jgone \\u009b2J', "
+                       "headers = ARRAY[weir.text_header('x', E'\\x1b]0;title\\x07')]")  # fmt: skip
+    for words in (("list",), ("show", letter)):
+        text = letters.run("dead-letters", *words).stdout
+        assert "?[2Jgone" in text and not set(text) & {"\x1b", "\x07", "\x9b"}
+
+
 def test_redrive_waits_for_the_owner(letters, owner):
     letter, _ = letters.set_aside()
     done = letters.run("dead-letters", "redrive", letter, "--wait", "300ms", "--by", "ada", "--reason", "fixed", code=1)
