@@ -2,7 +2,9 @@
  *
  * HTTP load: one thread, epoll, a fixed number of connections, each with one request under way and
  * the next one sent when its answer is there. lines=1 posts single purchases, lines=N NDJSON bodies
- * of N. Bodies are made beforehand and used in turn. An answer other than 202 ends the run. */
+ * of N. Bodies are made beforehand and used in turn. With path=FILE the paths in that file are read
+ * with GET instead. With rate=N the loop is open: requests are due at that rate, and their latency
+ * counts from then. An answer other than 202, or 200 to a GET, ends the run. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -11,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench/purchase.h"
@@ -36,8 +39,28 @@ struct load {
     int64_t wanted; /* requests */
     int64_t started;
     int64_t done;
+    int64_t first_due_us; /* of an open loop */
+    struct connection **idle;
+    int64_t idle_count;
+    size_t request_count;
+    const char *expected;
     struct samples latencies;
 };
+
+static void make_reads(struct load *load)
+{
+    char path[512];
+    FILE *file = fopen(load->options->path, "r");
+    if (!file)
+        fail("%s: %s", load->options->path, strerror(errno));
+    while (load->request_count < BODIES && fgets(path, sizeof path, file)) {
+        path[strcspn(path, "\n")] = '\0';
+        buf_printf(&load->requests[load->request_count++], "GET %s HTTP/1.1\r\nHost: bench\r\n\r\n",
+                   path);
+    }
+    fclose(file);
+    load->expected = "HTTP/1.1 200";
+}
 
 static void make_requests(struct load *load)
 {
@@ -63,6 +86,8 @@ static void make_requests(struct load *load)
         buf_put(&load->requests[i], body.data, body.size);
         buf_free(&body);
     }
+    load->request_count = BODIES;
+    load->expected = "HTTP/1.1 202";
     catalog_free(catalog);
     assets_free(assets);
 }
@@ -99,15 +124,41 @@ static void write_more(struct connection *connection)
     }
 }
 
+static int64_t next_due_us(const struct load *load)
+{
+    return load->options->rate ? load->first_due_us + load->started * 1000000 / load->options->rate
+                               : 0;
+}
+
 static void start_request(struct load *load, struct connection *connection)
 {
-    if (load->started == load->wanted)
+    int64_t now_us = monotonic_now_us();
+    int64_t due_us = next_due_us(load);
+    connection->request = NULL;
+    if (load->started == load->wanted || due_us > now_us) {
+        load->idle[load->idle_count++] = connection;
         return;
-    connection->request = &load->requests[load->started++ % BODIES];
+    }
+    connection->request = &load->requests[(size_t)load->started++ % load->request_count];
     connection->written = 0;
     connection->read = 0;
-    connection->sent_us = monotonic_now_us();
+    connection->sent_us = due_us ? due_us : now_us;
     write_more(connection);
+}
+
+/* Sends what is due while there are connections for it; returns how long there is nothing to do. */
+static struct timespec start_due(struct load *load)
+{
+    int64_t left_us = 1000000;
+    while (load->idle_count > 0 && load->started < load->wanted) {
+        left_us = next_due_us(load) - monotonic_now_us();
+        if (left_us > 0)
+            break;
+        start_request(load, load->idle[--load->idle_count]);
+    }
+    if (left_us <= 0)
+        left_us = 1000000;
+    return (struct timespec){.tv_sec = left_us / 1000000, .tv_nsec = left_us % 1000000 * 1000};
 }
 
 /* Whether the whole answer is there: its headers and as many bytes as Content-Length says. */
@@ -139,7 +190,7 @@ static void read_more(struct load *load, struct connection *connection)
         connection->answer[connection->read] = '\0';
         if (!is_complete(connection))
             continue;
-        if (strncmp(connection->answer, "HTTP/1.1 202", 12) != 0)
+        if (strncmp(connection->answer, load->expected, strlen(load->expected)) != 0)
             fail("answered: %.300s", connection->answer);
         samples_add(&load->latencies, monotonic_now_us() - connection->sent_us);
         load->done++;
@@ -152,6 +203,7 @@ static void connect_all(struct load *load)
 {
     load->epoll = epoll_create1(EPOLL_CLOEXEC);
     load->connections = xcalloc((size_t)load->options->connections, sizeof *load->connections);
+    load->idle = xcalloc((size_t)load->options->connections, sizeof(struct connection *));
     for (int64_t i = 0; i < load->options->connections; i++) {
         struct connection *connection = &load->connections[i];
         struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = connection};
@@ -164,14 +216,19 @@ static void connect_all(struct load *load)
 int tool_load(const struct options *options)
 {
     struct load load = {.options = options, .wanted = options->events / options->lines};
-    make_requests(&load);
+    if (*options->path)
+        make_reads(&load);
+    else
+        make_requests(&load);
     connect_all(&load);
     int64_t started_us = monotonic_now_us();
+    load.first_due_us = started_us;
     for (int64_t i = 0; i < options->connections; i++)
         start_request(&load, &load.connections[i]);
     while (load.done < load.wanted) {
         struct epoll_event events[EVENTS_MAX];
-        int count = epoll_wait(load.epoll, events, EVENTS_MAX, 1000);
+        struct timespec pause = start_due(&load);
+        int count = epoll_pwait2(load.epoll, events, EVENTS_MAX, &pause, NULL);
         for (int i = 0; i < count; i++) {
             struct connection *connection = events[i].data.ptr;
             if (!connection->request)
@@ -194,6 +251,7 @@ int tool_load(const struct options *options)
     for (size_t i = 0; i < BODIES; i++)
         buf_free(&load.requests[i]);
     free(load.connections);
+    free(load.idle);
     free(load.latencies.values);
     return 0;
 }
