@@ -218,8 +218,12 @@ size_t batch_judge(struct batch *batch, size_t from, size_t to, const struct kno
         entry->replaces = 0;
         if (entry->fate != FATE_APPLIED)
             continue;
-        if (batch->parked && parked_has(batch->parked, entry->position, &entry->space_id)) {
+        int64_t since = batch->parked
+                            ? parked_since(batch->parked, entry->position, &entry->space_id)
+                            : INT64_MAX;
+        if (entry->record.offset >= since) {
             entry->fate = FATE_PARKED;
+            entry->failed &= entry->record.offset == since; /* else one before it has failed too */
             continue;
         }
         uint64_t *slot = find_slot(batch, known, &entry->event_id, &entry->space_id);

@@ -112,8 +112,8 @@ int drain_load(struct engine *engine, struct error *error)
     for (int i = 0; code == 0 && i < PQntuples(result); i++) {
         struct uuid space_id;
         uuid_parse(PQgetvalue(result, i, 1), UUID_TEXT_SIZE, &space_id);
-        parked_add(engine->parked, (uint32_t)find_position(engine, pg_int(result, i, 0)),
-                   &space_id);
+        parked_add(engine->parked, (uint32_t)find_position(engine, pg_int(result, i, 0)), &space_id,
+                   0);
     }
     PQclear(result);
     return code;

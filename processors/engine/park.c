@@ -25,8 +25,14 @@ static void turn(struct breaker *breaker, const struct policy *policy)
 
 void breaker_passed(struct breaker *breaker, const struct policy *policy, int64_t events)
 {
-    breaker->events += events;
-    turn(breaker, policy);
+    int64_t half = policy->breaker_window / 2;
+    /* Many at once fill the window and more: what was before them is out of it then. */
+    for (int i = 0; i < 3 && events > 0; i++) {
+        int64_t part = half - breaker->events < events ? half - breaker->events : events;
+        breaker->events += part;
+        events -= part;
+        turn(breaker, policy);
+    }
 }
 
 int breaker_failed(struct breaker *breaker, const struct policy *policy)
@@ -93,7 +99,7 @@ static int mark_failed(struct engine *engine, struct entry *entry, const char *c
     }
     entry->failed = 1;
     entry->retry_after_ms = policy_pause_ms(&engine->processor->policy, 1);
-    parked_add(engine->parked, entry->position, &entry->space_id);
+    parked_add(engine->parked, entry->position, &entry->space_id, entry->record.offset);
     log_parked(engine, entry, &engine->positions[entry->position]);
     return 0;
 }
@@ -110,8 +116,8 @@ void park_entry(struct engine *engine, size_t index, const char *code, const cha
     FAILPOINT("park.sent");
 }
 
-/* Takes the first line off `*list`: the index of an entry of the slice, and the reason. Returns 0
- * when there is no such entry. */
+/* Takes the first line off `*list`: the index of an entry that the slice applies, and the reason.
+ * Returns 0 when there is no such entry. */
 static int next_screened(const struct engine *engine, char **list, size_t *ret_index,
                          const char **ret_reason)
 {
@@ -119,7 +125,8 @@ static int next_screened(const struct engine *engine, char **list, size_t *ret_i
     char *tab = strchr(line, '\t');
     *ret_index = (size_t)strtoull(line, NULL, 10);
     *ret_reason = tab ? tab + 1 : "";
-    return tab && *ret_index >= engine->slice->from && *ret_index < engine->slice->to;
+    return tab && *ret_index >= engine->slice->from && *ret_index < engine->slice->to &&
+           engine->current->entries[*ret_index].fate == FATE_APPLIED;
 }
 
 static void halt_for_screen(struct engine *engine)
@@ -146,18 +153,35 @@ static void screen_drain(struct engine *engine, char *list)
     }
 }
 
+/* How many of the entries [from, to) are to be applied. */
+static int64_t count_applied(const struct batch *batch, size_t from, size_t to)
+{
+    int64_t count = 0;
+    for (size_t i = from; i < to; i++)
+        count += batch->entries[i].fate == FATE_APPLIED;
+    return count;
+}
+
 static void screen_batch(struct engine *engine, char *list)
 {
     size_t index;
     const char *reason;
+    size_t counted = engine->slice->from;
     while (list) {
         if (!next_screened(engine, &list, &index, &reason)) {
             halt_for_screen(engine);
             return;
         }
         struct entry *entry = &engine->current->entries[index];
+        if (index < counted) /* it breaks two rules */
+            continue;
+        /* The breaker is to see what stands between them. */
+        breaker_passed(&engine->breaker, &engine->processor->policy,
+                       count_applied(engine->current, counted, index));
+        counted = index + 1;
         /* It may wait behind one before it. */
-        if (!parked_has(engine->parked, entry->position, &entry->space_id) &&
+        if (parked_since(engine->parked, entry->position, &entry->space_id) >
+                entry->record.offset &&
             mark_failed(engine, entry, "screened", reason) != 0)
             return;
     }

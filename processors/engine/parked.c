@@ -14,6 +14,7 @@ enum { SLOTS_FIRST = 64 };
 
 struct slot {
     struct uuid space_id;
+    int64_t since;
     uint32_t position;
     int used;
 };
@@ -71,9 +72,10 @@ static struct slot *find(const struct parked *parked, uint32_t position,
     }
 }
 
-int parked_has(const struct parked *parked, uint32_t position, const struct uuid *space_id)
+int64_t parked_since(const struct parked *parked, uint32_t position, const struct uuid *space_id)
 {
-    return parked->count > 0 && find(parked, position, space_id)->used;
+    const struct slot *slot = parked->count > 0 ? find(parked, position, space_id) : NULL;
+    return slot && slot->used ? slot->since : INT64_MAX;
 }
 
 static void grow(struct parked *parked)
@@ -87,14 +89,17 @@ static void grow(struct parked *parked)
     free(old.slots);
 }
 
-void parked_add(struct parked *parked, uint32_t position, const struct uuid *space_id)
+void parked_add(struct parked *parked, uint32_t position, const struct uuid *space_id,
+                int64_t since)
 {
     if ((parked->count + 1) * 2 > parked->slot_count)
         grow(parked);
     struct slot *slot = find(parked, position, space_id);
-    if (slot->used)
+    if (slot->used) {
+        slot->since = since < slot->since ? since : slot->since;
         return;
-    *slot = (struct slot){.space_id = *space_id, .position = position, .used = 1};
+    }
+    *slot = (struct slot){.space_id = *space_id, .since = since, .position = position, .used = 1};
     parked->count++;
 }
 

@@ -19,9 +19,12 @@ void parked_free(struct parked *parked);
 void parked_clear(struct parked *parked);
 size_t parked_count(const struct parked *parked);
 
-/* `position` is an index of the engine's positions. */
-int parked_has(const struct parked *parked, uint32_t position, const struct uuid *space_id);
-void parked_add(struct parked *parked, uint32_t position, const struct uuid *space_id);
+/* The offset from which on records of the Space wait, or INT64_MAX when none does. `position` is an
+ * index of the engine's positions. */
+int64_t parked_since(const struct parked *parked, uint32_t position, const struct uuid *space_id);
+/* When it is there already the lower of both offsets counts. */
+void parked_add(struct parked *parked, uint32_t position, const struct uuid *space_id,
+                int64_t since);
 void parked_remove(struct parked *parked, uint32_t position, const struct uuid *space_id);
 
 #endif

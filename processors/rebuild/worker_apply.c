@@ -175,7 +175,7 @@ static int park(struct worker *worker, struct error *error)
     } else {
         entry->failed = 1;
         entry->retry_after_ms = policy_pause_ms(policy, 1);
-        parked_add(worker->parked, entry->position, &entry->space_id);
+        parked_add(worker->parked, entry->position, &entry->space_id, entry->record.offset);
     }
     *error = (struct error){0};
     return send_slice(worker, worker->slice->from, error);

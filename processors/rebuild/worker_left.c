@@ -49,7 +49,7 @@ int worker_load_parked(struct worker *worker, struct error *error)
         while (worker->positions[position].id != pg_int(result, i, 0))
             position++;
         uuid_parse(PQgetvalue(result, i, 1), UUID_TEXT_SIZE, &space_id);
-        parked_add(worker->parked, position, &space_id);
+        parked_add(worker->parked, position, &space_id, 0);
     }
     PQclear(result);
     worker->filling->parked = worker->parked;
