@@ -243,7 +243,7 @@ static int decode(struct decoder *decoder, const struct record *record, int32_t 
     decoded->schema_id = -1;
     prefetch(value, value ? record->value_size : 0);
     if (!record->key || uuid_parse(record->key, record->key_size, &decoded->space_id) != 0)
-        return error_set(error, ERROR_DEAD_LETTER, "key-invalid",
+        return error_set(error, ERROR_DEAD_LETTER, DECODER_KEYLESS,
                          "the key is no Space id (36 characters of a UUID)");
     if (!value || record->value_size < FRAME_SIZE || value[0] != 0)
         return error_set(error, ERROR_DEAD_LETTER, "frame-invalid",

@@ -16,6 +16,8 @@ enum { FRAME_SIZE = 5, SCHEMA_ID_MAX = 1 << 20 };
 /* Codes of errors for which a partition waits: nobody has recorded the schema; or it is recorded,
  * but this build is too old to read it. */
 #define DECODER_UNKNOWN "schema-unknown"
+/* Code of a dead letter whose key names no Space. */
+#define DECODER_KEYLESS "key-invalid"
 #define DECODER_NEWER "schema-newer"
 
 struct decoder;

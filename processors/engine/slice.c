@@ -28,6 +28,10 @@ enum {
     TYPE_DRAINED
 };
 
+/* Records that are parked or set aside in one slice, whole with their headers; the last one may go
+ * beyond. Postgres takes 1 GiB. */
+enum { WHOLE_BYTES_MAX = 64 << 20 };
+
 struct slice *slice_new(void)
 {
     return xcalloc(1, sizeof(struct slice));
@@ -189,11 +193,12 @@ static void put_whole(struct buf *out, const struct batch *batch, const struct e
     const struct record *record = &entry->record;
     int parked = entry->fate == FATE_PARKED;
     int blamed = !parked || entry->failed;
+    int keyless = entry->code && strcmp(entry->code, DECODER_KEYLESS) == 0;
     size_t row = open_row(out, parked ? 12 : 11);
     put_int4(out, position_id);
     put_int8_of(out, OID_INT8, record->offset);
     put_timestamp(out, entry->record.timestamp_us);
-    put_uuid(out, &entry->space_id);
+    put_field(out, OID_UUID, &entry->space_id, keyless ? -1 : 16);
     put_uuid(out, &entry->event_id);
     uint32_t schema_id = htobe32((uint32_t)entry->schema_id);
     put_field(out, OID_INT4, &schema_id, entry->schema_id < 0 ? -1 : 4);
@@ -216,6 +221,10 @@ static void put_entries(struct slice *slice, const struct batch *batch,
     for (size_t i = slice->from; i < slice->to; i++) {
         const struct entry *entry = &batch->entries[i];
         int32_t id = positions[entry->position].id;
+        if (slice->own[TYPE_PARKED].size + slice->own[TYPE_DEAD_LETTERS].size > WHOLE_BYTES_MAX) {
+            slice->to = i; /* the rest is the next slice's */
+            break;
+        }
         if (entry->fate == FATE_APPLIED) {
             put_event(&slice->own[TYPE_EVENTS], entry, id);
             counts[TYPE_EVENTS]++;
@@ -337,7 +346,7 @@ static void put_drained(struct slice *slice, const struct batch *batch,
         const struct entry *last = &batch->entries[slice->to - 1];
         size_t row = open_row(out, 3);
         put_int4(out, positions[last->position].id);
-        put_uuid(out, &last->space_id);
+        put_field(out, OID_UUID, &last->space_id, 16);
         put_int8_of(out, OID_INT8, last->record.offset);
         close_row(out, row);
     }
@@ -401,9 +410,9 @@ void slice_make(struct slice *slice, struct batch *batch, size_t from, size_t to
     slice->from = from;
     slice->to = to;
     slice->parameter_count = (int)(BIND_FIXED_PARAMETERS + batch->processor->relation_count);
+    put_entries(slice, batch, positions, types);
     move_positions(slice, batch, position_count);
     put_positions(slice, positions, position_count, batch->drained_position, types);
-    put_entries(slice, batch, positions, types);
     put_drained(slice, batch, positions, types);
     for (size_t i = 0; i < batch->processor->relation_count; i++)
         put_rows(slice, batch, i, types->oids[BIND_FIXED_PARAMETERS + i]);
