@@ -90,7 +90,8 @@ void upkeep_prune(struct engine *engine)
     const char *values[] = {engine->processor->name, generation, window};
     struct error error;
     /* The first condition lets the block range index skip what is young; the second one is the
-     * rule. */
+     * rule, and the others keep what a parked event or a redriven dead letter may be a copy of:
+     * they count by their own time, however late they come. */
     if (pg_query(
             engine->conn,
             "DELETE FROM applied_event WHERE ctid = ANY (ARRAY("
@@ -98,6 +99,11 @@ void upkeep_prune(struct engine *engine)
             "WHERE a.kafka_timestamp < (SELECT max(anchor_timestamp) FROM weir.position "
             "WHERE processor = $1 AND generation = $2) - $3::interval "
             "AND a.kafka_timestamp < p.anchor_timestamp - $3::interval "
+            "AND NOT EXISTS (SELECT FROM weir.parked_space AS s "
+            "WHERE s.position_id = a.position_id AND s.space_id = a.space_id) "
+            "AND NOT EXISTS (SELECT FROM weir.dead_letter AS d WHERE d.state = 'open' "
+            "AND d.position_id = a.position_id AND d.space_id = a.space_id "
+            "AND d.event_id = a.event_id) "
             "LIMIT " PRUNE_ROWS_TEXT "))",
             3, values, &result, &error) != 0)
         attach_recover(engine, &error);

@@ -303,6 +303,17 @@ END
 $$;
 COMMENT ON FUNCTION weir.head_failed IS 'The first parked event of a Space failed again: later once more, or it becomes a dead letter; returns whether the Space is still held back';
 
+-- Nothing has failed: no attempt is spent.
+CREATE FUNCTION weir.postpone(held_position integer, held_epoch bigint, held_space uuid, pause_ms bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM weir.hold(held_position, held_epoch);
+    UPDATE weir.parked_space AS s SET next_attempt_at = now() + pause_ms * interval '1 ms'
+    WHERE s.position_id = held_position AND s.space_id = held_space AND s.next_attempt_at IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION weir.postpone IS 'Something is in the way of the parked events of a Space that is not about them: later once more';
+
 CREATE FUNCTION weir.take_redrive(made weir.decision, letter weir.dead_letter) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -311,15 +322,21 @@ BEGIN
             letter.schema_id, letter.headers, letter.key, letter.value);
     INSERT INTO weir.parked_space AS s (position_id, space_id, events, attempts, next_attempt_at)
     VALUES (letter.position_id, letter.space_id, 1, 0, now())
-    ON CONFLICT (position_id, space_id) DO UPDATE
-    SET events = s.events + 1, attempts = 0, code = NULL, message = NULL, first_failed_at = NULL, last_failed_at = NULL,
-        next_attempt_at = now();
+    ON CONFLICT (position_id, space_id) DO UPDATE SET events = s.events + 1;
+    -- Behind another one it waits its turn, and behind a dead letter that blocks its Space too.
+    UPDATE weir.parked_space AS s
+    SET attempts = 0, code = NULL, message = NULL, first_failed_at = NULL, last_failed_at = NULL,
+        next_attempt_at = CASE WHEN s.blocked_by IS NULL OR letter.kafka_offset <= s.blocked_by THEN now() END
+    WHERE s.position_id = letter.position_id AND s.space_id = letter.space_id
+      AND NOT EXISTS (SELECT FROM weir.parked AS p
+                      WHERE p.position_id = s.position_id AND p.space_id = s.space_id
+                        AND p.kafka_offset < letter.kafka_offset);
     UPDATE weir.dead_letter SET state = 'redriving', decision_id = made.decision_id
     WHERE position_id = letter.position_id AND kafka_offset = letter.kafka_offset;
     UPDATE weir.decision SET taken_at = now() WHERE decision_id = made.decision_id;
 END
 $$;
-COMMENT ON FUNCTION weir.take_redrive IS 'Parks a dead letter again, before whatever waits of its Space, and makes it due';
+COMMENT ON FUNCTION weir.take_redrive IS 'Parks a dead letter again, in its place among what waits of its Space; the first of them is due';
 
 -- The dead letter is out of the way: a Space that waited for it goes on.
 CREATE FUNCTION weir.take_discard(made weir.decision, letter weir.dead_letter) RETURNS void
@@ -392,7 +409,8 @@ DECLARE
 BEGIN
     PERFORM weir.hold(held_position, held_epoch);
     FOR made IN
-        SELECT * FROM weir.decision WHERE position_id = held_position AND taken_at IS NULL ORDER BY decided_at LIMIT 1000
+        SELECT * FROM weir.decision WHERE position_id = held_position AND taken_at IS NULL
+        ORDER BY decided_at, kafka_offset LIMIT 1000
     LOOP
         taken := taken + 1;
         SELECT * INTO letter FROM weir.dead_letter
