@@ -32,7 +32,7 @@ enum error_class pg_class_of(const char *sqlstate)
         {"40", ERROR_RETRY},       /* serialization, deadlock */
         {"55P03", ERROR_RETRY},    /* lock timeout */
         {"53", ERROR_RETRY},       /* disk full, too many connections */
-        {"55", ERROR_RETRY},       /* object in use */
+        {"55006", ERROR_RETRY},    /* object in use */
         {"57", ERROR_RETRY},       /* shutdown, crash */
         {"58", ERROR_RETRY},       /* input or output */
         {"42", ERROR_HALT},        /* the SQL itself is broken */

@@ -17,6 +17,9 @@
 #include "lib/base/timestamp.h"
 #include "processors/engine/internal.h"
 
+/* SQLSTATE of the statement timeout, and of a statement that somebody cancelled. */
+static const char QUERY_CANCELED[] = "57014";
+
 /* Where the next slice ends. While an event that fails is looked for, it is in the first half of
  * what is left: that half is applied for good, or searched in turn. */
 static size_t slice_end(const struct engine *engine, size_t from)
@@ -209,6 +212,9 @@ static void blame(struct engine *engine, const char *code)
     if (slice->to - slice->from > 1) {
         engine->suspect = slice->to;
         apply_from(engine, slice->from);
+    } else if ((slice->to == slice->from || entry->fate != FATE_APPLIED) &&
+               engine->failure.class == ERROR_SHRINK) {
+        attach_recover(engine, &engine->failure); /* too slow, or short of memory, for anything */
     } else if (slice->to == slice->from || entry->fate != FATE_APPLIED) {
         halt(engine, &engine->failure, NULL, NULL); /* no event is applied here */
     } else if (engine->current == engine->applying) {
@@ -231,6 +237,20 @@ void apply_fail(struct engine *engine, const struct error *error)
     default:
         attach_recover(engine, error);
     }
+}
+
+/* Something passing, which may be in the way of one Space alone: that one waits if it is parked, so
+ * that the others go on. */
+static void wait_for_others(struct engine *engine)
+{
+    int64_t lock_timeout_ms = config_int(engine->config, OPT_LOCK_TIMEOUT);
+    const struct error *error = &engine->failure;
+    if (engine->current != engine->applying)
+        drain_postpone(engine, error,
+                       strcmp(error->code, "55P03") == 0 ? lock_timeout_ms * DRAIN_LOCK_SHARE
+                                                         : DRAIN_DEADLOCK_MS);
+    else if (!resend(engine))
+        apply_fail(engine, error);
 }
 
 /* What is done about a failed call, by the class that lib/pg/pg.c gives to its SQLSTATE. A call is
@@ -257,9 +277,10 @@ static void handle_failure(struct engine *engine)
         blame(engine, error->code);
         break;
     case ERROR_RETRY:
-        if (pg_is_contention(error) && resend(engine))
-            break;
-        apply_fail(engine, error);
+        if (pg_is_contention(error) || strcmp(error->code, QUERY_CANCELED) == 0)
+            wait_for_others(engine);
+        else
+            apply_fail(engine, error);
         break;
     default:
         apply_fail(engine, error);
@@ -274,8 +295,16 @@ static void note_failure(struct engine *engine, const PGresult *result)
         return;
     pg_fail(engine->conn, result, &engine->failure);
     engine->duplicate_key = duplicates_caused(result);
-    if (engine->failure.class == ERROR_SCREENED)
-        engine->screened = xstrdup(PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL));
+    /* Somebody cancelled it before its time was up: that says nothing about its size. */
+    if (strcmp(engine->failure.code, QUERY_CANCELED) == 0 &&
+        monotonic_now_us() - engine->sent_us <
+            config_int(engine->config, OPT_STATEMENT_TIMEOUT) * 1000)
+        engine->failure.class = ERROR_RETRY;
+    const char *screened = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+    if (engine->failure.class == ERROR_SCREENED && engine->processor->screen && screened)
+        engine->screened = xstrdup(screened);
+    else if (engine->failure.class == ERROR_SCREENED) /* the author's, not the engine's */
+        engine->failure.class = ERROR_UNSURE;
     else if (context && strstr(context, "screen_") && strstr(context, "screen_") < line)
         error_prefix(&engine->failure, "%s", engine->processor->screen->path);
     else if (line && engine->failure.class != ERROR_FENCED)

@@ -167,15 +167,15 @@ static int load_rows(struct engine *engine, const struct due *due, struct error 
         "p.kafka_offset, (extract(epoch FROM p.kafka_timestamp) * 1000000)::bigint, p.headers, "
         "p.key, p.value "
         "FROM weir.parked_space AS s CROSS JOIN LATERAL ("
-        "    SELECT q.*, sum(length(q.value)) OVER (ORDER BY q.kafka_offset) - length(q.value) "
-        "        AS bytes_before "
-        "    FROM (SELECT * FROM weir.parked AS a "
+        "    SELECT q.*, sum(q.bytes) OVER (ORDER BY q.kafka_offset) - q.bytes AS bytes_before "
+        "    FROM (SELECT *, coalesce(length(a.value), 0) + pg_column_size(a.headers) AS bytes "
+        "FROM weir.parked AS a "
         "          WHERE a.position_id = s.position_id AND a.space_id = s.space_id "
         "          AND (s.blocked_by IS NULL OR a.kafka_offset <= s.blocked_by) "
         "          ORDER BY a.kafka_offset "
         "          LIMIT CASE WHEN s.attempts > 0 THEN 1 ELSE " DRAIN_ROWS_TEXT " END) AS q) AS p "
         "WHERE s.position_id = $1::integer AND s.space_id = $2::uuid "
-        "AND coalesce(p.bytes_before, 0) < " DRAIN_BYTES_TEXT " ORDER BY p.kafka_offset",
+        "AND p.bytes_before < " DRAIN_BYTES_TEXT " ORDER BY p.kafka_offset",
         2, NULL, values, NULL, NULL, 1);
     return PQresultStatus(engine->drain.rows) == PGRES_TUPLES_OK
                ? 0
@@ -209,6 +209,26 @@ static int fill_batch(struct engine *engine, const struct due *due, struct error
     return code;
 }
 
+void drain_postpone(struct engine *engine, const struct error *reason, int64_t pause_ms)
+{
+    const struct due held = engine->drain.space;
+    const struct position *position = &engine->positions[held.position];
+    char id[16], epoch[24], space[UUID_TEXT_SIZE + 1], pause[24];
+    struct error error;
+    snprintf(id, sizeof id, "%d", position->id);
+    snprintf(epoch, sizeof epoch, "%" PRId64, position->epoch);
+    uuid_format(&held.space_id, space);
+    snprintf(pause, sizeof pause, "%" PRId64, pause_ms);
+    log_warn("parked events of Space %s in %s [%d]: %s; trying again in %" PRId64 " ms", space,
+             position->topic, position->partition, reason->message, pause_ms);
+    drain_drop(engine);
+    engine->drain.spent_us += monotonic_now_us() - engine->drain.began_us;
+    const char *values[] = {id, epoch, space, pause};
+    if (pg_query(engine->conn, "SELECT weir.postpone($1, $2, $3, $4)", 4, values, NULL, &error) !=
+        0)
+        apply_fail(engine, &error);
+}
+
 /* Starts on one Space. Returns whether something was sent. */
 static int drain_space(struct engine *engine, const struct due *due)
 {
@@ -229,12 +249,14 @@ static int drain_space(struct engine *engine, const struct due *due)
     drain->blocked_by = read_int8(drain->rows, 0, COLUMN_BLOCKED_BY);
     drain->age_ms = read_int8(drain->rows, 0, COLUMN_AGE);
     FAILPOINT("drain.loaded");
-    if (fill_batch(engine, due, &error) != 0) {
-        /* A schema id that this build does not know, or not yet. */
-        log_warn("parked events of %s [%d]: %s", engine->positions[due->position].topic,
-                 engine->positions[due->position].partition, error.message);
-        drain_drop(engine);
-        drain->find_at_us = monotonic_now_us() + LOOK_UP_INTERVAL_MS * 1000;
+    int code = fill_batch(engine, due, &error);
+    /* Where it came from the partition waited for its schema, but that was another process. */
+    while (code != 0 && strcmp(error.code, DECODER_UNKNOWN) == 0 &&
+           (code = decoder_look_up(engine->decoder, decoder_unknown_id(engine->decoder),
+                                   engine->conn, &error)) == 0)
+        code = fill_batch(engine, due, &error);
+    if (code != 0) {
+        drain_postpone(engine, &error, LOOK_UP_INTERVAL_MS);
         return 0;
     }
     apply_batch(engine, drain->batch);

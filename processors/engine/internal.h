@@ -49,8 +49,10 @@ enum {
 #define DUE_MAX_TEXT "64"
     DUE_MAX = 64, /* Spaces that are looked up in one go */
     DUE_INTERVAL_MS =
-        100,             /* how often it is looked which Spaces are due, while some are held back */
-    DRAIN_SHARE_MS = 50, /* draining between two batches of new records */
+        100, /* how often it is looked which Spaces are due, while some are held back */
+    DRAIN_LOCK_SHARE = 5, /* pause of a Space that a lock was in the way of, in lock-timeouts */
+    DRAIN_DEADLOCK_MS = 100,
+    DRAIN_SHARE_MS = 50,     /* draining between two batches of new records */
     DECIDE_INTERVAL_MS = 500 /* how often decisions are looked for */
 };
 
@@ -233,6 +235,8 @@ int drain_is_due(const struct engine *engine);
 /* The batch of the drain is applied; its entry at the slice's start failed. */
 void drain_finish(struct engine *engine);
 void drain_fail(struct engine *engine, const char *code, const char *message);
+/* Nothing is wrong with the events, but they cannot be tried now: other Spaces go on. */
+void drain_postpone(struct engine *engine, const struct error *reason, int64_t pause_ms);
 /* Forgets what is under way. */
 void drain_drop(struct engine *engine);
 /* Carries out what people decided about the partitions owned. */

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The corners of parking: what comes together, what is in the way, and what a hostile record or query tries."""
+
+import time
+import uuid
+
+import events
+from harness import wait_until
+from test_engine import ELSEWHERE, HERE, PARTITION, SPACES, TALLY, TOPIC, newer_reaction, newer_version, reaction, reactions
+from test_engine import record_version
+from test_parking import NEVER, NUMBERED, parking  # noqa: F401
+
+# Spaces of one partition, so that their records come in the order of their production
+NEAR = [space for space in (str(uuid.uuid5(uuid.NAMESPACE_URL, f"near {i}")) for i in range(1000))
+        if events.partition_of(space.encode()) == PARTITION]  # fmt: skip
+RUDE = "SELECT seq, 'rude' FROM post_reacted WHERE reaction LIKE 'rude%'\n"
+WITHOUT_KEY = NUMBERED.replace("event_id uuid PRIMARY KEY", "event_id uuid NOT NULL")
+# a row per Space that each of its events changes
+TOTALS = {
+    "tables_sql": NUMBERED + "CREATE TABLE total (space_id uuid PRIMARY KEY, events bigint NOT NULL);\n",
+    "apply_sql": TALLY["apply.sql"]
+    + "INSERT INTO total AS t (space_id, events) SELECT space_id, count(*) FROM post_reacted GROUP BY 1\n"
+    "ON CONFLICT (space_id) DO UPDATE SET events = t.events + excluded.events;\n",
+}
+
+
+def at_once(engine, messages, *options):
+    """Has all of them read as one batch; returns the process and the offsets."""
+    engine.stack.end(engine.start())
+    offsets = engine.stack.produce(messages)
+    return engine.start("--batch-max-age", "60s", *options), offsets
+
+
+def raising(code):
+    """A trigger that fails for what is bad, with that SQLSTATE."""
+    return NUMBERED.replace("CONSTRAINT not_bad CHECK (reaction <> 'bad')", "") + (
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN\n"
+        f"    IF new.reaction = 'bad' THEN RAISE EXCEPTION 'refused' USING ERRCODE = '{code}'; END IF; RETURN new;\nEND $$;\n"
+        "CREATE TRIGGER refuse BEFORE INSERT ON reaction FOR EACH ROW EXECUTE FUNCTION refuse();\n"
+    )
+
+
+def waiting_pid(engine):
+    """The backend of the engine once it waits for a lock."""
+    pids = lambda: engine.stack.psql(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'weir process tally' AND wait_event_type = 'Lock'"
+    )
+    return wait_until(pids, 20, "the engine waits for a lock")[0][0]
+
+
+def test_screened_and_failing_events_in_one_batch(parking):
+    """What stands before a screened event of its Space is innocent, however the batch is halved around both."""
+    engine = parking("attempts = 2\nbackoff = 4s\n", screen_sql=RUDE)
+    messages = reactions("a") + reactions("x", "y", space=NEAR[0]) + reactions("rude") + reactions("bad", "z", space=NEAR[1])
+    process, offsets = at_once(engine, messages)
+    wait_until(lambda: len(engine.parked()) == 3, 20, lambda: f"three wait: {engine.parked()} {process.text()[-2000:]}")
+    assert engine.order() == ["a"] and engine.order(NEAR[0]) == ["x", "y"]
+    assert sorted(engine.spaces("code, events, attempts")) == [("23514", 2, 1), ("screened", 1, 1)]
+    engine.wait_flowing()
+    assert engine.order() == ["a"] and engine.order(NEAR[1]) == ["z"]
+    assert engine.dead_letters("kafka_offset, code") == [(offsets[3], "screened"), (offsets[4], "23514")]
+
+
+def test_few_of_many_are_screened(parking):
+    """More than breaker_window of them, but few of all: the breaker counts what stands between them."""
+    engine = parking("backoff = 1h\nbackoff_max = 1h\n", screen_sql=RUDE)
+    rude = [i % 20 == 0 for i in range(6000)]
+    messages = [reaction("rude" if is_rude else "fine", str(uuid.uuid4())) for is_rude in rude]
+    process, _ = at_once(engine, messages)
+    wait_until(lambda: len(engine.parked()) == sum(rude) or process.metric("weir_processor_halted"), 30, "all are parked")
+    assert len(engine.parked()) == sum(rude) and len(engine.rows()) == len(rude) - sum(rude)
+
+
+def test_a_screen_that_names_what_it_was_not_given(parking):
+    """Undecodable bytes are not in its relation: nothing is parked for its sake."""
+    engine = parking(screen_sql="SELECT 1, 'the second one' FROM post_reacted LIMIT 1\n")
+    process, _ = at_once(engine, [reaction("a"), reaction("x")[:3] + (b"no avro", None), reaction("b")])
+    assert engine.halt()["code"] == "bad-screen"
+    assert engine.parked() == [] and engine.rows() == []
+
+
+def test_a_space_without_a_number(parking):
+    """The nil UUID is a Space like any other."""
+    nil = str(uuid.UUID(int=0))
+    engine = parking("attempts = 2\nbackoff = 200ms\n")
+    process = engine.start()
+    engine.stack.produce(reactions("bad", "b", space=nil) + reactions("far"))
+    wait_until(lambda: engine.order(nil) == ["b"] and engine.dead_letters(), 20, lambda: process.text()[-2000:])
+    engine.wait_flowing()
+    engine.wait_rows("b", "far")
+    assert engine.stack.value("SELECT count(*) FROM weir.duplicate") == 0
+
+
+def test_a_parked_event_of_another_build_s_schema(parking):
+    """Its schema was looked up when it came; a restart has to look it up again."""
+    engine = parking()
+    version = newer_version()
+    record_version(engine.stack, version)
+    process = engine.start()
+    engine.stack.produce(reactions("bad") + [newer_reaction(version, "b")])
+    wait_until(lambda: len(engine.parked()) == 2, 20, "both are parked")
+    process.kill()
+    engine.start()
+    engine.allow()
+    wait_until(lambda: engine.order() == ["bad", "b"], 20, lambda: str(engine.order()))
+    engine.wait_flowing()
+
+
+def test_a_redriven_copy_of_what_was_applied_long_ago(parking):
+    """What could still meet its copy is not forgotten with the duplicate window."""
+    engine = parking("attempts = 1\nduplicate_window = 1s\n", tables_sql=WITHOUT_KEY)
+    process = engine.start()
+    twice = reaction("bad")
+    first = engine.stack.produce([twice])[0]
+    wait_until(engine.dead_letters, 20, "it is a dead letter")
+    engine.allow()
+    engine.stack.produce([twice])
+    engine.wait_rows("bad")
+    time.sleep(1.5)
+    engine.stack.produce(reactions("c"))
+    engine.wait_rows("bad", "c")
+    engine.stack.end(process)
+    engine.start()  # which forgets old events first
+    time.sleep(0.5)
+    assert engine.decide(first, "redrive")[0] == "applied"
+    assert engine.rows() == ["bad", "c"]
+    assert engine.stack.psql("SELECT kafka_offset FROM weir.duplicate") == [(first,)]
+
+
+def test_where_a_redriven_event_stands(parking):
+    """Its Space was blocked: it is applied before what waits, and the decision says so. Else it comes after all there is."""
+    engine = parking("attempts = 1\nused_up = block\nbackoff = 100ms\n")
+    engine.start()
+    offsets = engine.stack.produce(reactions("a", "bad", "b", "c"))
+    engine.stack.produce(reactions("x", space=NEAR[0]))
+    wait_until(engine.dead_letters, 20, "it is a dead letter")
+    wait_until(lambda: len(engine.parked()) == 2, 20, "the others wait")
+    engine.allow()
+    assert engine.decide(offsets[1], "redrive") == ("applied", None, offsets[1])
+    wait_until(lambda: engine.order() == ["a", "bad", "b", "c"], 20, lambda: str(engine.order()))
+
+
+def test_a_redrive_behind_a_block_waits(parking):
+    engine = parking("attempts = 1\nused_up = block\nbackoff = 100ms\n")
+    engine.start()
+    first = engine.stack.produce(reactions("bad"))[0]
+    wait_until(lambda: engine.spaces("blocked_by") == [(first,)], 20, "it is blocked")
+    later = engine.stack.produce([reaction("x")[:3] + (b"no avro", None)])[0]
+    wait_until(lambda: len(engine.dead_letters()) == 2, 20, "both are dead letters")
+    engine.stack.psql(
+        "INSERT INTO weir.decision (position_id, kafka_offset, space_id, verdict, decided_by, reason) "
+        "SELECT position_id, kafka_offset, space_id, 'redrive', 'test', 'because' FROM weir.dead_letter WHERE kafka_offset = %s",
+        later,
+    )
+    wait_until(lambda: engine.parked() == [later], 20, "it waits")
+    assert engine.spaces("next_attempt_at, events") == [(None, 1)]
+    engine.allow()
+    assert engine.decide(first, "redrive")[0] == "applied"
+    engine.wait_flowing()
+    assert engine.dead_letters("kafka_offset, state") == [(first, "redriven"), (later, "open")]
+
+
+def test_an_operator_cancels_a_statement(parking):
+    """Which says nothing about the event, or about the position alone."""
+    engine = parking("attempts = 1\n")
+    process = engine.start("--lock-timeout", "60s")
+    for texts, table in ((["a"], "tally_1.reaction"), ([], "weir.position")):
+        with engine.stack.transaction() as holder:
+            holder.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            other = events.make_record("PostPublished", events.Maker(1).body("PostPublished")[1])
+            engine.stack.produce(reactions(*texts) or [(TOPIC, PARTITION, HERE.encode(), other, None)])
+            pid = waiting_pid(engine)
+            holder.execute("SELECT pg_cancel_backend(%s)", [pid])
+            wait_until(lambda: process.metric("weir_processor_failures_total") >= 1, 20, "it was cancelled")
+        engine.drain()
+        assert engine.rows() == ["a"] and engine.dead_letters() == []
+    assert process.metric("weir_processor_halted") == 0
+
+
+def test_a_locked_space_is_not_everybody_s(parking):
+    """A row that another transaction holds keeps one Space's parked events from being applied, and nobody else's."""
+    engine = parking(**TOTALS)
+    engine.start("--lock-timeout", "300ms")
+    engine.stack.produce(reactions("a", "bad", "b"))
+    wait_until(lambda: len(engine.parked()) == 2, 20, "two wait")
+    with engine.stack.transaction() as holder:
+        holder.execute("SELECT FROM tally_1.total WHERE space_id = %s FOR UPDATE", [HERE])
+        engine.allow()
+        waiting_pid(engine)
+        engine.stack.produce(reactions("1", "2", space=ELSEWHERE) + reactions("3", space=NEAR[0]))
+        engine.wait_rows("a", "1", "2", "3")
+        assert len(engine.parked()) == 2
+    engine.wait_flowing()
+    assert engine.order() == ["a", "bad", "b"]
+    assert engine.dead_letters() == []
+
+
+def test_a_long_reason_is_cut(parking):
+    engine = parking(
+        "attempts = 1\n", screen_sql="SELECT seq, repeat('ö', 1000000) FROM post_reacted WHERE reaction LIKE 'rude%'\n"
+    )
+    engine.start()
+    engine.stack.produce(reactions("rude", "b"))
+    engine.wait_rows("b")
+    (message,) = engine.dead_letters("message")[0]
+    assert message.startswith("ö") and len(message.encode()) < 2000
+
+
+def test_an_author_raises_what_is_the_engine_s(parking):
+    """And SQLSTATEs that nobody thought of: the event's fault, after a few tries."""
+    for code in ("WR003", "55000", "2D000"):
+        engine = parking("backoff = 1h\nbackoff_max = 1h\n", tables_sql=raising(code))
+        process = engine.start()
+        engine.stack.produce(reactions("a", "bad", "b"))
+        wait_until(lambda: engine.parked() and engine.order() == ["a"], 20, lambda: f"{code}: {process.text()[-2000:]}")
+        assert [row[0] for row in engine.spaces("code")] == [code]
+        engine.stack.end_all()
+        engine.stack.new_database()
+        engine.stack.new_topics()
