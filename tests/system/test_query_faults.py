@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
+import threading
 import time
 import uuid
 
@@ -158,3 +159,56 @@ def test_a_shutdown_answers_what_it_has(fresh, home):
         assert {answer.result().status_code for answer in slow} == {200}
         for answer in waiting:
             problem(answer.result(), 503, "shutting-down")
+
+
+def test_an_event_that_fails_for_real(fresh):
+    """The gateway's word on a parked event and on a dead letter is the engine's."""
+    fresh.end_all()
+    fresh.start_gateway("--read-wait", "20s")
+    fresh.psql("ALTER TABLE overview_1.space ADD CONSTRAINT poison CHECK (name <> 'poison')")
+    fresh.start_processors("overview")
+    space, other = str(uuid.uuid4()), str(uuid.uuid4())
+    receipt = create(fresh, space, name="poison")
+    body = problem(get(fresh, space, "overview", {"Weir-After": receipt}), 409, "event-parked")
+    assert body["processors"][0]["outcome"] == "parked"
+    behind = create(fresh, space)
+    problem(get(fresh, space, "overview", {"Weir-After": behind}), 409, "event-parked")
+    healthy = create(fresh, other)
+    assert get(fresh, other, "overview", {"Weir-After": healthy}).status_code == 200
+    fresh.run("parked", "discard", "/".join(receipt.split("/")[:3]).removeprefix("weir."), "--yes", "--reason", "a test")
+    problem(get(fresh, space, "overview", {"Weir-After": receipt}), 410, "event-dead-lettered")
+    answer = wait_until(lambda: get(fresh, space, "overview", {"Weir-After": behind}), 40)
+    assert answer.json()["name"] == "Clay" and answer.json()["events"] == 1
+    fresh.psql("ALTER TABLE overview_1.space DROP CONSTRAINT poison")
+
+
+def test_readers_run_through_a_rebuild(fresh):
+    fresh.end_all()
+    fresh.start_gateway("--read-wait", "20s")
+    fresh.start_processors("overview")
+    space = str(uuid.uuid4())
+    receipt = create(fresh, space)
+    first = get(fresh, space, "overview", {"Weir-After": receipt}).json()
+    stop = threading.Event()
+
+    def read():
+        answers = []
+        with requests.Session() as session:
+            while not stop.is_set():
+                answer = session.get(f"{fresh.gateway_url}/v1/spaces/{space}/overview", timeout=30,
+                                     headers={"Weir-After": receipt})
+                answers.append((answer.status_code, answer.json()))
+        return answers
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        readers = [pool.submit(read) for _ in range(3)]
+        try:
+            fresh.run("rebuild", "overview", timeout=300)
+        finally:
+            stop.set()
+        answers = [answer for reader in readers for answer in reader.result()]
+    assert fresh.value("SELECT generation FROM weir.processor WHERE processor = 'overview'") == 2
+    assert len(answers) > 20 and all(answer == (200, first) for answer in answers)
+    # what is written now is read from the new generation
+    receipt = create(fresh, space, name="Clay and wood")
+    assert get(fresh, space, "overview", {"Weir-After": receipt}).json()["name"] == "Clay and wood"
