@@ -20,7 +20,9 @@ import faults_data  # noqa: F401  each registers its faults
 import faults_disk  # noqa: F401
 import faults_kafka  # noqa: F401
 import faults_log  # noqa: F401
+import faults_mock  # noqa: F401
 import faults_owner  # noqa: F401
+import faults_poison  # noqa: F401
 import faults_postgres  # noqa: F401
 from world import DAMAGE, Result, damage_is_seen
 
@@ -119,6 +121,8 @@ class Run:
     def read_again(self):
         """What is in the topics now is what was seen when it came."""
         seen, self.world.entries, self.world.ends = self.world.entries, [], {}
+        if not seen:
+            return  # a fault has spoilt the topics, and nothing has come since
         self.world.running()
         self.world.verify("all of it, the topics read anew", 0, self.world.recover())
         at = {entry.at: entry for entry in self.world.entries}

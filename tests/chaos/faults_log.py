@@ -7,7 +7,6 @@ from confluent_kafka.admin import NewPartitions
 import events
 from harness import PARTITIONS, wait_until
 from parts import ALL, fault
-from world import FAST
 
 TOPIC = "weir.credits"  # one that all processors read
 
@@ -57,7 +56,8 @@ def records_deleted(world, scale):
     copies = [(topic, partition, m.key(), m.value(), m.headers()) for m in records[:3]]
     world.stack.produce(copies)
     place = TopicPartition(topic, partition, end + 2)
-    for future in world.stack.admin().delete_records([place]).values():
+    admin = world.stack.admin()
+    for future in admin.delete_records([place]).values():
         future.result(20)
     world.processors = world.started(ready=False)
     expect_halts(world, "log-changed", before)
@@ -89,7 +89,8 @@ def partitions_added(world, scale):
     filled(world)
     before = written(stack)
     world.running("--kafka", "topic.metadata.refresh.interval.ms=500")
-    future = stack.admin().create_partitions([NewPartitions(TOPIC, PARTITIONS + 1)])
-    next(iter(future.values())).result(20)
+    admin = stack.admin()
+    for future in admin.create_partitions([NewPartitions(TOPIC, PARTITIONS + 1)]).values():
+        future.result(20)
     expect_halts(world, "partitions-changed", before)
     return 1, 0.0

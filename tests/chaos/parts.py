@@ -7,8 +7,10 @@ The program reaches Postgres and Kafka through proxies; whatever checks it does 
 
 import collections
 import contextlib
+import hashlib
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -117,6 +119,7 @@ class ChaosStack(Stack):
             "WEIR_KAFKA_BROKERS": f"127.0.0.1:{self.kafka_proxy.port}",
             "WEIR_DATABASE": self.database.replace(f"port={self.pg_port}", f"port={self.pg_proxy.port}"),
         }
+        shutil.rmtree(self.state / "homes", ignore_errors=True)
         super().up()
 
     def down(self):
@@ -149,6 +152,17 @@ class ChaosStack(Stack):
         """The names of the failpoints of this build."""
         listed = self.run("version", env={"WEIR_FAILPOINT": "list"}).stdout
         return [line.split()[0] for line in listed.splitlines() if line.strip()]
+
+
+def make_home_with(stack, policy):
+    """A folder for --home: this checkout's schemas and SQL, each processor with these lines of policy as well."""
+    folder = stack.state / "homes" / hashlib.sha256(policy.encode()).hexdigest()[:12]
+    if not folder.exists():
+        shutil.copytree(ROOT / "schemas", folder / "schemas")
+        shutil.copytree(ROOT / "sql", folder / "sql")
+        for conf in (folder / "sql" / "processors").glob("*/processor.conf"):
+            conf.write_text(conf.read_text() + policy)
+    return folder
 
 
 def send(pid, number):
@@ -198,7 +212,7 @@ class ChaosWorld(World):
     def begin_anew(self):
         """Empty topics, an empty database; what was counted stays counted."""
         self.stopped()
-        self.sent_before = self.acknowledged()
+        self.sent_before += self.acknowledged()
         self.stack.dirty = True
         self.stack.processes = [process for process in self.stack.processes if process.is_alive()]
         self.stack.heal()
@@ -206,8 +220,6 @@ class ChaosWorld(World):
         self.own_spaces, self.known = set(), set()
         self.dead, self.late = {name: set() for name in ALL}, {name: {} for name in ALL}
         self.gateway = self.stack.start_gateway()
-
-    sent_before = 0
 
     def count_descriptors(self):
         """A process that came through a fault has no more descriptors open than before it."""
