@@ -36,7 +36,7 @@ def purchase(world, space, **fields):
     return {**made, **{name: value for name, value in body.items() if name in made}, **fields}
 
 
-@fault("copies and conflicts of known events", "32", short=True)
+@fault("copies and conflicts of known events", "32")
 def duplicates(world, scale):
     """Byte for byte again, and a known id with another body."""
     world.running()

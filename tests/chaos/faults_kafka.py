@@ -42,7 +42,7 @@ def broker_frozen(world, scale):
 
 @fault("connections to the broker cut", "19", short=True)
 def broker_cut(world, scale):
-    proxy, worst, times = world.stack.kafka_proxy, 0.0, 4 * scale
+    proxy, worst, times = world.stack.kafka_proxy, 0.0, 2 * scale
     world.running()
     with world.traffic() as traffic:
         for _ in range(times):

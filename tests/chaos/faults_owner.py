@@ -94,7 +94,7 @@ def second_owner_forced(world, scale):
     return took, seconds
 
 
-@fault("owner frozen beyond its session, then woken", "3", short=True)
+@fault("owner frozen beyond its session, then woken", "3")
 def frozen_owner(world, scale):
     """The group gives its partitions away; when it wakes up it believes that it still has them."""
     stack, processors = world.stack, world.running()

@@ -67,12 +67,12 @@ def cut(world, order, times):
 
 @fault("connection cut before COMMIT", "8", short=True)
 def cut_before_commit(world, scale):
-    return cut(world, "cut-requests apply", 4 * scale)
+    return cut(world, "cut-requests apply", 2 * scale)
 
 
 @fault("connection cut after COMMIT, its reply lost", "8", short=True)
 def cut_after_commit(world, scale):
-    return cut(world, "cut-replies apply", 4 * scale)
+    return cut(world, "cut-replies apply", 2 * scale)
 
 
 @fault("connection cut at the claim, its reply lost", "8")
@@ -197,7 +197,7 @@ def set_aside(world):
     )
 
 
-@fault("tables locked for longer than the timeouts", "16", short=True)
+@fault("tables locked for longer than the timeouts", "16")
 def locked(world, scale):
     """A statement times out while somebody holds a table: no event is to blame, all of it comes through later."""
     stack = world.stack
