@@ -127,6 +127,7 @@ CREATE TABLE weir.decision (
     applied_after  bigint,
     carried_out_at timestamptz
 );
+CREATE INDEX decision_record ON weir.decision (position_id, kafka_offset);
 CREATE INDEX decision_new ON weir.decision (position_id, decided_at) WHERE taken_at IS NULL;
 COMMENT ON TABLE weir.decision IS 'What people decided about parked events and dead letters; the owner of the partition carries it out';
 COMMENT ON COLUMN weir.decision.decision_id IS 'The decision';
