@@ -377,6 +377,9 @@ int relay_start(const struct relay_options *options, struct relay **ret_relay, s
     relay->depth = depth_new(options->metrics, options->processors, options->processor_count);
     relay->published = metrics_series(metrics_register(options->metrics, &published));
     relay->refused = metrics_register(options->metrics, &refused);
+    /* Shown from the start: an alarm sees a series rise, not appear. */
+    metrics_series(relay->refused, "_MSG_TIMED_OUT");
+    metrics_series(relay->refused, "MSG_SIZE_TOO_LARGE");
     if (pthread_create(&relay->thread, NULL, run, relay) == 0) {
         *ret_relay = relay;
         return 0;

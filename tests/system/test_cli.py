@@ -2,11 +2,13 @@
 """The tools: topics, tail, position, audit, doctor and simulate, on a platform that really ran."""
 
 import json
+import re
 import subprocess
 import time
 import uuid
 
 import pytest
+import requests
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 import events
@@ -354,6 +356,13 @@ def test_probe_is_a_health_check(platform):
     for url in (platform.gateway_url + "/nothing-here", f"http://{DEAD_PORT}/readyz"):
         done = platform.run("doctor", "--probe", url, check=False)
         assert done.returncode == 1 and url in done.stderr
+
+
+def test_alerts_are_about_metrics_that_exist(platform):
+    rules = (events.ROOT / "compose" / "alerts.yaml").read_text()
+    named = set(re.findall(r"\b(?:weir|kafka_consumergroup)_[a-z_]+", "".join(re.findall(r"expr: (.*)", rules))))
+    shown = requests.get(f"http://{processors_of(platform)}/metrics", timeout=5).text
+    assert len(named) >= 8 and named <= set(re.findall(r"^# TYPE (\S+)", shown, re.M)), named
 
 
 # audit: last, because it breaks what it looks at
