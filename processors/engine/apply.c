@@ -155,6 +155,7 @@ static void finish_slice(struct engine *engine)
     engine->resends = 0;
     if (engine->suspect <= slice->to)
         engine->suspect = 0;
+    engine->good_run += (int64_t)slice->applied;
     if (engine->limit < engine->rows_max)
         engine->limit *= 2;
     metrics_counter_add(engine->metrics.batches, 1);
