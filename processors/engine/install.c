@@ -205,14 +205,30 @@ static int create_generation(PGconn *conn, const struct processor *processor, co
     return run_file(conn, processor->tables, error);
 }
 
+/* By the name that duplicates are noticed by. What is there stays. */
+static int add_applied_key(PGconn *conn, const char *schema, struct error *error)
+{
+    const char *values[] = {schema};
+    PGresult *result = NULL;
+    if (pg_query(conn,
+                 "SELECT FROM pg_constraint WHERE conname = 'applied_event_pkey' "
+                 "AND connamespace = $1::regnamespace",
+                 1, values, &result, error) != 0)
+        return -1;
+    int there = PQntuples(result) > 0;
+    PQclear(result);
+    return there ? 0
+                 : pg_runf(conn, error,
+                           "ALTER TABLE %s.applied_event ADD PRIMARY KEY (event_id, space_id);"
+                           "CREATE INDEX applied_event_age ON %s.applied_event USING brin "
+                           "(kafka_timestamp)",
+                           schema, schema);
+}
+
 static int add_indexes(PGconn *conn, const struct processor *processor, const char *schema,
                        struct error *error)
 {
-    if (pg_runf(conn, error,
-                "SET LOCAL search_path = %s, pg_catalog;"
-                "ALTER TABLE applied_event ADD PRIMARY KEY (event_id, space_id);"
-                "CREATE INDEX applied_event_age ON applied_event USING brin (kafka_timestamp)",
-                schema) != 0)
+    if (pg_runf(conn, error, "SET LOCAL search_path = %s, pg_catalog", schema) != 0)
         return -1;
     return processor->indexes ? run_file(conn, processor->indexes, error) : 0;
 }
@@ -288,7 +304,8 @@ static int build(PGconn *conn, const struct processor *processor, enum build_wha
     if (what != BUILD_PROCEDURE &&
         create_generation(conn, processor, installed->schema, error) != 0)
         return -1;
-    if (what == BUILD_ALL && add_indexes(conn, processor, installed->schema, error) != 0)
+    if (what == BUILD_ALL && (add_applied_key(conn, installed->schema, error) != 0 ||
+                              add_indexes(conn, processor, installed->schema, error) != 0))
         return -1;
     return pg_runf(conn, error, "SET LOCAL search_path = %s, pg_catalog", installed->schema) == 0 &&
                    install_procedure(conn, processor, installed, error) == 0
@@ -378,6 +395,11 @@ int install_indexes(PGconn *conn, const struct processor *processor,
                     const struct installed *installed, struct error *error)
 {
     return add_indexes(conn, processor, installed->schema, error);
+}
+
+int install_applied_key(PGconn *conn, const struct installed *installed, struct error *error)
+{
+    return add_applied_key(conn, installed->schema, error);
 }
 
 int install_views(PGconn *conn, const struct processor *processor,

@@ -40,6 +40,10 @@ int install_generation(PGconn *conn, const struct processor *processor, int gene
 int install_indexes(PGconn *conn, const struct processor *processor,
                     const struct installed *installed, struct error *error);
 
+/* The engine's own of applied_event, if they are not there; another session may add the processor's
+ * meanwhile. */
+int install_applied_key(PGconn *conn, const struct installed *installed, struct error *error);
+
 /* Makes the published views read this generation, in the caller's transaction. Views that are there
  * are replaced, so that what others built on them stays. */
 int install_views(PGconn *conn, const struct processor *processor,

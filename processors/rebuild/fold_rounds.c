@@ -193,7 +193,8 @@ int rebuild_fold(struct rebuild *rebuild, const struct vector *target, struct er
         }
         if (strcmp(error->code, "needs-index") == 0) {
             rebuild_phase(rebuild, "index", rebuild->total);
-            if (generation_index(rebuild->conn, rebuild->processor, &rebuild->next, error) != 0)
+            if (generation_index(rebuild->conn, rebuild->side, rebuild->processor, &rebuild->next,
+                                 error) != 0)
                 return -1;
             rebuild_phase(rebuild, "fold", rebuild->total);
             continue;

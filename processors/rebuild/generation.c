@@ -4,6 +4,7 @@
 #include "processors/rebuild/generation.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,28 +229,57 @@ static int analyze(PGconn *conn, const struct generation *generation, struct err
     return code;
 }
 
-int generation_index(PGconn *conn, const struct processor *processor, struct generation *generation,
-                     struct error *error)
+static const char MEMORY[] = "SET maintenance_work_mem = '256MB'; "
+                             "SET max_parallel_maintenance_workers = 2";
+
+/* The key of applied_event, by a session of its own. */
+struct key {
+    PGconn *conn;
+    const struct installed *installed;
+    int code;
+    struct error error;
+};
+
+static void *add_key(void *argument)
+{
+    struct key *key = argument;
+    key->code = pg_run(key->conn, MEMORY, &key->error) == 0
+                    ? install_applied_key(key->conn, key->installed, &key->error)
+                    : -1;
+    return NULL;
+}
+
+int generation_index(PGconn *conn, PGconn *side, const struct processor *processor,
+                     struct generation *generation, struct error *error)
 {
     char number[16];
+    pthread_t thread;
+    struct key key = {.conn = side, .installed = &generation->installed};
     snprintf(number, sizeof number, "%d", generation->number);
     const char *values[] = {processor->name, number};
-    if (pg_run(conn,
-               "BEGIN; SET LOCAL maintenance_work_mem = '256MB'; "
-               "SET LOCAL max_parallel_maintenance_workers = 2",
-               error) == 0 &&
-        install_indexes(conn, processor, &generation->installed, error) == 0 &&
-        analyze(conn, generation, error) == 0 &&
-        pg_query(conn,
-                 "UPDATE weir.generation SET indexed = true WHERE processor = $1 AND generation = "
-                 "$2",
-                 2, values, NULL, error) == 0 &&
-        pg_run(conn, "COMMIT", error) == 0) {
-        generation->indexed = 1;
-        return 0;
+    if (pthread_create(&thread, NULL, add_key, &key) != 0)
+        return error_set(error, ERROR_FATAL, "thread", "cannot start a thread");
+    int code = pg_run(conn, MEMORY, error) == 0 && pg_run(conn, "BEGIN", error) == 0 ? 0 : -1;
+    if (code == 0)
+        code = install_indexes(conn, processor, &generation->installed, error);
+    pthread_join(thread, NULL);
+    if (code == 0 && key.code != 0) {
+        *error = key.error;
+        code = -1;
     }
-    pg_run(conn, "ROLLBACK", NULL);
-    return -1;
+    if (code == 0)
+        code = analyze(conn, generation, error);
+    if (code == 0)
+        code = pg_query(conn,
+                        "UPDATE weir.generation SET indexed = true WHERE processor = $1 AND "
+                        "generation = $2",
+                        2, values, NULL, error);
+    if (code == 0)
+        code = pg_run(conn, "COMMIT", error);
+    else
+        pg_run(conn, "ROLLBACK", NULL);
+    generation->indexed = code == 0;
+    return code;
 }
 
 int generation_note(PGconn *conn, const char *processor, int number, const char *state,

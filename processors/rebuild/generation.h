@@ -34,9 +34,9 @@ int generation_begin(PGconn *conn, const struct processor *processor, struct gen
 int generation_previous(PGconn *conn, const struct processor *processor,
                         struct generation *ret_previous, struct error *error);
 
-/* Adds the indexes. */
-int generation_index(PGconn *conn, const struct processor *processor, struct generation *generation,
-                     struct error *error);
+/* Adds the indexes, in two sessions side by side. */
+int generation_index(PGconn *conn, PGconn *side, const struct processor *processor,
+                     struct generation *generation, struct error *error);
 
 /* What `weir rebuild --status` shows. Fields that are NULL or -1 stay. */
 int generation_note(PGconn *conn, const char *processor, int number, const char *state,

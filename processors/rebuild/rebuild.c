@@ -5,6 +5,7 @@
  * first. Only when it has nothing at all, as after the loss of the database, the logs' ends do. */
 #include "processors/rebuild/rebuild.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,17 +16,36 @@
 #include "processors/rebuild/restore.h"
 #include "processors/rebuild/swap.h"
 
+/* One per core while nobody is at work on the live generation; otherwise one, so that live events
+ * find a core of their own. */
+static int count_workers(struct rebuild *rebuild, struct error *error)
+{
+    char number[16];
+    int32_t partitions = (int32_t)config_int(rebuild->options->config, OPT_PARTITIONS);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    PGresult *result = NULL;
+    snprintf(number, sizeof number, "%d", rebuild->live.number);
+    const char *values[] = {rebuild->processor->name, number};
+    if (pg_query(rebuild->conn,
+                 "SELECT EXISTS (SELECT FROM weir.position p JOIN pg_stat_activity a "
+                 "ON a.pid = p.owner_pid AND a.backend_start = p.owner_started_at "
+                 "WHERE p.processor = $1 AND p.generation = $2)",
+                 2, values, &result, error) != 0)
+        return -1;
+    int count = *PQgetvalue(result, 0, 0) == 't' || cores < 1 ? 1 : (int)cores;
+    PQclear(result);
+    if (rebuild->options->workers)
+        count = rebuild->options->workers;
+    count = count > partitions ? partitions : count;
+    rebuild->worker_count = count > REBUILD_WORKERS_MAX ? REBUILD_WORKERS_MAX : count;
+    return 0;
+}
+
 static int open_rebuild(struct rebuild *rebuild, struct error *error)
 {
     const struct rebuild_options *options = rebuild->options;
     const struct processor *processor = rebuild->processor;
     int32_t partitions = (int32_t)config_int(options->config, OPT_PARTITIONS);
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    rebuild->worker_count = options->workers ? options->workers : (int)(cores > 0 ? cores : 1);
-    if (rebuild->worker_count > partitions)
-        rebuild->worker_count = partitions;
-    if (rebuild->worker_count > REBUILD_WORKERS_MAX)
-        rebuild->worker_count = REBUILD_WORKERS_MAX;
     rebuild->own = vector_new(processor, partitions);
     rebuild->at_live = vector_new(processor, partitions);
     const char *database = config_text(options->config, OPT_DATABASE);
@@ -33,7 +53,8 @@ static int open_rebuild(struct rebuild *rebuild, struct error *error)
         pg_connect(database, "weir rebuild", &rebuild->side, error) != 0 ||
         pg_run(rebuild->conn, "SET client_connection_check_interval = '1s'", error) != 0 ||
         generation_lock(rebuild->conn, processor->name, error) != 0 ||
-        generation_live(rebuild->conn, processor, &rebuild->live, error) != 0)
+        generation_live(rebuild->conn, processor, &rebuild->live, error) != 0 ||
+        count_workers(rebuild, error) != 0)
         return -1;
     return options->rollback ? generation_previous(rebuild->conn, processor, &rebuild->next, error)
                              : generation_begin(rebuild->conn, processor, &rebuild->next, error);
@@ -110,7 +131,8 @@ static int fold_all(struct rebuild *rebuild, struct error *error)
     rebuild_phase(rebuild, "index", rebuild->total);
     for (int i = 0; i < rebuild->worker_count; i++)
         worker_end_bulk(rebuild->threads[i].worker);
-    return generation_index(rebuild->conn, rebuild->processor, &rebuild->next, error);
+    return generation_index(rebuild->conn, rebuild->side, rebuild->processor, &rebuild->next,
+                            error);
 }
 
 /* Comes so near to the live generation that the rest takes but a moment. */
@@ -221,6 +243,8 @@ int rebuild_run(const struct processor *processor, const struct rebuild_options 
     rebuild->options = options;
     rebuild->phase = "";
     int code = run_steps(rebuild, error);
+    if (code == 0)
+        *error = (struct error){0}; /* of what was tried again */
     rebuild_close_workers(rebuild);
     PQfinish(rebuild->conn);
     PQfinish(rebuild->side);
