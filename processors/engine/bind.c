@@ -147,7 +147,7 @@ static int put_screen(const struct processor *processor, const char *schema, str
     }
     buf_printf(&text,
                ") RETURNS void LANGUAGE plpgsql AS %s#variable_conflict use_column "
-               "DECLARE weir_found text; BEGIN SELECT string_agg(s.seq || E'\\t' || "
+               "DECLARE weir_found text; BEGIN SELECT string_agg(coalesce(s.seq, -1) || E'\\t' || "
                "translate(left(coalesce(s.reason, 'screened'), 500), E'\\t\\n', '  '), E'\\n' "
                "ORDER BY s.seq) "
                "INTO weir_found FROM (SELECT q.seq::integer, q.reason::text FROM (",

@@ -219,8 +219,11 @@ void drain_postpone(struct engine *engine, const struct error *reason, int64_t p
     snprintf(epoch, sizeof epoch, "%" PRId64, position->epoch);
     uuid_format(&held.space_id, space);
     snprintf(pause, sizeof pause, "%" PRId64, pause_ms);
-    log_warn("parked events of Space %s in %s [%d]: %s; trying again in %" PRId64 " ms", space,
-             position->topic, position->partition, reason->message, pause_ms);
+    if (monotonic_now_us() - engine->postponed_said_us >= PARKED_LOG_INTERVAL_MS * 1000) {
+        engine->postponed_said_us = monotonic_now_us();
+        log_warn("parked events of Space %s in %s [%d]: %s; trying again in %" PRId64 " ms", space,
+                 position->topic, position->partition, reason->message, pause_ms);
+    }
     drain_drop(engine);
     engine->drain.spent_us += monotonic_now_us() - engine->drain.began_us;
     const char *values[] = {id, epoch, space, pause};
@@ -252,11 +255,16 @@ static int drain_space(struct engine *engine, const struct due *due)
     int code = fill_batch(engine, due, &error);
     /* Where it came from the partition waited for its schema, but that was another process. */
     while (code != 0 && strcmp(error.code, DECODER_UNKNOWN) == 0 &&
-           (code = decoder_look_up(engine->decoder, decoder_unknown_id(engine->decoder),
-                                   engine->conn, &error)) == 0)
-        code = fill_batch(engine, due, &error);
+           monotonic_now_us() >= drain->look_up_at_us) {
+        code = decoder_look_up(engine->decoder, decoder_unknown_id(engine->decoder), engine->conn,
+                               &error);
+        if (code == 0)
+            code = fill_batch(engine, due, &error);
+        else /* it may have taken long, and others may wait for the same */
+            drain->look_up_at_us = monotonic_now_us() + LOOK_UP_INTERVAL_MS * 1000;
+    }
     if (code != 0) {
-        drain_postpone(engine, &error, LOOK_UP_INTERVAL_MS);
+        drain_postpone(engine, &error, DRAIN_SCHEMA_MS);
         return 0;
     }
     apply_batch(engine, drain->batch);

@@ -199,7 +199,7 @@ static int check_type(struct engine *engine, const rd_kafka_message_t *message, 
     size_t size;
     if (!event || !decoder_first_use(engine->decoder) ||
         rd_kafka_message_headers(message, &headers) != 0 ||
-        rd_kafka_header_get_last(headers, "ce_type", &value, &size) != 0)
+        rd_kafka_header_get_last(headers, "ce_type", &value, &size) != 0 || size == 0)
         return 0;
     const char *name = catalog_newest(event)->schema->full_name;
     if (size == strlen(name) && memcmp(value, name, size) == 0)

@@ -51,6 +51,7 @@ enum {
         100, /* how often it is looked which Spaces are due, while some are held back */
     DRAIN_LOCK_SHARE = 5, /* pause of a Space that a lock was in the way of, in lock-timeouts */
     DRAIN_DEADLOCK_MS = 100,
+    DRAIN_SCHEMA_MS = 5000,  /* pause of a Space whose events have an unknown schema */
     DRAIN_SHARE_MS = 50,     /* draining between two batches of new records */
     DECIDE_INTERVAL_MS = 500 /* how often decisions are looked for */
 };
@@ -83,7 +84,7 @@ struct drain {
     int64_t attempts, events, blocked_by, age_ms; /* of the Space, when it was read */
     struct due due[DUE_MAX];
     size_t due_next, due_count;
-    int64_t find_at_us, decide_at_us, began_us;
+    int64_t find_at_us, decide_at_us, look_up_at_us, began_us;
     int64_t spent_us; /* since the last batch of new records */
 };
 
@@ -136,7 +137,7 @@ struct engine {
     struct parked *parked;
     struct drain drain;
     struct breaker breaker;
-    int64_t parked_said_us;
+    int64_t parked_said_us, postponed_said_us;
     int parked_unsaid;
     int64_t sent_us;
 

@@ -22,6 +22,15 @@ static int read_start(struct engine *engine, PGconn *conn, struct error *error)
     return code;
 }
 
+/* Waiting for a lock has to end before the statement does: what is told then is that another
+ * transaction is in the way, not that the batch is too big. */
+static int64_t lock_timeout_ms(const struct engine *engine)
+{
+    int64_t lock_ms = config_int(engine->config, OPT_LOCK_TIMEOUT);
+    int64_t half_ms = config_int(engine->config, OPT_STATEMENT_TIMEOUT) / 2;
+    return lock_ms < half_ms ? lock_ms : half_ms;
+}
+
 int session_open(struct engine *engine, struct error *error)
 {
     char name[128];
@@ -55,7 +64,7 @@ int session_open(struct engine *engine, struct error *error)
             "SET work_mem = '32MB'; SET lock_timeout = %" PRId64
             "; SET statement_timeout = %" PRId64 ";"
             "SET idle_in_transaction_session_timeout = '60s'",
-            engine->installed.schema, config_int(engine->config, OPT_LOCK_TIMEOUT),
+            engine->installed.schema, lock_timeout_ms(engine),
             config_int(engine->config, OPT_STATEMENT_TIMEOUT));
     if (code == 0)
         code = slice_types_load(conn, engine->processor, &engine->types, error);

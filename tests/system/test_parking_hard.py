@@ -6,9 +6,10 @@ import uuid
 
 import events
 from harness import wait_until
-from test_engine import ELSEWHERE, HERE, PARTITION, SPACES, TALLY, TOPIC, newer_reaction, newer_version, reaction, reactions
+from test_audit_failures import sound
+from test_engine import ELSEWHERE, HERE, PARTITION, TALLY, TOPIC, newer_reaction, newer_version, reaction, reactions
 from test_engine import record_version
-from test_parking import NEVER, NUMBERED, parking  # noqa: F401
+from test_parking import NUMBERED, parking  # noqa: F401
 
 # Spaces of one partition, so that their records come in the order of their production
 NEAR = [space for space in (str(uuid.uuid5(uuid.NAMESPACE_URL, f"near {i}")) for i in range(1000))
@@ -79,6 +80,53 @@ def test_a_screen_that_names_what_it_was_not_given(parking):
     assert engine.parked() == [] and engine.rows() == []
 
 
+def test_a_screen_that_names_nothing(parking):
+    engine = parking(screen_sql="SELECT NULL::integer, 'nobody' FROM post_reacted\n")
+    engine.start()
+    engine.stack.produce(reactions("a"))
+    assert engine.halt()["code"] == "bad-screen"
+    assert engine.parked() == [] and engine.rows() == []
+
+
+def test_hostile_records(parking):
+    """Whatever bytes and headers come: each record has its fate, decisions about it too, and nobody else waits."""
+    engine = parking("attempts = 2\nbackoff = 100ms\n")
+    process = engine.start()
+    key, good = HERE.encode(), reaction("x")[3]
+    odd = [("", b""), ("\n\t'\"\\", b"\0" * 7000), ("ce_type", None), ("ce_id", b"\xff")] * 50
+    bad = [
+        (None, None), (b"", b""), (key, None), (key, b""), (key, b"\0"), (key, b"\0\xff\xff\xff\xff"), (key, good[:-1]),
+        (key, good + b"\0"), (key[:-1], good), (key.replace(b"-", b"_"), good), (key[:35] + b"\0", good), (b"\xff" * 36, good),
+    ]  # fmt: skip
+    engine.stack.produce(reactions("bad"))
+    offsets = engine.stack.produce([(TOPIC, PARTITION, key, value, odd[:4] * (i + 1)) for i, (key, value) in enumerate(bad)])
+    last = reaction("b")
+    engine.stack.produce([last[:4] + (odd,), (TOPIC, PARTITION, HERE.upper().encode(), last[3], None)])
+    engine.drain()
+    engine.wait_flowing()
+    assert engine.order() == ["b"] and engine.stack.value("SELECT count(*) FROM weir.duplicate") == 1
+    assert len(engine.dead_letters()) == 1 + len(bad)
+    for offset, (key, _) in zip(offsets, bad):
+        is_space = key == HERE.encode()
+        assert engine.decide(offset, "redrive", HERE if is_space else None)[0] == ("failed" if is_space else "refused")
+    engine.wait_flowing()
+    assert process.metric("weir_processor_halted") == 0
+    sound(engine)
+
+
+def test_headers_larger_than_the_events(parking):
+    """What waits goes to Postgres in parts of a bounded size, and comes back in parts."""
+    engine = parking("backoff = 100ms\nbackoff_max = 100ms\n")
+    names = [f"{i}" for i in range(90)]
+    big = [("pad", b"p" * 900_000)]
+    process = engine.start()
+    engine.stack.produce(reactions("bad") + [record[:4] + (big,) for record in reactions(*names)])
+    wait_until(lambda: len(engine.parked()) == 91, 40, lambda: f"all wait: {process.text()[-1000:]}")
+    engine.allow()
+    engine.wait_flowing()
+    assert engine.order() == ["bad", *names]
+
+
 def test_a_space_without_a_number(parking):
     """The nil UUID is a Space like any other."""
     nil = str(uuid.UUID(int=0))
@@ -125,6 +173,7 @@ def test_a_redriven_copy_of_what_was_applied_long_ago(parking):
     assert engine.decide(first, "redrive")[0] == "applied"
     assert engine.rows() == ["bad", "c"]
     assert engine.stack.psql("SELECT kafka_offset FROM weir.duplicate") == [(first,)]
+    sound(engine)
 
 
 def test_where_a_redriven_event_stands(parking):
