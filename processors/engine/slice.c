@@ -30,7 +30,7 @@ enum {
 
 /* Records that are parked or set aside in one slice, whole with their headers; the last one may go
  * beyond. Postgres takes 1 GiB. */
-enum { WHOLE_BYTES_MAX = 64 << 20 };
+enum { WHOLE_BYTES_MAX = 16 << 20 };
 
 struct slice *slice_new(void)
 {
