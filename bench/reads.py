@@ -9,6 +9,7 @@ import re
 import subprocess
 
 from report import median
+from stack import cpu_of
 
 RATE = 1000
 BESIDE = 500  # purchases a second
@@ -73,13 +74,15 @@ def measure(stack, report, size):
     gateway = stack.start_weir("reads-gateway", "gateway", "--database", database, "--read-workers", str(SESSIONS))
     stack.wait(gateway, lambda: stack.get(stack.gateway_port, f"/v1/spaces/{spaces[0]}/overview"), READY_DEADLINE_S,
                "the gateway answers")
-    floors, figures = [], []
+    floors, figures, cpu = [], [], []
     load = {"address": f"127.0.0.1:{stack.gateway_port}", "path": paths, "connections": CONNECTIONS, "rate": RATE}
     for run in range(size.runs):
         traffic = beside(stack, seconds * 3, 1000 + run)
         stack.tool("load", events=RATE, **load)
         count, *floor = pgbench(stack, scripts, seconds)
+        before = cpu_of(gateway.pid)
         found = stack.tool("load", events=RATE * seconds, **load)
+        cpu.append({"gateway": (cpu_of(gateway.pid) - before) / found["requests"] * 1e6})
         report.check("BR", "reads by pgbench at its rate", count > 0.97 * RATE * seconds, True)
         report.check("BR", "reads over HTTP at their rate", found["rate"] > 0.97 * RATE, True)
         floors.append(floor)
@@ -92,5 +95,6 @@ def measure(stack, report, size):
         floor = report.add("BR", f"pgbench, the same query, {name}", "ms", [values[place] for values in floors])
         report.add("BR", f"GET overview, {name}", "ms", [values[place] for values in figures], floor, "pgbench",
                    better="lower")
+    report.cpu("BR", "GET overview, the gateway alone", cpu)
     tail = median([values[1] for values in figures])
     size.last_line = f"reads: p99 {tail:.2f} ms at {RATE}/s, target {TARGET_MS} ms; pgbench {median([f[1] for f in floors]):.2f} ms"

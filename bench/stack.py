@@ -21,6 +21,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 SERVICE_DEADLINE_S = 120
 TOOL_DEADLINE_S = 180
 POLL_S = 0.02
+CREATE_TRIES, CREATE_PAUSE_S = 5, 0.5
 
 
 class Failed(Exception):
@@ -118,7 +119,14 @@ class Stack:
         """Empty topics, with offsets from 0."""
         self.call("tests/services/kafka.sh", "tool", "org.apache.kafka.tools.TopicCommand", "--bootstrap-server",
                   f"127.0.0.1:{self.kafka_port}", "--delete", "--topic", r"weir\..*")
-        self.weir("topics", "create")
+        # a topic that is about to go may be met once more
+        for left in range(CREATE_TRIES - 1, -1, -1):
+            try:
+                return self.weir("topics", "create")
+            except Failed:
+                if left == 0:
+                    raise
+            time.sleep(CREATE_PAUSE_S)
 
     # programs
 
