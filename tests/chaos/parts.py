@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -26,7 +27,8 @@ import events
 from harness import Stack, free_port, wait_until
 from world import ALL, FAST, World
 
-BUILD = ROOT / "build-chaos"
+BUILD = ROOT / os.environ.get("WEIR_CHAOS_BUILD", "build-chaos")
+SANITIZER = re.compile(r"^.*(?:ERROR: \w+Sanitizer|runtime error:).*$", re.MULTILINE)
 FD_SLACK = 12  # descriptors that may come and go: a connection to a broker, a log
 
 Fault = collections.namedtuple("Fault", "name rows run short needs anew")
@@ -177,7 +179,8 @@ class ChaosWorld(World):
         super().__init__(stack, seed)
         self.processors = None
         self.fds = {}
-        self.notes = []
+        self.began = time.time()
+        self.without_relay = False  # in a cluster that cannot make its topics
 
     def running(self, *options):
         """The long-lived processors, started if need be."""
@@ -229,11 +232,42 @@ class ChaosWorld(World):
                 least = self.fds.setdefault(process.pid, count)
                 assert count <= least + FD_SLACK, f"{process.name}: {count} descriptors are open, {least} at first"
 
+    def check_logs(self):
+        """No sanitizer has found anything, if the build has one."""
+        for log in (self.stack.state / "log").glob("*.log"):
+            if log.stat().st_mtime > self.began:
+                found = SANITIZER.search(log.read_text(errors="replace"))
+                assert not found, f"{log}: {found[0]}"
+
+    def check_dead_letters(self):
+        """Each dead letter has its record on the processor's topic, and each record its dead letter."""
+        stack, waiting = self.stack, "SELECT count(*) FROM weir.outbox"
+        wait_until(lambda: stack.value(waiting) == 0, 60,
+                   lambda: f"the outbox is empty; {stack.value(waiting)} records wait")  # fmt: skip
+        tables, topics = collections.defaultdict(set), collections.defaultdict(set)
+        for processor, *place in stack.psql(
+            "SELECT processor, topic, kafka_partition, kafka_offset FROM weir.dead_letter "
+            "JOIN weir.position USING (position_id)"
+        ):
+            tables[processor].add(tuple(place))
+        for messages in stack.records([f"weir.dlt.{name}" for name in ALL]).values():
+            for message in messages:
+                headers = dict(message.headers())
+                place = headers["weir_topic"].decode(), int(headers["weir_partition"]), int(headers["weir_offset"])
+                topics[headers["weir_processor"].decode()].add(place)
+        for name in ALL:
+            without, more = tables[name] - topics[name], topics[name] - tables[name]
+            assert not without, f"{name}: dead letters without their record: {sorted(without)[:3]}"
+            assert not more, f"{name}: records without their dead letter: {sorted(more)[:3]}"
+
+    def verify(self, fault, times, seconds):
+        super().verify(fault, times, seconds)
+        if not self.without_relay:
+            self.check_dead_letters()
+        self.check_logs()
+
     def produce(self, messages, **settings):
         """Records past the gateway; their places."""
         self.own_spaces |= {key.decode() for _, _, key, _, _ in messages if key and len(key) == 36 and key.isascii()}
         offsets = self.stack.produce(messages, **settings)
         return [(topic, partition, offset) for (topic, partition, *_), offset in zip(messages, offsets)]
-
-    def parks(self):
-        return self.stack.psql("SELECT to_regclass('weir.parked')") != [(None,)]
