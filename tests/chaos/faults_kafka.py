@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults of the broker: killed, frozen, cut off, slow."""
 
+import contextlib
 import os
 import signal
 import time
 
+from confluent_kafka import KafkaException
+
+import events
 from harness import wait_until
 from parts import ALL, fault
 
@@ -24,7 +28,18 @@ def broker_killed(world, scale):
     return times, worst
 
 
-@fault("broker frozen (SIGSTOP), thawed", "18", short=True)
+def wait_led(stack):
+    """Until the controller lets the broker lead again, which it took for dead."""
+
+    def led():
+        with contextlib.suppress(KafkaException):
+            topics = stack.admin().list_topics(timeout=5).topics
+            return all(part.leader >= 0 for name in events.TOPICS for part in topics[name].partitions.values())
+
+    wait_until(led, 60, "each partition has its leader")
+
+
+@fault("broker frozen (SIGSTOP), thawed", "18")
 def broker_frozen(world, scale):
     world.running()
     worst, broker = 0.0, world.stack.service_pid("kafka")
@@ -36,7 +51,9 @@ def broker_frozen(world, scale):
                 time.sleep(world.random.uniform(2, 7))  # around the session's and the requests' times
             finally:
                 os.kill(broker, signal.SIGCONT)
-            worst = max(worst, world.recover())
+            since = time.monotonic()
+            wait_led(world.stack)
+            worst = max(worst, world.recover(since))
     return scale, worst
 
 
