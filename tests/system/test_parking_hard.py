@@ -25,11 +25,11 @@ TOTALS = {
 }
 
 
-def at_once(engine, messages, *options):
+def at_once(engine, messages, *options, ready=True):
     """Has all of them read as one batch; returns the process and the offsets."""
     engine.stack.end(engine.start())
     offsets = engine.stack.produce(messages)
-    return engine.start("--batch-max-age", "3s", *options), offsets
+    return engine.start("--batch-max-age", "3s", *options, ready=ready), offsets
 
 
 def raising(code):
@@ -75,7 +75,7 @@ def test_few_of_many_are_screened(parking):
 def test_a_screen_that_names_what_it_was_not_given(parking):
     """Undecodable bytes are not in its relation: nothing is parked for its sake."""
     engine = parking(screen_sql="SELECT 1, 'the second one' FROM post_reacted LIMIT 1\n")
-    process, _ = at_once(engine, [reaction("a"), reaction("x")[:3] + (b"no avro", None), reaction("b")])
+    at_once(engine, [reaction("a"), reaction("x")[:3] + (b"no avro", None), reaction("b")], ready=False)
     assert engine.halt()["code"] == "bad-screen"
     assert engine.parked() == [] and engine.rows() == []
 
