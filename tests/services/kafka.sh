@@ -103,8 +103,10 @@ stop) stop ;;
 kill)
     if pid=$(pid_of "$pid_file"); then kill -9 "$pid"; fi
     while pid_of "$pid_file" >/dev/null; do sleep 0.05; done
-    # a zombie by now, but its last threads may still hold the port
-    while (exec 3<>"/dev/tcp/127.0.0.1/$kafka_port") 2>/dev/null; do sleep 0.05; done
+    # a zombie by now, but its last threads may still hold its ports
+    for port in "$kafka_port" "$((kafka_port + 1))"; do
+        while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do sleep 0.05; done
+    done
     ;;
 clean)
     stop
