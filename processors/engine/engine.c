@@ -25,10 +25,11 @@ static int set_properties(struct engine *engine, rd_kafka_conf_t *conf, struct e
     snprintf(group, sizeof group, "weir.%s", engine->processor->name);
     snprintf(session, sizeof session, "%lld",
              (long long)config_int(engine->config, OPT_SESSION_TIMEOUT));
-    /* With both batches full nothing is polled until one is applied, perhaps after halvings. */
-    int64_t poll_ms = config_int(engine->config, OPT_STATEMENT_TIMEOUT) * 10;
-    poll_ms = poll_ms < POLL_INTERVAL_MIN_MS ? POLL_INTERVAL_MIN_MS : poll_ms;
-    poll_ms = poll_ms > POLL_INTERVAL_MAX_MS ? POLL_INTERVAL_MAX_MS : poll_ms;
+    /* How long the group waits for a member that died while joining; fetch.c polls meanwhile. */
+    int64_t poll_ms = config_int(engine->config, OPT_STATEMENT_TIMEOUT);
+    if (poll_ms < config_int(engine->config, OPT_SESSION_TIMEOUT))
+        poll_ms = config_int(engine->config, OPT_SESSION_TIMEOUT);
+    poll_ms += POLL_GRACE_MS;
     snprintf(poll, sizeof poll, "%lld", (long long)poll_ms);
     const char *const properties[][2] = {
         {"max.poll.interval.ms", poll},
@@ -100,8 +101,8 @@ int engine_new(const struct config *config, const struct processor *processor,
     engine->rows_max = (size_t)config_int(config, OPT_BATCH_MAX_ROWS);
     engine->bytes_max = config_int(config, OPT_BATCH_MAX_BYTES);
     engine->age_max_us = config_int(config, OPT_BATCH_MAX_AGE) * 1000;
-    engine->filling = batch_new(processor, engine->rows_max, release_message);
-    engine->applying = batch_new(processor, engine->rows_max, release_message);
+    engine->filling = batch_new(processor, engine->rows_max + SPARE_RECORDS, release_message);
+    engine->applying = batch_new(processor, engine->rows_max + SPARE_RECORDS, release_message);
     engine->filling->put_headers = fetch_put_headers;
     engine->applying->put_headers = fetch_put_headers;
     engine->current = engine->applying;

@@ -268,10 +268,22 @@ static int take_record(struct engine *engine, rd_kafka_message_t *message)
     return 0;
 }
 
+/* Whether to take a record although the batch is full: one now and then is what tells the group
+ * that this member is alive while Postgres takes long. The group waits for a member that died while
+ * joining for as long as it may go without a poll, so that must not be long. */
+static int must_poll(const struct engine *engine)
+{
+    return engine->filling->count < engine->rows_max + SPARE_RECORDS &&
+           monotonic_now_us() - engine->polled_us >= POLL_SPARE_MS * 1000;
+}
+
 void fetch_some(struct engine *engine)
 {
+    int spare = must_poll(engine);
     engine->drained = 0;
-    while (!fetch_is_full(engine)) {
+    if (spare || !fetch_is_full(engine))
+        engine->polled_us = monotonic_now_us();
+    for (; spare || !fetch_is_full(engine); spare = 0) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(engine->kafka, 0);
         if (!message) {
             engine->drained = 1;

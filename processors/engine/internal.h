@@ -35,8 +35,10 @@ enum {
 #define PRUNE_ROWS_TEXT "20000"
     PRUNE_ROWS_MAX = 20000, /* applied events that are removed in one go */
     PRUNE_PAUSE_MS = 1000,  /* until the next go, when there are more */
-    POLL_INTERVAL_MIN_MS = 300000,
-    POLL_INTERVAL_MAX_MS = 3600000,
+    POLL_GRACE_MS =
+        30000, /* without a poll beyond the longest wait; then Kafka takes the partitions */
+    POLL_SPARE_MS = 10000, /* with no room a record is taken so often, which is a poll */
+    SPARE_RECORDS = 1000,  /* room for these */
     BACKLOG_AGE_MS = 1000, /* records older than this are a backlog: batches may grow */
     RESENDS_MAX = 5,       /* of a slice that another transaction was in the way of */
     RESEND_PAUSE_MS = 20,  /* longest pause before, drawn */
@@ -125,6 +127,7 @@ struct engine {
     struct batch *applying;
     struct batch *current; /* the one that the slice is of: applying, or that of the drain */
     struct slice *slice;
+    int64_t polled_us;
     int in_flight;
     struct error
         failure;       /* first error of the call in flight; class ERROR_NONE while there is none */
