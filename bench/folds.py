@@ -3,6 +3,7 @@
 
 import time
 
+import decode
 from report import median
 from stack import per_million
 
@@ -90,4 +91,6 @@ def ledger(stack, report, size, kind):
                  stack.sql("SELECT coalesce(sum(amount), 0) || ' ' || (SELECT sum(balance) FROM ledger_1.account) "
                            "FROM ledger_1.entry", "bench"), "0 0")
     runs.report(report, "B3", f"ledger, {kind}")
+    if kind == "purchases":
+        decode.share(report, "B3", f"ledger, {kind}", "ProductPurchased", median([run["processor"] for run in runs.cpu]))
     stack.drop_database("bench")
