@@ -101,7 +101,7 @@ void apply_start(struct engine *engine)
 void apply_batch(struct engine *engine, struct batch *batch)
 {
     engine->current = batch;
-    engine->limit = engine->rows_max;
+    engine->limit = batch == engine->applying ? engine->wary : engine->rows_max;
     engine->suspect = 0;
     engine->resends = 0;
     apply_from(engine, 0);
@@ -136,6 +136,20 @@ static void log_dead_letters(const struct engine *engine)
     }
 }
 
+/* With failures about, a slice is a fourth of what lies between two of them: little is tried in
+ * vain, and the number of calls hardly grows. */
+static void grow_slices(struct engine *engine)
+{
+    if (engine->current != engine->applying) {
+        engine->limit = engine->rows_max;
+        return;
+    }
+    engine->good_run += engine->slice->applied;
+    if (engine->wary < engine->rows_max && engine->good_run >= WARY_RUN * engine->wary)
+        engine->wary *= 2;
+    engine->limit = engine->wary;
+}
+
 static void finish_slice(struct engine *engine)
 {
     const struct slice *slice = engine->slice;
@@ -155,9 +169,7 @@ static void finish_slice(struct engine *engine)
     engine->resends = 0;
     if (engine->suspect <= slice->to)
         engine->suspect = 0;
-    engine->good_run += (int64_t)slice->applied;
-    if (engine->limit < engine->rows_max)
-        engine->limit *= 2;
+    grow_slices(engine);
     metrics_counter_add(engine->metrics.batches, 1);
     metrics_counter_add(engine->metrics.events, (int64_t)slice->applied);
     metrics_counter_add(engine->metrics.duplicates, (int64_t)slice->duplicates);

@@ -99,6 +99,7 @@ int engine_new(const struct config *config, const struct processor *processor,
     engine->wake_fd = -1;
     engine->check = xasprintf("processor:%s", processor->name);
     engine->rows_max = (size_t)config_int(config, OPT_BATCH_MAX_ROWS);
+    engine->wary = engine->rows_max;
     engine->bytes_max = config_int(config, OPT_BATCH_MAX_BYTES);
     engine->age_max_us = config_int(config, OPT_BATCH_MAX_AGE) * 1000;
     engine->filling = batch_new(processor, engine->rows_max + SPARE_RECORDS, release_message);

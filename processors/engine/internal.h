@@ -42,7 +42,7 @@ enum {
     BACKLOG_AGE_MS = 1000, /* records older than this are a backlog: batches may grow */
     RESENDS_MAX = 5,       /* of a slice that another transaction was in the way of */
     RESEND_PAUSE_MS = 20,  /* longest pause before, drawn */
-    BISECT_RESTART = 256,  /* most entries of the slice behind an event that failed */
+    WARY_RUN = 4,          /* slices between two events that fail */
     PARKED_LOG_INTERVAL_MS = 1000,
 #define DRAIN_ROWS_TEXT "1000"
     DRAIN_ROWS_MAX = 1000,          /* parked events in one batch */
@@ -136,7 +136,8 @@ struct engine {
     size_t limit;      /* entries per slice */
     size_t suspect; /* when larger than the slice's start: among the entries up to here one fails */
     int resends;
-    int64_t good_run; /* events applied since the last one that failed */
+    size_t wary;     /* entries per slice of new records: fewer while some fail */
+    size_t good_run; /* events applied since the last one that failed */
     struct parked *parked;
     struct drain drain;
     struct breaker breaker;

@@ -109,11 +109,9 @@ void park_entry(struct engine *engine, size_t index, const char *code, const cha
     FAILPOINT("park.guilty");
     if (mark_failed(engine, &engine->current->entries[index], code, message) != 0)
         return;
-    /* What is tried next is as much as went well since the last one that failed, and grows: where
-     * all fail each is tried almost alone, and where few fail almost everything at once. */
-    engine->limit = engine->good_run < 1                ? 1
-                    : engine->good_run < BISECT_RESTART ? (size_t)engine->good_run
-                                                        : BISECT_RESTART;
+    engine->wary =
+        engine->good_run / WARY_RUN < engine->wary ? engine->good_run / WARY_RUN + 1 : engine->wary;
+    engine->limit = engine->wary;
     engine->good_run = 0;
     engine->suspect = 0;
     apply_from(engine, index);
