@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the owner of partitions does from time to time, between batches: tells Kafka how far it is,
- * sees that it is still the owner, forgets events that have left the duplicate window, and carries
- * out what people decided. */
+ * sees that it is still the owner, and forgets events that have left the duplicate window. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -187,12 +187,15 @@ static int handle_failure(struct worker *worker, struct error *error)
     *error = worker->failure;
     if (worker->duplicate_key && !worker->seen && worker->tries++ < WORKER_RETRIES)
         return resolve_duplicates(worker, error);
-    if (error->class == ERROR_RETRY && PQstatus(worker->conn) == CONNECTION_OK &&
-        worker->tries++ < WORKER_RETRIES) {
+    if ((error->class == ERROR_RETRY || error->class == ERROR_UNSURE) &&
+        PQstatus(worker->conn) == CONNECTION_OK && worker->tries++ < WORKER_RETRIES) {
         const struct timespec pause = {.tv_nsec = (worker->options.index + 1) * 5000000L};
         nanosleep(&pause, NULL); /* not in step with the other worker of a deadlock */
         return send_slice(worker, worker->slice->from, error);
     }
+    if (error->class ==
+        ERROR_UNSURE) /* as in the engine: after some tries it is an event's fault */
+        error->class = ERROR_DEAD_LETTER;
     if (error->class == ERROR_SCREENED) { /* what the live run took out is left out before this */
         error->class = ERROR_DEAD_LETTER;
         snprintf(error->code, sizeof error->code, "screened");

@@ -171,12 +171,20 @@ BEGIN
       AND p.next_offset = b.expected_offset
       AND b.next_offset >= b.expected_offset;
     GET DIAGNOSTICS moved = ROW_COUNT;
-    IF moved <> cardinality(positions) THEN
-        RAISE EXCEPTION 'another owner has claimed a partition of this batch' USING ERRCODE = 'WR001';
+    IF moved = cardinality(positions) THEN
+        RETURN;
     END IF;
+    -- An owner whose generation is not live any more looks which one is, and goes on with that at once.
+    IF EXISTS (SELECT FROM unnest(positions) AS b
+               JOIN weir.position p USING (position_id)
+               JOIN weir.generation g ON g.processor = p.processor AND g.generation = p.generation
+               WHERE g.state = 'previous' AND p.epoch <> b.epoch) THEN
+        RAISE EXCEPTION 'another generation of the processor is live now' USING ERRCODE = 'WR002';
+    END IF;
+    RAISE EXCEPTION 'another owner has claimed a partition of this batch' USING ERRCODE = 'WR001';
 END
 $$;
-COMMENT ON FUNCTION weir.advance IS 'Moves positions under their epoch, or raises WR001';
+COMMENT ON FUNCTION weir.advance IS 'Moves positions under their epoch, or raises WR001; WR002 when another generation is live now';
 
 CREATE FUNCTION weir.claim(claimed_processor text, claimed_generation integer, topics text[], partitions integer[],
                            new_owner text, backend_started_at timestamptz DEFAULT NULL)

@@ -79,35 +79,3 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION weir.claim_generation IS 'Makes a rebuild the owner of partitions of a generation that is not live';
-
--- As before, but an owner whose generation is no longer live is told so (WR002): it then looks which one is, and goes on
--- with that at once, instead of giving way to another owner of the same one.
-CREATE OR REPLACE FUNCTION weir.advance(positions weir.batch_position[]) RETURNS void
-LANGUAGE plpgsql AS $$
-DECLARE
-    moved integer;
-BEGIN
-    UPDATE weir.position AS p
-    SET next_offset = b.next_offset,
-        anchor_offset = coalesce(b.anchor_offset, p.anchor_offset),
-        anchor_event_id = CASE WHEN b.anchor_offset IS NULL THEN p.anchor_event_id ELSE b.anchor_event_id END,
-        anchor_timestamp = coalesce(b.anchor_timestamp, p.anchor_timestamp),
-        updated_at = now()
-    FROM unnest(positions) AS b
-    WHERE p.position_id = b.position_id
-      AND p.epoch = b.epoch
-      AND p.next_offset = b.expected_offset
-      AND b.next_offset >= b.expected_offset;
-    GET DIAGNOSTICS moved = ROW_COUNT;
-    IF moved = cardinality(positions) THEN
-        RETURN;
-    END IF;
-    IF EXISTS (SELECT FROM unnest(positions) AS b
-               JOIN weir.position p USING (position_id)
-               JOIN weir.generation g ON g.processor = p.processor AND g.generation = p.generation
-               WHERE g.state = 'previous' AND p.epoch <> b.epoch) THEN
-        RAISE EXCEPTION 'another generation of the processor is live now' USING ERRCODE = 'WR002';
-    END IF;
-    RAISE EXCEPTION 'another owner has claimed a partition of this batch' USING ERRCODE = 'WR001';
-END
-$$;

@@ -153,19 +153,19 @@ CREATE FUNCTION weir.set_aside(duplicates weir.batch_event[], dead_letters weir.
                                 parked weir.batch_parked[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    letter weir.dead_letter;
+    again record;
 BEGIN
     INSERT INTO weir.duplicate (position_id, kafka_offset, space_id, event_id)
     SELECT d.position_id, d.kafka_offset, d.space_id, d.event_id
     FROM unnest(duplicates) AS d;
     IF cardinality(dead_letters) > 0 THEN
         -- One that is redriven is there already, and has failed again.
-        FOR letter IN
-            SELECT l.* FROM unnest(dead_letters) AS d
+        FOR again IN
+            SELECT l.decision_id, d.message FROM unnest(dead_letters) AS d
             JOIN weir.dead_letter AS l USING (position_id, kafka_offset)
             WHERE l.state = 'redriving'
         LOOP
-            PERFORM weir.finish_decision(letter.decision_id, 'failed', letter.message);
+            PERFORM weir.finish_decision(again.decision_id, 'failed', again.message);
         END LOOP;
         INSERT INTO weir.dead_letter AS l (position_id, kafka_offset, kafka_timestamp, space_id, event_id, schema_id, code,
                                            message, headers, key, value)
