@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * weir process: runs processors, each on a thread of its own with its own consumer and database
- * session, so that none waits for another; and on one more thread the relay, which publishes what
- * they leave in the outbox. */
+ * session, so that none waits for another; on one more thread the relay, which publishes what they
+ * leave in the outbox; and on another the follower of former generations. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -15,6 +15,7 @@
 #include "lib/observe/endpoint.h"
 #include "processors/engine/engine.h"
 #include "processors/outbox/relay.h"
+#include "processors/rebuild/follow.h"
 
 enum { STOP_TICK_MS = 100 }; /* how soon a worker that gave up ends the program */
 
@@ -84,6 +85,20 @@ static int start_relay(const struct config *config, const struct observe *observ
     return relay_start(&options, ret_relay, error);
 }
 
+static int start_follower(const struct config *config, const struct observe *observe,
+                          const struct worker *workers, const struct processor **processors,
+                          struct follower **ret_follower, struct error *error)
+{
+    const struct follow_options options = {.config = config,
+                                           .processors = processors,
+                                           .processor_count = config_argument_count(config),
+                                           .metrics = observe->metrics,
+                                           .stop = &stop};
+    for (size_t i = 0; i < options.processor_count; i++)
+        processors[i] = workers[i].processor;
+    return follow_start(&options, ret_follower, error);
+}
+
 static int run_workers(const struct config *config, const struct assets *assets,
                        const struct catalog *catalog, const struct observe *observe,
                        const sigset_t *signals, struct error *error)
@@ -91,7 +106,9 @@ static int run_workers(const struct config *config, const struct assets *assets,
     size_t count = config_argument_count(config);
     struct worker *workers = xcalloc(count, sizeof *workers);
     const char **names = xcalloc(count, sizeof *names);
+    const struct processor **processors = xcalloc(count, sizeof *processors);
     struct relay *relay = NULL;
+    struct follower *follower = NULL;
     int code = 0;
     for (size_t i = 0; code == 0 && i < count; i++)
         code = start_worker(config, assets, catalog, observe, config_argument(config, i),
@@ -99,8 +116,11 @@ static int run_workers(const struct config *config, const struct assets *assets,
     if (code == 0)
         code = start_relay(config, observe, names, &relay, error);
     if (code == 0)
+        code = start_follower(config, observe, workers, processors, &follower, error);
+    if (code == 0)
         wait_for_signal(signals);
     stop = 1;
+    follow_free(follower);
     for (size_t i = 0; i < count; i++) {
         if (workers[i].started)
             pthread_join(workers[i].thread, NULL);
@@ -113,6 +133,7 @@ static int run_workers(const struct config *config, const struct assets *assets,
     }
     relay_free(relay);
     free(names);
+    free(processors);
     free(workers);
     return code;
 }

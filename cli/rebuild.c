@@ -166,6 +166,33 @@ static int run_drop(struct context *context, const struct processor *processor, 
     return code == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
+static int run_abandon(struct context *context, const struct processor *processor,
+                       struct error *error)
+{
+    struct generation dropped = {0};
+    int64_t records = 0;
+    PGconn *conn = NULL;
+    int code = pg_connect(config_text(context->config, OPT_DATABASE), "weir rebuild", &conn, error);
+    if (code == 0)
+        code = generation_lock(conn, processor->name, error);
+    if (code == 0)
+        code = generation_abandon(conn, processor->name, &dropped, &records, error);
+    PQfinish(conn);
+    if (code != 0 && config_int(context->config, OPT_REBUILD_ALL) &&
+        strcmp(error->code, "no-rebuild") == 0) {
+        *error = (struct error){0};
+        return EXIT_OK;
+    }
+    if (code == 0 && context->format == OUTPUT_TEXT)
+        printf("%-10s generation %d is dropped, with the %" PRId64 " records that it had folded\n",
+               processor->name, dropped.number, records);
+    else if (code == 0)
+        print_json(json_pack("{s:s, s:i, s:i, s:I}", "processor", processor->name, "generation",
+                             dropped.number, "version", dropped.version, "records",
+                             (json_int_t)records));
+    return code == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
 static void print_status_row(const PGresult *result, int row)
 {
     int64_t done = pg_int(result, row, 5);
@@ -173,10 +200,12 @@ static void print_status_row(const PGresult *result, int row)
     int64_t rate = pg_int(result, row, 7);
     printf("%-16s generation %s  version %s  %-9s", PQgetvalue(result, row, 0),
            PQgetvalue(result, row, 1), PQgetvalue(result, row, 2), PQgetvalue(result, row, 3));
-    if (*PQgetvalue(result, row, 4))
+    int at_work = *PQgetvalue(result, row, 9) == 't';
+    if (*PQgetvalue(result, row, 4) && (at_work || PQgetisnull(result, row, 10)))
         printf("  %s: %" PRId64 " of %" PRId64 " records, %" PRId64 "/s%s",
-               PQgetvalue(result, row, 4), done, total, rate,
-               *PQgetvalue(result, row, 9) == 't' ? "" : ", nobody is at work");
+               PQgetvalue(result, row, 4), done, total, rate, at_work ? "" : ", nobody is at work");
+    if (!PQgetisnull(result, row, 10))
+        printf("  %" PRId64 " records behind", pg_int(result, row, 10));
     putchar('\n');
 }
 
@@ -195,6 +224,8 @@ static json_t *status_json(const PGresult *result, int row)
     json_object_set_new(json, "eta_s",
                         rate > 0 && total >= done ? json_integer((total - done) / rate)
                                                   : json_null());
+    if (!PQgetisnull(result, row, 10))
+        json_object_set_new(json, "behind", json_integer(pg_int(result, row, 10)));
     return json;
 }
 
@@ -209,8 +240,11 @@ static int run_status(struct context *context, struct error *error)
             conn,
             "SELECT processor, generation, version, state, phase, records_done, records_total, "
             "records_per_second, to_char(updated_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), "
-            "state <> 'live' AND EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND "
-            "classid = 2003134835 AND objid::bigint = hashtext(processor)::bigint & 4294967295) "
+            "state <> 'live' AND EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a "
+            "USING (pid) WHERE l.locktype = 'advisory' AND l.classid = 2003134835 AND "
+            "l.objid::bigint = hashtext(processor)::bigint & 4294967295 AND "
+            "a.application_name IS DISTINCT FROM '" FOLLOWER_SESSION "'), "
+            "CASE WHEN state = 'previous' THEN weir.records_behind(processor, generation) END "
             "FROM (SELECT processor, generation, version, state, phase, records_done, "
             "records_total, records_per_second, updated_at FROM weir.generation UNION ALL "
             "SELECT processor, generation, version, 'live', '', 0, 0, 0, created_at "
@@ -251,8 +285,9 @@ static int run_each(struct context *context, struct error *error)
         int code = EXIT_FAILED;
         if (processor_load(context->assets, context->catalog, context->names[i], &processor,
                            error) == 0)
-            code = config_int(config, OPT_DROP_OLD) ? run_drop(context, processor, error)
-                                                    : run_rebuild(context, processor, error);
+            code = config_int(config, OPT_DROP_OLD)  ? run_drop(context, processor, error)
+                   : config_int(config, OPT_ABANDON) ? run_abandon(context, processor, error)
+                                                     : run_rebuild(context, processor, error);
         processor_free(processor);
         worst = code == EXIT_FAILED || worst == EXIT_OK ? code : worst;
     }
@@ -267,10 +302,10 @@ static int check_usage(const struct config *config, struct error *error)
         return error_set(error, ERROR_USAGE, "bad-option", "space is \"%s\", but must be a UUID",
                          text);
     if (config_int(config, OPT_ROLLBACK) + config_int(config, OPT_DROP_OLD) +
-            config_int(config, OPT_REBUILD_STATUS) >
+            config_int(config, OPT_ABANDON) + config_int(config, OPT_REBUILD_STATUS) >
         1)
         return error_set(error, ERROR_USAGE, "bad-option",
-                         "--rollback, --drop-old and --status are three different things");
+                         "--rollback, --drop-old, --abandon and --status are different things");
     if (config_argument_count(config) == 0 && !config_int(config, OPT_REBUILD_ALL) &&
         !config_int(config, OPT_REBUILD_STATUS))
         return error_set(error, ERROR_USAGE, "bad-argument",
@@ -315,6 +350,7 @@ static const enum option_id options[] = {OPT_KAFKA_BROKERS,
                                          OPT_NO_SWAP,
                                          OPT_ROLLBACK,
                                          OPT_DROP_OLD,
+                                         OPT_ABANDON,
                                          OPT_REBUILD_STATUS,
                                          OPT_REBUILD_ALL,
                                          OPT_BREAK_VIEWS,
@@ -339,7 +375,8 @@ const struct command command_rebuild = {
         "  weir rebuild ledger --verify --no-swap  only look whether it is what its topics say\n"
         "  weir rebuild --status                   how far it is, from another shell\n"
         "  weir rebuild ledger --rollback          back to the generation before\n"
-        "  weir rebuild ledger --drop-old          which is dropped only then\n\n"
+        "  weir rebuild ledger --drop-old          which is dropped only then\n"
+        "  weir rebuild ledger --abandon           drop what a rebuild has built so far\n\n"
         "Exit code 3: a check found rows, or the generations differ; then nothing is swapped.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

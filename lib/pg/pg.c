@@ -3,6 +3,7 @@
  * Errors carry the SQLSTATE as their code. A failure without one is a lost connection. */
 #include "lib/pg/pg.h"
 
+#include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,4 +159,11 @@ int pg_query(PGconn *conn, const char *sql, int count, const char *const *values
 int64_t pg_int(const PGresult *result, int row, int column)
 {
     return strtoll(PQgetvalue(result, row, column), NULL, 10);
+}
+
+int64_t pg_int8(const PGresult *result, int row, int column)
+{
+    uint64_t value;
+    memcpy(&value, PQgetvalue(result, row, column), sizeof value);
+    return (int64_t)be64toh(value);
 }

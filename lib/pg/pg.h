@@ -44,5 +44,7 @@ enum error_class pg_class_of(const char *sqlstate);
 int pg_is_contention(const struct error *error);
 
 int64_t pg_int(const PGresult *result, int row, int column);
+/* Of a bigint in binary form. */
+int64_t pg_int8(const PGresult *result, int row, int column);
 
 #endif

@@ -15,14 +15,13 @@
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "processors/engine/internal.h"
+#include "processors/engine/positions.h"
 
 enum { CLAIM_TRIES = 3 };
 
 static void free_positions(struct engine *engine)
 {
-    for (size_t i = 0; i < engine->position_count; i++)
-        free(engine->positions[i].topic);
-    free(engine->positions);
+    positions_free(engine->positions, engine->position_count);
     engine->positions = NULL;
     engine->position_count = 0;
     engine->last_position = 0;
@@ -112,37 +111,6 @@ static void put_element(struct buf *out, const char *text)
     buf_put_text(out, text);
 }
 
-static int compare_position(const void *left, const void *right)
-{
-    const struct position *a = left;
-    const struct position *b = right;
-    return (a->id > b->id) - (a->id < b->id);
-}
-
-static void read_positions(struct engine *engine, const PGresult *result)
-{
-    engine->position_count = (size_t)PQntuples(result);
-    engine->positions = xcalloc(engine->position_count, sizeof *engine->positions);
-    for (int i = 0; i < PQntuples(result); i++) {
-        struct position *position = &engine->positions[i];
-        position->id = (int32_t)pg_int(result, i, 0);
-        position->topic = xstrdup(PQgetvalue(result, i, 1));
-        position->partition = (int32_t)pg_int(result, i, 2);
-        position->next_offset = pg_int(result, i, 3);
-        position->anchor_offset = PQgetisnull(result, i, 4) ? -1 : pg_int(result, i, 4);
-        uuid_parse(PQgetvalue(result, i, 5), (size_t)PQgetlength(result, i, 5),
-                   &position->anchor_event_id);
-        position->anchor_timestamp_us = pg_int(result, i, 6);
-        position->epoch = pg_int(result, i, 7);
-        position->hinted_offset = -1;
-        position->taken_offset = -1;
-        position->unknown_id = -1;
-        position->end_offset = -1;
-        position->verified = position->anchor_offset < 0;
-    }
-    qsort(engine->positions, engine->position_count, sizeof *engine->positions, compare_position);
-}
-
 /* Claims every partition of the group's assignment in one transaction. */
 static int claim(struct engine *engine, struct error *error)
 {
@@ -168,11 +136,8 @@ static int claim(struct engine *engine, struct error *error)
     int code = -1;
     for (int i = 0; code != 0 && i < CLAIM_TRIES; i++) {
         code = pg_query(engine->conn,
-                        "SELECT position_id, topic, kafka_partition, next_offset, anchor_offset, "
-                        "anchor_event_id, "
-                        "(extract(epoch FROM anchor_timestamp) * 1000000)::bigint, epoch "
-                        "FROM weir.claim($1, $2, $3, $4, $5, $6)",
-                        6, values, &result, error);
+                        "SELECT " POSITION_COLUMNS " FROM weir.claim($1, $2, $3, $4, $5, $6)", 6,
+                        values, &result, error);
         if (code == 0 || strcmp(error->code, "55P03") != 0)
             break;
         log_warn("the former owner holds a partition for longer than lock-timeout; ending its "
@@ -182,8 +147,10 @@ static int claim(struct engine *engine, struct error *error)
                      &failure) != 0)
             log_warn("it could not be ended: %s", failure.message);
     }
-    if (code == 0)
-        read_positions(engine, result);
+    if (code == 0) {
+        engine->positions = positions_read(result);
+        engine->position_count = (size_t)PQntuples(result);
+    }
     PQclear(result);
     buf_free(&topics);
     buf_free(&partitions);
@@ -224,12 +191,41 @@ void attach_restart(struct engine *engine)
         attach_recover(engine, &error);
 }
 
+/* Another version is live now: its instances have the partitions, so this one leaves the group. It
+ * looks from time to time whether its own is back, as after a rollback; meanwhile the follower of
+ * this process keeps the former generation near to that. */
+static void stand_aside(struct engine *engine, const struct error *error)
+{
+    if (!engine->aside) {
+        log_warn("%s. Until then, or until a rollback, this instance stands aside", error->message);
+        health_set(engine->health, engine->check, 0, error->message);
+        if (!config_int(engine->config, OPT_FORCE_PARTITIONS))
+            rd_kafka_unsubscribe(engine->kafka);
+    }
+    engine->aside = 1;
+    attach_detach(engine, ASIDE_PAUSE_MS);
+}
+
+static int come_back(struct engine *engine, struct error *error)
+{
+    if (engine->aside && !config_int(engine->config, OPT_FORCE_PARTITIONS) &&
+        engine_subscribe(engine, error) != 0)
+        return -1;
+    if (engine->aside)
+        log_info("the version of this build is live again; going on");
+    engine->aside = 0;
+    engine->fitted = 1;
+    return 0;
+}
+
 int attach_try(struct engine *engine, struct error *error)
 {
     if (engine->attached || monotonic_now_us() < engine->attach_at_us || *engine->stop)
         return 0;
     struct error failure = {0};
     int code = engine->conn ? 0 : session_open(engine, &failure);
+    if (code == 0)
+        code = come_back(engine, &failure);
     int halted = code == 0 ? halt_check(engine, &failure) : 0;
     if (halted > 0) {
         attach_detach(engine, HALTED_PAUSE_MS);
@@ -255,14 +251,18 @@ int attach_try(struct engine *engine, struct error *error)
     }
     if (code == 0 && halted == 0) {
         engine->attached = 1;
-        engine->was_attached = 1;
         metrics_gauge_set(engine->metrics.attached, (int64_t)engine->position_count);
         health_set(engine->health, engine->check, 1, NULL);
         log_info("owns %zu partitions", engine->position_count);
         return 0;
     }
     /* Once they fitted, a reset or a newer build is at work on the database: wait for its end. */
-    if (failure.class == ERROR_USAGE && engine->was_attached)
+    if (failure.class == ERROR_USAGE && engine->fitted &&
+        strcmp(failure.code, "version-changed") == 0) {
+        stand_aside(engine, &failure);
+        return 0;
+    }
+    if (failure.class == ERROR_USAGE && engine->fitted)
         failure.class = ERROR_RETRY;
     if (failure.class == ERROR_USAGE) {
         *error = failure;

@@ -6,7 +6,6 @@
  * it flows again in the transaction that takes the last one out.
  *
  * With new records waiting, draining gets a share of the time. */
-#include <endian.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,13 +144,6 @@ static int find_due(struct engine *engine, struct error *error)
     return code;
 }
 
-static int64_t read_int8(const PGresult *rows, int row, int column)
-{
-    uint64_t value;
-    memcpy(&value, PQgetvalue(rows, row, column), sizeof value);
-    return (int64_t)be64toh(value);
-}
-
 /* The first parked event of a Space while it fails, else as many as fit a batch. */
 static int load_rows(struct engine *engine, const struct due *due, struct error *error)
 {
@@ -197,8 +189,8 @@ static int fill_batch(struct engine *engine, const struct due *due, struct error
         const struct record record = {
             .topic = position->topic,
             .partition = position->partition,
-            .offset = read_int8(rows, i, COLUMN_OFFSET),
-            .timestamp_us = read_int8(rows, i, COLUMN_TIME),
+            .offset = pg_int8(rows, i, COLUMN_OFFSET),
+            .timestamp_us = pg_int8(rows, i, COLUMN_TIME),
             .key = PQgetisnull(rows, i, COLUMN_KEY) ? NULL : PQgetvalue(rows, i, COLUMN_KEY),
             .key_size = (size_t)PQgetlength(rows, i, COLUMN_KEY),
             .value = PQgetisnull(rows, i, COLUMN_VALUE) ? NULL : PQgetvalue(rows, i, COLUMN_VALUE),
@@ -247,10 +239,10 @@ static int drain_space(struct engine *engine, const struct due *due)
         drain_drop(engine);
         return 0;
     }
-    drain->attempts = read_int8(drain->rows, 0, COLUMN_ATTEMPTS);
-    drain->events = read_int8(drain->rows, 0, COLUMN_EVENTS);
-    drain->blocked_by = read_int8(drain->rows, 0, COLUMN_BLOCKED_BY);
-    drain->age_ms = read_int8(drain->rows, 0, COLUMN_AGE);
+    drain->attempts = pg_int8(drain->rows, 0, COLUMN_ATTEMPTS);
+    drain->events = pg_int8(drain->rows, 0, COLUMN_EVENTS);
+    drain->blocked_by = pg_int8(drain->rows, 0, COLUMN_BLOCKED_BY);
+    drain->age_ms = pg_int8(drain->rows, 0, COLUMN_AGE);
     FAILPOINT("drain.loaded");
     int code = fill_batch(engine, due, &error);
     /* Where it came from the partition waited for its schema, but that was another process. */

@@ -16,6 +16,7 @@
 #include "lib/base/timestamp.h"
 #include "lib/kafka/client.h"
 #include "processors/engine/internal.h"
+#include "processors/engine/positions.h"
 
 static int set_properties(struct engine *engine, rd_kafka_conf_t *conf, struct error *error)
 {
@@ -138,9 +139,7 @@ void engine_free(struct engine *engine)
     slice_free(engine->slice);
     decoder_free(engine->decoder);
     registry_free(engine->registry);
-    for (size_t i = 0; i < engine->position_count; i++)
-        free(engine->positions[i].topic);
-    free(engine->positions);
+    positions_free(engine->positions, engine->position_count);
     if (engine->queue)
         rd_kafka_queue_destroy(engine->queue);
     if (engine->kafka)
@@ -152,7 +151,7 @@ void engine_free(struct engine *engine)
     free(engine);
 }
 
-static int subscribe(struct engine *engine, struct error *error)
+int engine_subscribe(struct engine *engine, struct error *error)
 {
     const struct processor *processor = engine->processor;
     rd_kafka_topic_partition_list_t *list =
@@ -229,7 +228,7 @@ static void start_work(struct engine *engine)
 int engine_run(struct engine *engine, struct error *error)
 {
     log_context("processor", engine->processor->name);
-    if (subscribe(engine, error) != 0)
+    if (engine_subscribe(engine, error) != 0)
         return -1;
     int code = 0;
     while (!*engine->stop && code == 0) {

@@ -22,6 +22,7 @@ enum {
     BACKOFF_MAX_MS = 2000,
     FENCED_PAUSE_MS =
         3000, /* after another owner took over: two owners must not take turns in haste */
+    ASIDE_PAUSE_MS = 2000,  /* how often one of another version looks whether its own is back */
     HALTED_PAUSE_MS = 1000, /* how often a halted processor looks whether it was resumed */
     IDLE_WAIT_MS = 100,     /* longest sleep of the loop */
     GROW_WAIT_MS = 5,
@@ -118,7 +119,8 @@ struct engine {
     int64_t attach_at_us; /* monotonic: not before */
     int64_t backoff_ms;
     int halted;
-    int was_attached; /* build and database fitted at least once */
+    int fitted; /* build and database fitted at least once */
+    int aside;  /* and do not any more: another version is live */
 
     size_t rows_max;
     int64_t bytes_max;
@@ -151,6 +153,11 @@ struct engine {
     int64_t look_up_at_us;
     int waiting; /* partitions that wait for a schema id */
 };
+
+/* engine.c */
+
+/* Joins the group, or with force-partitions takes all partitions. Errors: ERROR_USAGE. */
+int engine_subscribe(struct engine *engine, struct error *error);
 
 /* metrics.c */
 

@@ -15,7 +15,38 @@
 #include "lib/base/hash.h"
 
 /* The session of a rebuild that was killed may need a moment to notice. */
-enum { LOCK_TRIES = 30, LOCK_PAUSE_MS = 100 };
+enum { LOCK_TRIES = 30, LOCK_EVICT_TRY = 20, LOCK_PAUSE_MS = 100 };
+
+int generation_try_lock(PGconn *conn, const char *processor, int *ret_taken, struct error *error)
+{
+    const char *values[] = {processor};
+    PGresult *result = NULL;
+    if (pg_query(conn, "SELECT pg_try_advisory_lock(2003134835, hashtext($1))", 1, values, &result,
+                 error) != 0)
+        return -1;
+    *ret_taken = *PQgetvalue(result, 0, 0) == 't';
+    PQclear(result);
+    return 0;
+}
+
+void generation_unlock(PGconn *conn, const char *processor)
+{
+    const char *values[] = {processor};
+    struct error error; /* then the session is lost, and the lock with it */
+    pg_query(conn, "SELECT pg_advisory_unlock(2003134835, hashtext($1))", 1, values, NULL, &error);
+}
+
+static int evict_follower(PGconn *conn, const char *processor, struct error *error)
+{
+    const char *values[] = {processor, FOLLOWER_SESSION};
+    return pg_query(conn,
+                    "SELECT pg_terminate_backend(l.pid) FROM pg_locks l "
+                    "JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' "
+                    "AND l.granted AND l.classid = 2003134835 "
+                    "AND l.objid::bigint = hashtext($1)::bigint & 4294967295 "
+                    "AND a.datname = current_database() AND a.application_name = $2",
+                    2, values, NULL, error);
+}
 
 int generation_lock(PGconn *conn, const char *processor, struct error *error)
 {
@@ -23,14 +54,12 @@ int generation_lock(PGconn *conn, const char *processor, struct error *error)
     int taken = 0;
     for (int i = 0; !taken && i < LOCK_TRIES; i++) {
         const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
-        PGresult *result = NULL;
         if (i > 0)
             nanosleep(&pause, NULL);
-        if (pg_query(conn, "SELECT pg_try_advisory_lock(2003134835, hashtext($1))", 1, values,
-                     &result, error) != 0)
+        if (i == LOCK_EVICT_TRY && evict_follower(conn, processor, error) != 0)
             return -1;
-        taken = *PQgetvalue(result, 0, 0) == 't';
-        PQclear(result);
+        if (generation_try_lock(conn, processor, &taken, error) != 0)
+            return -1;
     }
     if (taken)
         return 0;
@@ -104,7 +133,9 @@ int generation_drop(PGconn *conn, const char *processor, int number, struct erro
     const char *values[] = {processor, text};
     if (pg_runf(conn, error, "DROP SCHEMA IF EXISTS %s_%d CASCADE", processor, number) != 0 ||
         pg_query(conn, "DELETE FROM weir.position WHERE processor = $1 AND generation = $2", 2,
-                 values, NULL, error) != 0)
+                 values, NULL, error) != 0 ||
+        pg_query(conn, "DELETE FROM weir.halt WHERE processor = $1 AND generation = $2", 2, values,
+                 NULL, error) != 0)
         return -1;
     return pg_query(conn, "DELETE FROM weir.generation WHERE processor = $1 AND generation = $2", 2,
                     values, NULL, error);
@@ -329,6 +360,36 @@ static int check_dependents(PGconn *conn, const char *processor, const char *sch
                          schema, PQgetvalue(result, 0, 0), processor);
     PQclear(result);
     return code;
+}
+
+int generation_abandon(PGconn *conn, const char *processor, struct generation *ret_dropped,
+                       int64_t *ret_records, struct error *error)
+{
+    const char *values[] = {processor};
+    PGresult *result = NULL;
+    if (pg_query(conn,
+                 "SELECT generation, version, (SELECT coalesce(sum(next_offset), 0)::bigint "
+                 "FROM weir.position p WHERE (p.processor, p.generation) = "
+                 "(g.processor, g.generation)) FROM weir.generation g "
+                 "WHERE processor = $1 AND state IN ('building', 'caught-up')",
+                 1, values, &result, error) != 0)
+        return -1;
+    int found = PQntuples(result) > 0;
+    if (found) {
+        *ret_dropped = (struct generation){.number = (int)pg_int(result, 0, 0),
+                                           .version = (int)pg_int(result, 0, 1)};
+        *ret_records = pg_int(result, 0, 2);
+    }
+    PQclear(result);
+    if (!found)
+        return error_set(error, ERROR_USAGE, "no-rebuild",
+                         "no rebuild of %s has been begun that could be abandoned", processor);
+    if (pg_run(conn, "BEGIN", error) == 0 &&
+        generation_drop(conn, processor, ret_dropped->number, error) == 0 &&
+        pg_run(conn, "COMMIT", error) == 0)
+        return 0;
+    pg_run(conn, "ROLLBACK", NULL);
+    return -1;
 }
 
 int generation_drop_previous(PGconn *conn, const char *processor, int *ret_count,

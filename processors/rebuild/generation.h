@@ -16,9 +16,18 @@ struct generation {
     struct installed installed;
 };
 
-/* Makes this session the only one that rebuilds the processor, until it ends.
- * Errors: ERROR_USAGE "rebuild-running" says who does. */
+/* The application_name of sessions of followers (follow.h). */
+#define FOLLOWER_SESSION "weir follow"
+
+/* Makes this session the only one that folds into generations of the processor beside the live one,
+ * until it ends. A follower, who has the lock for moments, is waited for; one that keeps it,
+ * because its process is frozen, loses its session. Errors: ERROR_USAGE "rebuild-running" says who
+ * does. */
 int generation_lock(PGconn *conn, const char *processor, struct error *error);
+
+/* The same for a follower: without waiting, and until it gives the lock back. */
+int generation_try_lock(PGconn *conn, const char *processor, int *ret_taken, struct error *error);
+void generation_unlock(PGconn *conn, const char *processor);
 
 /* The live generation. Errors: ERROR_USAGE "not-migrated". */
 int generation_live(PGconn *conn, const struct processor *processor, struct generation *ret_live,
@@ -43,7 +52,10 @@ int generation_note(PGconn *conn, const char *processor, int number, const char 
                     const char *phase, int64_t done, int64_t total, int64_t rate,
                     struct error *error);
 
-/* Drops one, with its tables and positions. */
+/* Drops the one that a rebuild began and did not make live. Errors: ERROR_USAGE "no-rebuild". */
+int generation_abandon(PGconn *conn, const char *processor, struct generation *ret_dropped,
+                       int64_t *ret_records, struct error *error);
+/* Drops one, with its tables and positions, and all that stands at those. */
 int generation_drop(PGconn *conn, const char *processor, int number, struct error *error);
 /* Drops those that were live before. Errors: ERROR_USAGE "views-depend" names what others built on
  * their tables. */

@@ -14,6 +14,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/timestamp.h"
 #include "lib/kafka/client.h"
+#include "processors/engine/positions.h"
 #include "processors/engine/reads.h"
 #include "processors/rebuild/worker_parts.h"
 
@@ -29,7 +30,10 @@ static void release_nothing(void *owner)
 
 static int open_consumer(struct worker *worker, struct error *error)
 {
-    static const char *const properties[][2] = {
+    int gentle = worker->options.gentle;
+    const char *const properties[][2] = {
+        {"fetch.wait.max.ms", gentle ? "500" : "50"},
+        {"queued.max.messages.kbytes", gentle ? "8192" : "131072"},
         {"group.id", "weir-rebuild"}, /* librdkafka wants one; it is never joined */
         {"check.crcs", "true"},
         {"enable.auto.commit", "false"},
@@ -37,9 +41,7 @@ static int open_consumer(struct worker *worker, struct error *error)
         {"enable.partition.eof", "true"},
         {"auto.offset.reset", "error"},
         {"isolation.level", "read_committed"},
-        {"fetch.wait.max.ms", "50"},
         {"queued.min.messages", "200000"},
-        {"queued.max.messages.kbytes", "131072"},
         {"fetch.error.backoff.ms", "50"},
         {"socket.timeout.ms", "10000"}};
     rd_kafka_conf_t *conf = NULL;
@@ -83,7 +85,8 @@ static int open_session(struct worker *worker, struct error *error)
     char name[128];
     char *reads = NULL;
     struct buf call = {0};
-    snprintf(name, sizeof name, "weir rebuild %s %d", options->processor->name, options->index);
+    snprintf(name, sizeof name, "weir %s %s %d", options->gentle ? "follow" : "rebuild",
+             options->processor->name, options->index);
     if (pg_connect(config_text(options->config, OPT_DATABASE), name, &worker->conn, error) != 0)
         return -1;
     int code = reads_load(worker->conn, options->installed, &reads, error);
@@ -100,7 +103,8 @@ static int open_session(struct worker *worker, struct error *error)
                        "SET jit = off; SET enable_seqscan = off; SET work_mem = '64MB';"
                        "SET client_connection_check_interval = '1s';"
                        "SET lock_timeout = '30s'; SET statement_timeout = '%ds'",
-                       options->installed->schema, WORKER_STATEMENT_TIMEOUT_S);
+                       options->installed->schema,
+                       options->gentle ? WORKER_GENTLE_TIMEOUT_S : WORKER_STATEMENT_TIMEOUT_S);
     if (code == 0)
         code = slice_types_load(worker->conn, options->processor, &worker->types, error);
     if (code == 0) {
@@ -113,36 +117,6 @@ static int open_session(struct worker *worker, struct error *error)
     }
     buf_free(&call);
     return code;
-}
-
-static int compare_position(const void *left, const void *right)
-{
-    const struct position *a = left;
-    const struct position *b = right;
-    return (a->id > b->id) - (a->id < b->id);
-}
-
-static void read_positions(struct worker *worker, const PGresult *result)
-{
-    worker->position_count = (size_t)PQntuples(result);
-    worker->positions = xcalloc(worker->position_count + 1, sizeof *worker->positions);
-    worker->goals = xcalloc(worker->position_count + 1, sizeof *worker->goals);
-    for (int i = 0; i < PQntuples(result); i++) {
-        struct position *position = &worker->positions[i];
-        position->id = (int32_t)pg_int(result, i, 0);
-        position->topic = xstrdup(PQgetvalue(result, i, 1));
-        position->partition = (int32_t)pg_int(result, i, 2);
-        position->next_offset = pg_int(result, i, 3);
-        position->anchor_offset = PQgetisnull(result, i, 4) ? -1 : pg_int(result, i, 4);
-        uuid_parse(PQgetvalue(result, i, 5), (size_t)PQgetlength(result, i, 5),
-                   &position->anchor_event_id);
-        position->anchor_timestamp_us = pg_int(result, i, 6);
-        position->epoch = pg_int(result, i, 7);
-        position->taken_offset = -1;
-        position->unknown_id = -1;
-        position->verified = position->anchor_offset < 0;
-    }
-    qsort(worker->positions, worker->position_count, sizeof *worker->positions, compare_position);
 }
 
 static int claim(struct worker *worker, struct error *error)
@@ -167,14 +141,15 @@ static int claim(struct worker *worker, struct error *error)
     const char *values[] = {options->processor->name, generation, buf_text(&topics),
                             buf_text(&partitions),    owner,      worker->started_at};
     PGresult *result = NULL;
-    int code = pg_query(worker->conn,
-                        "SELECT position_id, topic, kafka_partition, next_offset, anchor_offset, "
-                        "anchor_event_id, "
-                        "(extract(epoch FROM anchor_timestamp) * 1000000)::bigint, epoch "
-                        "FROM weir.claim_generation($1, $2, $3, $4, $5, $6)",
-                        6, values, &result, error);
-    if (code == 0)
-        read_positions(worker, result);
+    int code =
+        pg_query(worker->conn,
+                 "SELECT " POSITION_COLUMNS " FROM weir.claim_generation($1, $2, $3, $4, $5, $6)",
+                 6, values, &result, error);
+    if (code == 0) {
+        worker->positions = positions_read(result);
+        worker->position_count = (size_t)PQntuples(result);
+        worker->goals = xcalloc(worker->position_count + 1, sizeof *worker->goals);
+    }
     PQclear(result);
     buf_free(&topics);
     buf_free(&partitions);
@@ -187,8 +162,8 @@ int worker_open(const struct worker_options *options, struct worker **ret_worker
     struct worker *worker = xcalloc(1, sizeof *worker);
     worker->options = *options;
     worker->wake_fd = -1;
-    worker->rows_max = WORKER_BULK_ROWS;
-    worker->bytes_max = WORKER_BULK_BYTES;
+    worker->rows_max = options->gentle ? WORKER_GENTLE_ROWS : WORKER_BULK_ROWS;
+    worker->bytes_max = options->gentle ? WORKER_GENTLE_BYTES : WORKER_BULK_BYTES;
     worker->filling = batch_new(options->processor, worker->rows_max, release_message);
     worker->applying = batch_new(options->processor, worker->rows_max, release_message);
     worker->single = batch_new(options->processor, 1, release_nothing);
@@ -239,9 +214,7 @@ void worker_free(struct worker *worker)
     decoder_free(worker->decoder);
     seen_free(worker->seen);
     free(worker->known);
-    for (size_t i = 0; i < worker->position_count; i++)
-        free(worker->positions[i].topic);
-    free(worker->positions);
+    positions_free(worker->positions, worker->position_count);
     free(worker->goals);
     if (worker->queue)
         rd_kafka_queue_destroy(worker->queue);

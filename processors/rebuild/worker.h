@@ -15,8 +15,11 @@
 #include "processors/rebuild/vector.h"
 
 enum {
-    WORKER_BULK_ROWS = 50000,         /* records of a batch while nobody reads */
-    WORKER_BULK_BYTES = 64 << 20,     /* and bytes of its rows */
+    WORKER_BULK_ROWS = 50000,     /* records of a batch while nobody reads */
+    WORKER_BULK_BYTES = 64 << 20, /* and bytes of its rows */
+    WORKER_GENTLE_ROWS = 2000,    /* the same beside live processing */
+    WORKER_GENTLE_BYTES = 4 << 20,
+    WORKER_GENTLE_TIMEOUT_S = 5,
     WORKER_STATEMENT_TIMEOUT_S = 600, /* a batch may wait for a checkpoint, never for ever */
     WORKER_RETRIES = 20               /* of one batch: deadlocks with another worker */
 };
@@ -30,7 +33,8 @@ struct worker_options {
     int32_t index; /* takes the partitions whose number leaves this remainder … */
     int32_t count; /* … divided by this */
     int bulk;
-    int park; /* events that fail, as the engine does, instead of failing with them */
+    int gentle; /* small batches: whoever waits for the lock, or the core, waits for one of them */
+    int park;   /* events that fail, as the engine does, instead of failing with them */
     const atomic_int *stop;
     _Atomic int64_t *done; /* records dealt with are added here */
 };

@@ -3,7 +3,6 @@
  * What the live generation has not applied in its turn. It is left out here too; what was applied
  * later than in its turn is applied by itself, behind the offset that it came after there. That it
  * was is told by applied_event, so that a run that was killed does not do it twice. */
-#include <endian.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,14 +10,15 @@
 #include "lib/base/buf.h"
 #include "processors/rebuild/worker_parts.h"
 
-enum { COLUMN_POSITION, COLUMN_OFFSET, COLUMN_TIME, COLUMN_KEY, COLUMN_VALUE, COLUMN_AFTER };
-
-static int64_t read_int8(const PGresult *rows, int row, int column)
-{
-    uint64_t value;
-    memcpy(&value, PQgetvalue(rows, row, column), sizeof value);
-    return (int64_t)be64toh(value);
-}
+enum {
+    COLUMN_POSITION,
+    COLUMN_OFFSET,
+    COLUMN_TIME,
+    COLUMN_AFTER,
+    COLUMN_CARRIED_OUT,
+    COLUMN_KEY,
+    COLUMN_VALUE
+};
 
 static int compare_left(const void *left, const void *right)
 {
@@ -78,10 +78,13 @@ int worker_load_left(struct worker *worker, struct error *error)
     worker->left_rows = PQexecParams(
         worker->conn,
         "SELECT position_id::bigint, kafka_offset, "
-        "(extract(epoch FROM kafka_timestamp) * 1000000)::bigint, key, value, "
-        "CASE WHEN applied_after IS NULL OR EXISTS (SELECT FROM applied_event a WHERE "
-        "a.position_id = l.position_id AND a.kafka_offset = l.kafka_offset) THEN NULL "
-        "ELSE applied_after END FROM weir.left_out l WHERE position_id = ANY ($1::integer[])",
+        "(extract(epoch FROM kafka_timestamp) * 1000000)::bigint, after, "
+        "(extract(epoch FROM carried_out_at) * 1000000)::bigint, "
+        "CASE WHEN after IS NOT NULL THEN key END, CASE WHEN after IS NOT NULL THEN value END "
+        "FROM (SELECT *, CASE WHEN applied_after IS NULL OR EXISTS (SELECT FROM applied_event a "
+        "WHERE a.position_id = l.position_id AND a.kafka_offset = l.kafka_offset) THEN NULL "
+        "ELSE applied_after END AS after FROM weir.left_out l "
+        "WHERE position_id = ANY ($1::integer[]) OFFSET 0) AS left_out",
         1, NULL, values, NULL, NULL, 1);
     buf_free(&ids);
     if (PQresultStatus(worker->left_rows) != PGRES_TUPLES_OK)
@@ -90,13 +93,16 @@ int worker_load_left(struct worker *worker, struct error *error)
     worker->left = xcalloc((size_t)count + 1, sizeof *worker->left);
     for (int i = 0; i < count; i++) {
         struct left_out *left = &worker->left[worker->left_count++];
-        int64_t id = read_int8(worker->left_rows, i, COLUMN_POSITION);
+        int64_t id = pg_int8(worker->left_rows, i, COLUMN_POSITION);
         while (worker->positions[left->position].id != id)
             left->position++;
-        left->offset = read_int8(worker->left_rows, i, COLUMN_OFFSET);
+        left->offset = pg_int8(worker->left_rows, i, COLUMN_OFFSET);
         left->row = i;
         left->due = !PQgetisnull(worker->left_rows, i, COLUMN_AFTER);
-        left->after = left->due ? read_int8(worker->left_rows, i, COLUMN_AFTER) : -1;
+        left->after = left->due ? pg_int8(worker->left_rows, i, COLUMN_AFTER) : -1;
+        left->carried_out_us = PQgetisnull(worker->left_rows, i, COLUMN_CARRIED_OUT)
+                                   ? INT64_MAX
+                                   : pg_int8(worker->left_rows, i, COLUMN_CARRIED_OUT);
         worker->due_count += (size_t)left->due;
     }
     qsort(worker->left, worker->left_count, sizeof *worker->left, compare_left);
@@ -110,6 +116,17 @@ int worker_leaves_out(const struct worker *worker, size_t position, int64_t offs
                                              sizeof *worker->left, compare_left) != NULL;
 }
 
+/* Whether `a` was applied before `b`. Behind one offset: those that were redriven as people
+ * decided, then those that had waited and were drained. */
+static int is_before(const struct left_out *a, const struct left_out *b)
+{
+    if (a->after != b->after)
+        return a->after < b->after;
+    if (a->carried_out_us != b->carried_out_us)
+        return a->carried_out_us < b->carried_out_us;
+    return a->offset < b->offset;
+}
+
 /* The next one whose turn it is: everything up to the offset before it has been taken. */
 static struct left_out *next_due(const struct worker *worker)
 {
@@ -120,7 +137,7 @@ static struct left_out *next_due(const struct worker *worker)
         int64_t taken = position->taken_offset + 1 > position->next_offset
                             ? position->taken_offset + 1
                             : position->next_offset;
-        if (left->due && left->after < taken && (!next || left->after < next->after))
+        if (left->due && left->after < taken && (!next || is_before(left, next)))
             next = left;
     }
     return next;
@@ -141,7 +158,7 @@ static int add_left(struct worker *worker, const struct left_out *left, struct b
         .topic = position->topic,
         .partition = position->partition,
         .offset = left->offset,
-        .timestamp_us = read_int8(rows, row, COLUMN_TIME),
+        .timestamp_us = pg_int8(rows, row, COLUMN_TIME),
         .key = PQgetisnull(rows, row, COLUMN_KEY) ? NULL : PQgetvalue(rows, row, COLUMN_KEY),
         .key_size = (size_t)PQgetlength(rows, row, COLUMN_KEY),
         .value = PQgetisnull(rows, row, COLUMN_VALUE) ? NULL : PQgetvalue(rows, row, COLUMN_VALUE),

@@ -29,9 +29,10 @@ struct goal {
 struct left_out {
     size_t position;
     int64_t offset;
-    int64_t after; /* due: behind this offset */
-    int row;       /* of left_rows: its bytes */
-    int due;       /* to be applied after all, and not yet */
+    int64_t after;          /* due: behind this offset */
+    int64_t carried_out_us; /* when it was redriven; INT64_MAX: it was not, it drained */
+    int row;                /* of left_rows: its bytes */
+    int due;                /* to be applied after all, and not yet */
 };
 
 struct worker {

@@ -152,6 +152,24 @@ def test_only_one_at_a_time(platform):
     assert "overview is being rebuilt already" in refused
 
 
+def test_abandoned(platform):
+    """What a rebuild has built and not published goes, with its positions; the live generation stays."""
+    before = platform.live("overview")
+    number = rebuild(platform, "overview", "--no-swap")["generation"]
+    report = rebuild(platform, "overview", "--abandon")
+    assert report["generation"] == number and report["records"] > 0
+    assert platform.value("SELECT to_regnamespace(%s) IS NULL", f"overview_{number}") and platform.live("overview") == before
+    for table in ("generation", "position"):
+        assert not platform.psql(f"SELECT FROM weir.{table} WHERE processor = 'overview' AND generation = %s", number)
+    assert "no rebuild of overview" in rebuild(platform, "overview", "--abandon", code=2)
+    platform.run("rebuild", "--all", "--abandon")
+    assert rebuild(platform, "overview", "--verify", "--no-swap")["verified"] == "equal"
+    with platform.transaction() as connection:
+        connection.execute("SELECT pg_advisory_lock(2003134835, hashtext('overview'))")
+        assert "overview is being rebuilt already" in rebuild(platform, "overview", "--abandon", code=2)
+    platform.run("rebuild", "overview", "--abandon")
+
+
 def test_wrong_row_is_named(platform):
     """A row of the live tables that no event explains."""
     platform.wait_drained()

@@ -124,6 +124,23 @@ def test_decisions_are_folded_where_they_were(engine):
     assert process.is_alive()
 
 
+def test_redrives_are_folded_in_the_order_they_were_carried_out(engine):
+    """With no record between them they stand behind one offset, and the later event was redriven first."""
+    engine = engine(ONCE)
+    engine.start()
+    engine.forbid("bad", "worse", "worst")
+    offsets = engine.stack.produce(reactions("a", "bad", "worse", "worst", "b"))
+    wait_until(lambda: len(engine.letters()) == 3, 30, "three dead letters")
+    wait_until(lambda: engine.chain() == ["a", "b"], 20, lambda: str(engine.chain()))
+    engine.forbid()
+    for offset in (offsets[2], offsets[3], offsets[1]):
+        assert engine.decide(offset, "redrive") == "applied"
+    expected = ["a", "b", "worse", "worst", "bad"]
+    wait_until(lambda: engine.chain() == expected, 20, lambda: str(engine.chain()))
+    report = engine.rebuild("--verify")
+    assert report["verified"] == "equal" and report["swapped"] and engine.chain() == expected
+
+
 def test_what_is_parked_moves_along(engine):
     engine = engine(PATIENT)
     process = engine.start()

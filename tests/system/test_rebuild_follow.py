@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""After a swap the former generation keeps following, by itself, until --drop-old: a rollback is a matter of moments."""
+
+import json
+
+import psycopg
+import pytest
+
+from harness import wait_until
+from test_rebuild import FAST, check, rebuild, traffic
+from test_rebuild_versions import NOW, second
+
+PREVIOUS = "SELECT generation FROM weir.generation WHERE processor = %s AND state = 'previous' ORDER BY live_at DESC LIMIT 1"
+
+
+def former(stack, name):
+    return stack.value(PREVIOUS, name)
+
+
+def vector(stack, name, generation):
+    return stack.psql("SELECT topic, kafka_partition, next_offset FROM weir.position WHERE processor = %s AND generation = %s "
+                      "ORDER BY 1, 2", name, generation)
+
+
+def status(stack, name, state="previous"):
+    rows = json.loads(stack.run("rebuild", "--status", "-o", "json").stdout)["generations"]
+    return [row for row in rows if (row["processor"], row["state"]) == (name, state)][-1]
+
+
+def owners(stack, name, generation):
+    """Process ids of those who claimed the generation last."""
+    rows = stack.psql("SELECT DISTINCT split_part(owner, ':', 2)::int FROM weir.position WHERE processor = %s AND "
+                      "generation = %s AND owner IS NOT NULL", name, generation)
+    return {pid for pid, in rows}
+
+
+def rows(stack, schema):
+    """Every row of a generation, counted."""
+    tables = stack.psql("SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind IN ('r', 'p') "
+                        "AND NOT relispartition AND relname <> 'applied_event' ORDER BY 1", schema)
+    return {table: stack.psql(f"SELECT count(*), md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM {schema}.{table} t")
+            for table, in tables}
+
+
+def follows(stack, name, deadline=15):
+    """The former generation comes to where the live one is, and holds the same rows."""
+    stack.wait_drained(name)
+    number, live = former(stack, name), stack.live(name)
+    same = lambda: vector(stack, name, number) == vector(stack, name, int(live.rsplit("_", 1)[1]))
+    wait_until(same, deadline, lambda: f"{name} {number} follows {live}: {status(stack, name)}\n{stack.logs_tail()}")
+    assert status(stack, name)["behind"] == 0
+    assert rows(stack, f"{name}_{number}") == rows(stack, live)
+
+
+@pytest.fixture(scope="module")
+def platform(fresh):
+    fresh.start_gateway()
+    fresh.process = fresh.start_processors(options=FAST)
+    with traffic(fresh, 2000):
+        pass
+    fresh.wait_drained()
+    assert rebuild(fresh, "ledger", "--verify")["swapped"]
+    return fresh
+
+
+def test_it_follows_under_writes(platform):
+    with traffic(platform, 2500):
+        process = platform.process
+        process.wait_log("follows generation 1 of ledger", 20)
+        wait_until(lambda: owners(platform, "ledger", 1) == {process.pid}, 20, "the process follows")
+    follows(platform, "ledger")
+    assert process.metric("weir_processor_former_behind_records", processor="ledger") == 0
+    assert "records behind" in platform.run("rebuild", "--status").stdout
+
+
+def test_killed_it_goes_on(platform):
+    with traffic(platform, 2000):
+        wait_until(lambda: status(platform, "ledger")["behind"] > 0, 20, "there is something to follow")
+        platform.process.kill()
+        platform.process = platform.start_processors(options=FAST)
+    follows(platform, "ledger", 30)
+    assert owners(platform, "ledger", former(platform, "ledger")) == {platform.process.pid}
+
+
+def test_one_of_two_processes_follows(platform):
+    other = platform.start_processors(options=FAST)
+    epochs = "SELECT max(epoch) FROM weir.position WHERE processor = 'ledger' AND generation = %s"
+    before = platform.value(epochs, former(platform, "ledger"))
+    with traffic(platform, 2000):
+        pass
+    follows(platform, "ledger")
+    assert platform.value(epochs, former(platform, "ledger")) <= before + 1, "they take it from each other"
+    platform.end(platform.process)
+    platform.process = other
+    with traffic(platform, 500):
+        pass
+    follows(platform, "ledger")
+    assert owners(platform, "ledger", former(platform, "ledger")) == {other.pid}
+
+
+def test_back_and_forth_under_writes(platform):
+    with traffic(platform, 3000):
+        for _ in range(2):
+            before = former(platform, "ledger")
+            report = rebuild(platform, "ledger", "--rollback", "--verify")
+            assert report["verified"] == "equal" and report["swapped"] and platform.live("ledger") == f"ledger_{before}"
+    follows(platform, "ledger")
+    check(platform)
+    audit = platform.run("audit", "--wait", "20s", check=False)
+    assert audit.returncode == 0, audit.stdout
+
+
+def test_dropped_while_it_follows(platform):
+    with traffic(platform, 3000):
+        for _ in range(2):
+            assert rebuild(platform, "overview")["swapped"]
+            wait_until(lambda: platform.process.pid in owners(platform, "overview", former(platform, "overview")), 20, "it follows")
+            platform.run("rebuild", "overview", "--drop-old")
+            assert not platform.psql(PREVIOUS, "overview")
+    check(platform)
+    assert platform.process.is_alive() and "overview is not followed" not in platform.process.text()
+
+
+def test_a_frozen_follower_is_in_nobodys_way(platform):
+    """It keeps the lock for ever, so it loses its session."""
+    assert rebuild(platform, "overview")["swapped"]
+    with psycopg.connect(platform.database, application_name="weir follow", autocommit=True) as frozen:
+        wait_until(lambda: frozen.execute("SELECT pg_try_advisory_lock(2003134835, hashtext('overview'))").fetchone()[0], 10)
+        platform.run("rebuild", "overview", "--drop-old")
+        with pytest.raises(psycopg.OperationalError):
+            frozen.execute("SELECT 1")
+
+
+def test_its_failure_leaves_the_live_one_alone(platform):
+    assert rebuild(platform, "overview")["swapped"]
+    number = former(platform, "overview")
+    platform.psql(f"ALTER TABLE overview_{number}.space RENAME TO elsewhere")
+    said = f"generation {number} of overview is not followed any more"
+    with traffic(platform, 1000):
+        platform.process.wait_log(said, 30)
+    check(platform)
+    assert platform.process.text().count(said) == 1 and platform.process.is_ready()
+    platform.run("rebuild", "overview", "--drop-old")
+    assert rebuild(platform, "overview")["swapped"]
+    follows(platform, "overview")
+
+
+def test_the_old_build_follows_its_own(platform, tmp_path):
+    """A changed version is rolled out while processes of the build before still run."""
+    home = second(tmp_path / "second")
+    platform.end(platform.process)
+    old = platform.start_processors(options=FAST)
+    with traffic(platform, 3000):
+        report = rebuild(platform, "analytics", "--home", home)
+        assert report["swapped"] and report["version"] == NOW + 1
+        number = report["former"]
+        old.wait_log("stands aside", 30)
+        old.wait_log(f"follows generation {number} of analytics", 30)
+        new = platform.start_processors("analytics", options=("--home", home, *FAST))
+        # the group gives everything to the new build's, although the old one is there
+        wait_until(lambda: new.metric("weir_processor_partitions") == len(vector(platform, "analytics", number)), 60, "all of them")
+    platform.wait_drained()
+    wait_until(lambda: status(platform, "analytics")["behind"] == 0, 20, lambda: str(status(platform, "analytics")))
+    assert owners(platform, "analytics", number) == {old.pid} and old.text().count("stands aside") == 1
+    with traffic(platform, 1000):
+        assert rebuild(platform, "analytics", "--rollback", "--break-views")["swapped"]  # the new column goes
+        old.wait_log("is live again", 30)
+        new.wait_log("stands aside", 30)
+    check(platform)
+    assert platform.live("analytics") == f"analytics_{number}" and old.is_ready() and new.is_alive()
+    wait_until(lambda: owners(platform, "analytics", report["generation"]) == {new.pid}, 20, "now the new one follows")
+    platform.wait_drained()
+    wait_until(lambda: status(platform, "analytics")["behind"] == 0, 20, lambda: str(status(platform, "analytics")))
