@@ -85,28 +85,38 @@ static void put_parameter_type(const struct processor *processor, size_t index, 
     buf_printf(out, "weir_event.%s[]", name);
 }
 
+/* Where a statement's relations come from: parameters from $first on, or tables. */
+struct relations_from {
+    size_t first;
+    const char *table_prefix; /* NULL: parameters */
+};
+
 /* Appends `name AS (SELECT * FROM unnest($n))` for each relation that the statement mentions.
  * Returns how many. */
 static int put_expressions(const struct processor *processor, const struct sql_statement *statement,
-                           size_t first, struct buf *out)
+                           const struct relations_from *from, struct buf *out)
 {
     int count = 0;
     for (size_t i = 0; i < processor->relation_count; i++) {
-        if (!sql_mentions(statement, processor->relations[i]->name))
+        const char *name = processor->relations[i]->name;
+        if (!sql_mentions(statement, name))
             continue;
-        buf_printf(out, "%s%s AS (SELECT * FROM unnest($%zu))", count ? ", " : "",
-                   processor->relations[i]->name, first + i);
-        count++;
+        buf_put_text(out, count++ ? ", " : "");
+        if (from->table_prefix) /* so large that a copy costs, and planned by what is in it */
+            buf_printf(out, "%s AS NOT MATERIALIZED (SELECT * FROM %s%s)", name, from->table_prefix,
+                       name);
+        else
+            buf_printf(out, "%s AS (SELECT * FROM unnest($%zu))", name, from->first + i);
     }
     return count;
 }
 
 static void put_statement(const struct processor *processor, const struct sql_statement *statement,
-                          size_t first, struct buf *out)
+                          const struct relations_from *from, struct buf *out)
 {
     buf_put(out, statement->lead, statement->lead_size);
     struct buf expressions = {0};
-    if (put_expressions(processor, statement, first, &expressions) > 0) {
+    if (put_expressions(processor, statement, from, &expressions) > 0) {
         buf_put_text(out, statement->recursive ? "WITH RECURSIVE " : "WITH ");
         buf_put(out, expressions.data, expressions.size);
         buf_put_text(out, statement->with_size ? "," : " ");
@@ -152,7 +162,7 @@ static int put_screen(const struct processor *processor, const char *schema, str
                "ORDER BY s.seq) "
                "INTO weir_found FROM (SELECT q.seq::integer, q.reason::text FROM (",
                QUOTE);
-    put_statement(processor, &statement, 1, &text);
+    put_statement(processor, &statement, &(struct relations_from){.first = 1}, &text);
     buf_printf(&text,
                "\n) AS q (seq, reason) ORDER BY 1 LIMIT %d) AS s; IF weir_found IS NOT NULL THEN "
                "RAISE EXCEPTION 'screened' USING ERRCODE = '" PG_SCREENED
@@ -175,6 +185,20 @@ static void put_screen_call(const struct processor *processor, const char *schem
     buf_put_text(out, "); ");
 }
 
+/* Those of apply.sql; returns how many. */
+static int put_statements(const struct processor *processor, const struct relations_from *from,
+                          struct buf *out)
+{
+    struct sql_cursor cursor = sql_open(processor->apply->data, processor->apply->size);
+    struct sql_statement statement;
+    int count = 0;
+    for (; sql_next(&cursor, &statement); count++) {
+        put_statement(processor, &statement, from, out);
+        buf_put_text(out, ";");
+    }
+    return count;
+}
+
 int bind_procedure(const struct processor *processor, const char *schema, struct buf *out,
                    char ret_name[BIND_NAME_MAX], struct error *error)
 {
@@ -194,13 +218,8 @@ int bind_procedure(const struct processor *processor, const char *schema, struct
     buf_printf(&text, ") LANGUAGE plpgsql AS %s%s", QUOTE, PROLOGUE);
     if (processor->screen)
         put_screen_call(processor, schema, screen, &text);
-    struct sql_cursor cursor = sql_open(apply->data, apply->size);
-    struct sql_statement statement;
-    int count = 0;
-    for (; sql_next(&cursor, &statement); count++) {
-        put_statement(processor, &statement, BIND_FIXED_PARAMETERS + 1, &text);
-        buf_put_text(&text, ";");
-    }
+    const struct relations_from from = {.first = BIND_FIXED_PARAMETERS + 1};
+    int count = put_statements(processor, &from, &text);
     buf_printf(&text, "%s%s", EPILOGUE, QUOTE);
     name_by_hash("apply", &text, ret_name);
     buf_printf(out, "CREATE PROCEDURE %s.%s", schema, ret_name);
@@ -209,6 +228,14 @@ int bind_procedure(const struct processor *processor, const char *schema, struct
     return count > 0 ? 0
                      : error_set(error, ERROR_USAGE, "bad-processor", "%s holds no statement",
                                  apply->path);
+}
+
+void bind_fold(const struct processor *processor, const char *table_prefix, struct buf *out)
+{
+    const struct relations_from from = {.table_prefix = table_prefix};
+    buf_printf(out, "DO %s#variable_conflict use_column BEGIN ", QUOTE);
+    put_statements(processor, &from, out);
+    buf_printf(out, "%s%s", EPILOGUE, QUOTE);
 }
 
 void bind_call(const struct processor *processor, const char *schema, const char *name,

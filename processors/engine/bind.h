@@ -33,6 +33,10 @@ void bind_type(const struct relation *relation, struct buf *out);
 int bind_procedure(const struct processor *processor, const char *schema, struct buf *out,
                    char ret_name[BIND_NAME_MAX], struct error *error);
 
+/* Appends a DO that runs apply.sql once, on the rows of tables <table_prefix><relation>. The SQL is
+ * that of a procedure which bind_procedure has made. */
+void bind_fold(const struct processor *processor, const char *table_prefix, struct buf *out);
+
 /* Appends "CALL <schema>.<name>($1::…[], …)". */
 void bind_call(const struct processor *processor, const char *schema, const char *name,
                struct buf *out);

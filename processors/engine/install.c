@@ -293,18 +293,16 @@ static int install_procedure(PGconn *conn, const struct processor *processor,
     return code;
 }
 
-enum build_what { BUILD_PROCEDURE, BUILD_TABLES, BUILD_ALL };
-
-static int build(PGconn *conn, const struct processor *processor, enum build_what what,
+static int build(PGconn *conn, const struct processor *processor, enum install_tables tables,
                  struct installed *installed, struct error *error)
 {
     for (size_t i = 0; i < processor->relation_count; i++)
         if (install_type(conn, processor->relations[i], error) != 0)
             return -1;
-    if (what != BUILD_PROCEDURE &&
+    if (tables != INSTALL_NO_TABLES &&
         create_generation(conn, processor, installed->schema, error) != 0)
         return -1;
-    if (what == BUILD_ALL && (add_applied_key(conn, installed->schema, error) != 0 ||
+    if (tables == INSTALL_INDEXED && (add_applied_key(conn, installed->schema, error) != 0 ||
                               add_indexes(conn, processor, installed->schema, error) != 0))
         return -1;
     return pg_runf(conn, error, "SET LOCAL search_path = %s, pg_catalog", installed->schema) == 0 &&
@@ -318,7 +316,7 @@ int install_scratch(PGconn *conn, const struct processor *processor, const char 
 {
     struct installed installed = {.generation = 0};
     snprintf(installed.schema, sizeof installed.schema, "%s", schema);
-    if (build(conn, processor, BUILD_ALL, &installed, error) != 0 ||
+    if (build(conn, processor, INSTALL_INDEXED, &installed, error) != 0 ||
         dry_run(conn, processor, &installed, error) != 0)
         return -1;
     *ret_installed = installed;
@@ -377,13 +375,14 @@ static int try_procedure(PGconn *conn, const struct processor *processor,
                : -1;
 }
 
-int install_generation(PGconn *conn, const struct processor *processor, int generation, int create,
-                       struct installed *ret_installed, struct error *error)
+int install_generation(PGconn *conn, const struct processor *processor, int generation,
+                       enum install_tables tables, struct installed *ret_installed,
+                       struct error *error)
 {
     struct installed installed = {.generation = generation};
     snprintf(installed.schema, sizeof installed.schema, "%s_%d", processor->name, generation);
     if (pg_run(conn, LOCK_UNTIL_COMMIT, error) != 0 ||
-        build(conn, processor, create ? BUILD_TABLES : BUILD_PROCEDURE, &installed, error) != 0 ||
+        build(conn, processor, tables, &installed, error) != 0 ||
         grant(conn, &installed, error) != 0 ||
         try_procedure(conn, processor, &installed, error) != 0)
         return -1;
@@ -422,7 +421,7 @@ static int install_in_transaction(PGconn *conn, const struct processor *processo
 {
     int found = 0;
     if (find_generation(conn, processor, installed, &found, error) != 0 ||
-        build(conn, processor, found ? BUILD_PROCEDURE : BUILD_ALL, installed, error) != 0 ||
+        build(conn, processor, found ? INSTALL_NO_TABLES : INSTALL_INDEXED, installed, error) != 0 ||
         grant(conn, installed, error) != 0 ||
         install_views(conn, processor, installed, error) != 0 ||
         try_procedure(conn, processor, installed, error) != 0)

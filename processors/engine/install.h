@@ -32,11 +32,17 @@ int install_processor(PGconn *conn, const struct processor *processor,
 int install_scratch(PGconn *conn, const struct processor *processor, const char *schema,
                     struct installed *ret_installed, struct error *error);
 
-/* A generation beside the live one, `<name>_<generation>`, in the caller's transaction. With
- * `create` its tables are made, without their indexes, which install_indexes adds when the rows are
- * there; in any case its procedure. */
-int install_generation(PGconn *conn, const struct processor *processor, int generation, int create,
-                       struct installed *ret_installed, struct error *error);
+enum install_tables {
+    INSTALL_NO_TABLES, /* they are there */
+    INSTALL_BARE,      /* without what install_indexes and install_applied_key add */
+    INSTALL_INDEXED
+};
+
+/* A generation beside the live one, `<name>_<generation>`, in the caller's transaction: its
+ * procedure, and tables if it has none. */
+int install_generation(PGconn *conn, const struct processor *processor, int generation,
+                       enum install_tables tables, struct installed *ret_installed,
+                       struct error *error);
 int install_indexes(PGconn *conn, const struct processor *processor,
                     const struct installed *installed, struct error *error);
 

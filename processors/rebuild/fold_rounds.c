@@ -99,6 +99,16 @@ int rebuild_note_left(struct rebuild *rebuild, struct error *error)
     return 0;
 }
 
+static void *run_set(void *argument)
+{
+    struct fold_thread *thread = argument;
+    const struct rebuild *rebuild = thread->rebuild;
+    thread->code = stage_fold(thread->conn, rebuild->processor, &rebuild->next.installed,
+                              thread->set, &rebuild->stop, &thread->error);
+    thread->running = 0;
+    return NULL;
+}
+
 static void *run_worker(void *argument)
 {
     struct fold_thread *thread = argument;
@@ -107,12 +117,12 @@ static void *run_worker(void *argument)
     return NULL;
 }
 
-/* Until all workers are done. One that fails stops the others, unless it only fell behind. */
-static void watch_workers(struct rebuild *rebuild)
+/* Until all threads are done. One that fails stops the others. */
+static void watch_threads(struct rebuild *rebuild, int count)
 {
     for (int running = 1; running;) {
         running = 0;
-        for (int i = 0; i < rebuild->worker_count; i++) {
+        for (int i = 0; i < count; i++) {
             running += rebuild->threads[i].running;
             if (!rebuild->threads[i].running && rebuild->threads[i].code != 0)
                 rebuild->stop = 1;
@@ -125,33 +135,83 @@ static void watch_workers(struct rebuild *rebuild)
     }
 }
 
-static int fold_once(struct rebuild *rebuild, const struct vector *target, struct error *error)
+/* Runs `function` on the first `count` threads, and waits for them. */
+static int run_threads(struct rebuild *rebuild, int count, void *(*function)(void *),
+                       struct error *error)
 {
     int started = 0;
-    int code = open_workers(rebuild, error);
+    int code = 0;
     rebuild->stop = 0;
-    for (int i = 0; code == 0 && i < rebuild->worker_count; i++) {
+    for (int i = 0; code == 0 && i < count; i++) {
         struct fold_thread *thread = &rebuild->threads[i];
-        thread->target = target;
         thread->code = 0;
         thread->running = 1;
-        if (pthread_create(&thread->thread, NULL, run_worker, thread) != 0)
+        if (pthread_create(&thread->thread, NULL, function, thread) != 0)
             code = error_set(error, ERROR_FATAL, "thread", "cannot start a thread");
         else
             started++;
     }
     if (code == 0)
-        watch_workers(rebuild);
+        watch_threads(rebuild, count);
     rebuild->stop = code != 0;
-    for (int i = 0; i < started; i++) {
+    for (int i = 0; i < started; i++)
         pthread_join(rebuild->threads[i].thread, NULL);
-        worker_positions(rebuild->threads[i].worker, &rebuild->own);
-        if (rebuild->threads[i].code != 0 && code == 0) {
+    for (int i = 0; i < started && code == 0; i++)
+        if (rebuild->threads[i].code != 0 &&
+            strcmp(rebuild->threads[i].error.code, "stopped") != 0) {
             *error = rebuild->threads[i].error;
             code = -1;
         }
+    return code;
+}
+
+static int fold_once(struct rebuild *rebuild, const struct vector *target, struct error *error)
+{
+    if (open_workers(rebuild, error) != 0)
+        return -1;
+    for (int i = 0; i < rebuild->worker_count; i++)
+        rebuild->threads[i].target = target;
+    int code = run_threads(rebuild, rebuild->worker_count, run_worker, error);
+    for (int i = 0; i < rebuild->worker_count; i++)
+        worker_positions(rebuild->threads[i].worker, &rebuild->own);
+    return code;
+}
+
+/* Folds the sets of the stage side by side. */
+static int fold_sets(struct rebuild *rebuild, struct error *error)
+{
+    const char *database = config_text(rebuild->options->config, OPT_DATABASE);
+    int count = rebuild->next.sets;
+    int code = 0;
+    for (int i = 0; code == 0 && i < count; i++) {
+        rebuild->threads[i].set = i;
+        rebuild->threads[i].rebuild = rebuild;
+        code = pg_connect(database, "weir rebuild fold", &rebuild->threads[i].conn, error);
+        if (code == 0)
+            code = pg_run(rebuild->threads[i].conn, "SET client_connection_check_interval = '1s'",
+                          error);
+    }
+    if (code == 0 && run_threads(rebuild, count, run_set, error) != 0) {
+        rebuild->unfoldable = error->class != ERROR_RETRY;
+        code = -1;
+    }
+    for (int i = 0; i < count; i++) {
+        PQfinish(rebuild->threads[i].conn);
+        rebuild->threads[i].conn = NULL;
     }
     return code;
+}
+
+/* Ends bulk: what is staged is folded, and indexed. */
+static int settle(struct rebuild *rebuild, struct error *error)
+{
+    rebuild_close_workers(rebuild);
+    rebuild_phase(rebuild, "fold", rebuild->total);
+    if (fold_sets(rebuild, error) != 0 || *rebuild->options->stop)
+        return -1;
+    rebuild_phase(rebuild, "index", rebuild->total);
+    return generation_index(rebuild->conn, rebuild->side, rebuild->processor, &rebuild->next,
+                            error);
 }
 
 /* The control session holds the lock: without it nothing may be done. */
@@ -173,17 +233,51 @@ static int reconnect(struct rebuild *rebuild, struct error *error)
                : -1;
 }
 
+/* A crash of Postgres empties the stage. */
+static int look_again(struct rebuild *rebuild, struct error *error)
+{
+    struct generation *next = &rebuild->next;
+    if (PQstatus(rebuild->conn) != CONNECTION_OK)
+        return 0;
+    if (stage_look(rebuild->conn, &next->installed, &next->stage, &next->sets, error) != 0)
+        return error->class == ERROR_RETRY ? 0 : -1;
+    return next->stage == STAGE_LOST ? error_set(error, ERROR_FATAL, STAGE_LOST_CODE,
+                                                 "Postgres crashed, and what was staged is lost")
+                                     : 0;
+}
+
+/* One try. *ret_more: bulk ended before the target. */
+static int fold_try(struct rebuild *rebuild, const struct vector *target, int *ret_more,
+                    struct error *error)
+{
+    int bulk = !rebuild->next.indexed;
+    int open = rebuild->next.stage == STAGE_OPEN;
+    int code = bulk && !open ? 0 : fold_once(rebuild, target, error);
+    int full = code != 0 && strcmp(error->code, WORKER_NEEDS_INDEX) == 0;
+    *ret_more = 0;
+    if (*rebuild->options->stop || !bulk || (code != 0 && !full))
+        return code;
+    *ret_more = full || !open;
+    rebuild->next.stage = STAGE_CLOSED;
+    return settle(rebuild, error);
+}
+
 int rebuild_fold(struct rebuild *rebuild, const struct vector *target, struct error *error)
 {
     int64_t reached = -1;
     for (int attempt = 0; attempt < REBUILD_ATTEMPTS; attempt++) {
+        int more = 0;
         *error = (struct error){0};
-        int code = fold_once(rebuild, target, error);
+        int code = fold_try(rebuild, target, &more, error);
         if (*rebuild->options->stop)
             return error_set(error, ERROR_RETRY, "stopped",
                              "stopped; run it again to go on from here");
-        if (code == 0)
+        if (code == 0 && !more)
             return 0;
+        if (code == 0) {
+            rebuild_phase(rebuild, "follow", rebuild->total);
+            continue;
+        }
         if (error->class != ERROR_RETRY || rebuild->holding)
             return -1;
         rebuild_close_workers(rebuild);
@@ -191,17 +285,11 @@ int rebuild_fold(struct rebuild *rebuild, const struct vector *target, struct er
             reached = rebuild->done;
             attempt = 0;
         }
-        if (strcmp(error->code, "needs-index") == 0) {
-            rebuild_phase(rebuild, "index", rebuild->total);
-            if (generation_index(rebuild->conn, rebuild->side, rebuild->processor, &rebuild->next,
-                                 error) != 0)
-                return -1;
-            rebuild_phase(rebuild, "fold", rebuild->total);
-            continue;
-        }
         log_warn("%s; trying again", error->message);
         rebuild_sleep(REBUILD_PAUSE_MS);
         if (reconnect(rebuild, error) != 0 && error->class != ERROR_RETRY)
+            return -1;
+        if (!rebuild->next.indexed && look_again(rebuild, error) != 0)
             return -1;
     }
     return -1;

@@ -141,27 +141,44 @@ int generation_drop(PGconn *conn, const char *processor, int number, struct erro
                     values, NULL, error);
 }
 
-static int create(PGconn *conn, const struct processor *processor, const char *source,
+static int create(PGconn *conn, const struct processor *processor, const char *source, int sets,
                   struct generation *next, struct error *error)
 {
     char version[16];
     snprintf(version, sizeof version, "%d", processor->version);
-    const char *values[] = {processor->name, version, processor->consumes, source};
+    const char *values[] = {processor->name, version, processor->consumes, source,
+                            sets ? "false" : "true"};
     PGresult *result = NULL;
     if (pg_query(conn,
                  "INSERT INTO weir.generation (processor, generation, version, consumes, source, "
                  "state, indexed) SELECT $1, max(generation) + 1, $2::integer, $3, $4, 'building', "
-                 "false "
-                 "FROM weir.generation WHERE processor = $1 RETURNING generation",
-                 4, values, &result, error) != 0)
+                 "$5::boolean FROM weir.generation WHERE processor = $1 RETURNING generation",
+                 5, values, &result, error) != 0)
         return -1;
-    *next = (struct generation){.number = (int)pg_int(result, 0, 0), .version = processor->version};
+    *next = (struct generation){.number = (int)pg_int(result, 0, 0),
+                                .version = processor->version,
+                                .indexed = sets == 0,
+                                .stage = sets ? STAGE_OPEN : STAGE_NONE,
+                                .sets = sets};
     PQclear(result);
-    return install_generation(conn, processor, next->number, 1, &next->installed, error);
+    if (install_generation(conn, processor, next->number, sets ? INSTALL_BARE : INSTALL_INDEXED,
+                           &next->installed, error) != 0)
+        return -1;
+    return sets ? stage_create(conn, processor, &next->installed, sets, error) : 0;
 }
 
-static int begin(PGconn *conn, const struct processor *processor, struct generation *next,
-                 struct error *error)
+/* The one that an earlier run began. */
+static int resume(PGconn *conn, const struct processor *processor, struct generation *next,
+                  struct error *error)
+{
+    if (install_generation(conn, processor, next->number, INSTALL_NO_TABLES, &next->installed,
+                           error) != 0)
+        return -1;
+    return stage_look(conn, &next->installed, &next->stage, &next->sets, error);
+}
+
+static int begin(PGconn *conn, const struct processor *processor, int sets,
+                 struct generation *next, struct error *error)
 {
     char source[65];
     const char *values[] = {processor->name};
@@ -180,21 +197,23 @@ static int begin(PGconn *conn, const struct processor *processor, struct generat
                                     .indexed = *PQgetvalue(result, 0, 2) == 't',
                                     .resumed = 1};
     PQclear(result);
-    if (same)
-        return install_generation(conn, processor, next->number, 0, &next->installed, error);
+    if (same && resume(conn, processor, next, error) != 0)
+        return -1;
+    if (same && next->stage != STAGE_LOST)
+        return 0;
     if (found && generation_drop(conn, processor->name, next->number, error) != 0)
         return -1;
-    return create(conn, processor, source, next, error);
+    return create(conn, processor, source, sets, next, error);
 }
 
-int generation_begin(PGconn *conn, const struct processor *processor, struct generation *ret_next,
-                     struct error *error)
+int generation_begin(PGconn *conn, const struct processor *processor, int sets,
+                     struct generation *ret_next, struct error *error)
 {
     char host[128] = "";
     char owner[160];
     if (pg_run(conn, "BEGIN", error) != 0)
         return -1;
-    int code = begin(conn, processor, ret_next, error);
+    int code = begin(conn, processor, sets, ret_next, error);
     gethostname(host, sizeof host - 1);
     snprintf(owner, sizeof owner, "%s:%d", host, (int)getpid());
     const char *values[] = {processor->name, owner};
@@ -238,15 +257,14 @@ int generation_previous(PGconn *conn, const struct processor *processor,
     PQclear(result);
     if (code != 0 || pg_run(conn, "BEGIN", error) != 0)
         return -1;
-    if (install_generation(conn, processor, ret_previous->number, 0, &ret_previous->installed,
-                           error) == 0)
+    if (install_generation(conn, processor, ret_previous->number, INSTALL_NO_TABLES,
+                           &ret_previous->installed, error) == 0)
         return pg_run(conn, "COMMIT", error);
     pg_run(conn, "ROLLBACK", NULL);
     return -1;
 }
 
-/* So that its first readers get plans that fit. */
-static int analyze(PGconn *conn, const struct generation *generation, struct error *error)
+int generation_analyze(PGconn *conn, const struct generation *generation, struct error *error)
 {
     const char *values[] = {generation->installed.schema};
     PGresult *result = NULL;
@@ -299,7 +317,7 @@ int generation_index(PGconn *conn, PGconn *side, const struct processor *process
         code = -1;
     }
     if (code == 0)
-        code = analyze(conn, generation, error);
+        code = stage_drop(conn, &generation->installed, error);
     if (code == 0)
         code = pg_query(conn,
                         "UPDATE weir.generation SET indexed = true WHERE processor = $1 AND "

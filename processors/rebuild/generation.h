@@ -7,12 +7,15 @@
 
 #include "lib/pg/pg.h"
 #include "processors/engine/install.h"
+#include "processors/rebuild/stage.h"
 
 struct generation {
     int number;
     int version;
-    int indexed; /* its indexes are there */
+    int indexed; /* its indexes are there, and apply.sql works in it batch by batch */
     int resumed; /* it was begun before */
+    enum stage_state stage;
+    int sets; /* of its stage */
     struct installed installed;
 };
 
@@ -33,19 +36,23 @@ void generation_unlock(PGconn *conn, const char *processor);
 int generation_live(PGconn *conn, const struct processor *processor, struct generation *ret_live,
                     struct error *error);
 
-/* Creates the next generation, or finds the one that an earlier run of the same SQL began; one that
- * other SQL began is dropped. */
-int generation_begin(PGconn *conn, const struct processor *processor, struct generation *ret_next,
-                     struct error *error);
+/* Creates the next generation, with a stage of `sets` sets, or without one when that is 0; or finds
+ * the one that an earlier run of the same SQL began. One that other SQL began, or whose stage is
+ * lost, is dropped. */
+int generation_begin(PGconn *conn, const struct processor *processor, int sets,
+                     struct generation *ret_next, struct error *error);
 
 /* The generation that was live before, for a rollback. Errors: ERROR_USAGE "no-previous", and
  * "version-changed" when another build made it. */
 int generation_previous(PGconn *conn, const struct processor *processor,
                         struct generation *ret_previous, struct error *error);
 
-/* Adds the indexes, in two sessions side by side. */
+/* Adds the indexes, in two sessions side by side, and ends the stage. */
 int generation_index(PGconn *conn, PGconn *side, const struct processor *processor,
                      struct generation *generation, struct error *error);
+
+/* So that its first readers get plans that fit. */
+int generation_analyze(PGconn *conn, const struct generation *generation, struct error *error);
 
 /* What `weir rebuild --status` shows. Fields that are NULL or -1 stay. */
 int generation_note(PGconn *conn, const char *processor, int number, const char *state,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "processors/rebuild/rebuild_parts.h"
 #include "processors/rebuild/restore.h"
@@ -56,8 +57,15 @@ static int open_rebuild(struct rebuild *rebuild, struct error *error)
         generation_live(rebuild->conn, processor, &rebuild->live, error) != 0 ||
         count_workers(rebuild, error) != 0)
         return -1;
-    return options->rollback ? generation_previous(rebuild->conn, processor, &rebuild->next, error)
-                             : generation_begin(rebuild->conn, processor, &rebuild->next, error);
+    if (options->rollback)
+        return generation_previous(rebuild->conn, processor, &rebuild->next, error);
+    /* What screens events judges batches: there is no taking one out of the whole. */
+    int sets = rebuild->unfoldable || processor->screen ? 0 : rebuild->worker_count;
+    if (generation_begin(rebuild->conn, processor, sets, &rebuild->next, error) != 0)
+        return -1;
+    if (!rebuild->next.indexed && rebuild->next.sets > 0)
+        rebuild->worker_count = rebuild->next.sets;
+    return 0;
 }
 
 /* The database was lost: what was not applied, and what was decided, comes back from its topics,
@@ -120,19 +128,13 @@ static int fold_all(struct rebuild *rebuild, struct error *error)
     int code = load_target(rebuild, &target, error);
     rebuild->done = vector_sum(&rebuild->own);
     if (code == 0) {
-        rebuild_phase(rebuild, rebuild->next.indexed ? "follow" : "fold", vector_sum(&target));
+        rebuild_phase(rebuild, rebuild->next.indexed ? "follow" : "stage", vector_sum(&target));
         code = rebuild_fold(rebuild, &target, error);
     }
     vector_free(&target);
     if (code == 0)
         rebuild_tell(rebuild, 1);
-    if (code != 0 || rebuild->next.indexed)
-        return code;
-    rebuild_phase(rebuild, "index", rebuild->total);
-    for (int i = 0; i < rebuild->worker_count; i++)
-        worker_end_bulk(rebuild->threads[i].worker);
-    return generation_index(rebuild->conn, rebuild->side, rebuild->processor, &rebuild->next,
-                            error);
+    return code;
 }
 
 /* Comes so near to the live generation that the rest takes but a moment. */
@@ -222,6 +224,8 @@ static int run_steps(struct rebuild *rebuild, struct error *error)
     if (code == 0)
         json_object_set_new(rebuild->report, "fold_seconds",
                             json_real((double)(monotonic_now_us() - started_us) / 1e6));
+    if (code == 0 && !options->rollback)
+        code = generation_analyze(rebuild->conn, &rebuild->next, error);
     if (code == 0)
         code = follow(rebuild, error);
     if (code == 0)
@@ -235,6 +239,20 @@ static int run_steps(struct rebuild *rebuild, struct error *error)
     return code;
 }
 
+static void close_rebuild(struct rebuild *rebuild)
+{
+    rebuild_close_workers(rebuild);
+    PQfinish(rebuild->conn);
+    PQfinish(rebuild->side);
+    vector_free(&rebuild->own);
+    vector_free(&rebuild->at_live);
+}
+
+static int must_begin_anew(const struct rebuild *rebuild, const struct error *error)
+{
+    return rebuild->unfoldable || strcmp(error->code, STAGE_LOST_CODE) == 0;
+}
+
 int rebuild_run(const struct processor *processor, const struct rebuild_options *options,
                 enum rebuild_outcome *ret_outcome, json_t **ret_report, struct error *error)
 {
@@ -243,13 +261,23 @@ int rebuild_run(const struct processor *processor, const struct rebuild_options 
     rebuild->options = options;
     rebuild->phase = "";
     int code = run_steps(rebuild, error);
+    if (code != 0 && must_begin_anew(rebuild, error)) {
+        int unfoldable = rebuild->unfoldable;
+        log_warn("%s; it is built anew%s", error->message, unfoldable ? ", batch by batch" : "");
+        code = generation_drop(rebuild->conn, processor->name, rebuild->next.number, error);
+        close_rebuild(rebuild);
+        json_decref(rebuild->report);
+        *rebuild = (struct rebuild){.processor = processor,
+                                    .options = options,
+                                    .phase = "",
+                                    .unfoldable = unfoldable};
+        *error = (struct error){0};
+        if (code == 0)
+            code = run_steps(rebuild, error);
+    }
     if (code == 0)
         *error = (struct error){0}; /* of what was tried again */
-    rebuild_close_workers(rebuild);
-    PQfinish(rebuild->conn);
-    PQfinish(rebuild->side);
-    vector_free(&rebuild->own);
-    vector_free(&rebuild->at_live);
+    close_rebuild(rebuild);
     *ret_outcome = rebuild->different ? REBUILD_DIFFERS : REBUILD_DONE;
     *ret_report = rebuild->report;
     free(rebuild);

@@ -34,6 +34,7 @@ struct rebuild {
     int64_t left_out;
     struct generation live;
     struct generation next;
+    int unfoldable; /* apply.sql does not go through on the stage as a whole */
     int to_end;  /* the live generation has nothing: fold to the ends of the logs */
     int holding; /* the live positions are locked by this transaction */
     int worker_count;
@@ -41,6 +42,9 @@ struct rebuild {
         pthread_t thread;
         struct worker *worker;
         const struct vector *target;
+        int set; /* of the stage, that is folded instead */
+        PGconn *conn;
+        struct rebuild *rebuild;
         struct error error;
         int code;
         atomic_int running;
@@ -60,7 +64,8 @@ struct rebuild {
 
 /* fold_rounds.c */
 
-/* Opens workers if there are none, and folds up to `target`; waits out Kafka and Postgres. */
+/* Opens workers if there are none, and folds up to `target`; waits out Kafka and Postgres. A bulk
+ * rebuild is indexed then. */
 int rebuild_fold(struct rebuild *rebuild, const struct vector *target, struct error *error);
 void rebuild_close_workers(struct rebuild *rebuild);
 /* Tells how far it is, to the caller and in weir.generation, at most every REBUILD_NOTE_US. */

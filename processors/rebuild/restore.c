@@ -37,11 +37,18 @@ static int read_topic(struct restore *restore, const struct config *config, enum
     int code = kafka_reader_open(config, &reader, error);
     if (code == 0)
         code = kafka_reader_partitions(reader, topic, &partitions, error);
-    for (int32_t i = 0; i < partitions; i++)
-        kafka_reader_add(reader, topic, i, RD_KAFKA_OFFSET_BEGINNING);
-    if (code == 0 && partitions > 0)
+    int32_t filled = 0;
+    for (int32_t i = 0; code == 0 && i < partitions; i++) {
+        struct kafka_extent extent = {.topic = topic, .partition = i};
+        code = kafka_reader_extent(reader, &extent, error);
+        if (code != 0 || extent.low == extent.high)
+            continue;
+        kafka_reader_add(reader, topic, i, extent.low);
+        filled++;
+    }
+    if (code == 0 && filled > 0)
         code = kafka_reader_start(reader, error);
-    while (code == 0 && partitions > 0 && !kafka_reader_at_end(reader)) {
+    while (code == 0 && filled > 0 && !kafka_reader_at_end(reader)) {
         rd_kafka_message_t *message = NULL;
         code = kafka_reader_next(reader, POLL_MS, &message, error);
         if (!message)

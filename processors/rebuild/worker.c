@@ -63,6 +63,11 @@ static int open_consumer(struct worker *worker, struct error *error)
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     uint64_t one = 1;
     rd_kafka_queue_io_event_enable(worker->queue, worker->wake_fd, &one, sizeof one);
+    /* Partitions that are assigned before their leaders are known wait for a timer of one second.
+     * All topics: asking for one by name could create it. Kafka may also be away for now. */
+    const struct rd_kafka_metadata *metadata;
+    if (rd_kafka_metadata(worker->kafka, 1, NULL, &metadata, WORKER_METADATA_MS) == 0)
+        rd_kafka_metadata_destroy(metadata);
     return 0;
 }
 
@@ -176,16 +181,11 @@ int worker_open(const struct worker_options *options, struct worker **ret_worker
         code = claim(worker, error);
     if (code == 0 && options->park)
         code = worker_load_parked(worker, error);
-    if (code == 0 && options->bulk) {
-        worker->seen = seen_new(options->processor->duplicate_window_ms * 1000);
-        code = worker_load_seen(worker, error);
-        if (code == 0 && worker->full)
-            code = error_set(error, ERROR_RETRY, "needs-index",
-                             "the memory for duplicates is used up");
-    }
+    if (code == 0 && options->bulk)
+        code = worker_open_stage(worker, error);
     if (code == 0)
         code = open_consumer(worker, error);
-    if (code == 0 && PQsetnonblocking(worker->conn, 1) != 0)
+    if (code == 0 && PQsetnonblocking(worker->conn, !options->bulk) != 0)
         code = pg_fail(worker->conn, NULL, error);
     if (code != 0) {
         worker_free(worker);
@@ -214,6 +214,7 @@ void worker_free(struct worker *worker)
     decoder_free(worker->decoder);
     seen_free(worker->seen);
     free(worker->known);
+    buf_free(&worker->copy);
     positions_free(worker->positions, worker->position_count);
     free(worker->goals);
     if (worker->queue)
@@ -225,15 +226,6 @@ void worker_free(struct worker *worker)
     if (worker->wake_fd >= 0)
         close(worker->wake_fd);
     free(worker);
-}
-
-void worker_end_bulk(struct worker *worker)
-{
-    seen_free(worker->seen);
-    free(worker->known);
-    worker->seen = NULL;
-    worker->known = NULL;
-    worker->known_count = 0;
 }
 
 void worker_positions(const struct worker *worker, struct vector *vector)

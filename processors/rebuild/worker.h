@@ -5,7 +5,8 @@
  * group: which partitions, and up to where, it is told. A Space's partitions of all topics have the
  * same number, so that workers never meet on a Space.
  *
- * While the generation has no indexes (`bulk`), duplicates are found in memory (seen.h). */
+ * While the generation has no indexes (`bulk`), records are not applied but staged (stage.h), and
+ * duplicates are found in memory (seen.h). */
 #ifndef WEIR_REBUILD_WORKER_H
 #define WEIR_REBUILD_WORKER_H
 
@@ -13,6 +14,9 @@
 
 #include "processors/engine/install.h"
 #include "processors/rebuild/vector.h"
+
+/* Code of an error: there is no room on the stage, so that it has to be folded. */
+#define WORKER_NEEDS_INDEX "needs-index"
 
 enum {
     WORKER_BULK_ROWS = 50000,     /* records of a batch while nobody reads */
@@ -32,7 +36,7 @@ struct worker_options {
     const struct installed *installed;
     int32_t index; /* takes the partitions whose number leaves this remainder … */
     int32_t count; /* … divided by this */
-    int bulk;
+    int bulk;   /* index and count are those of the sets of the stage */
     int gentle; /* small batches: whoever waits for the lock, or the core, waits for one of them */
     int park;   /* events that fail, as the engine does, instead of failing with them */
     const atomic_int *stop;
@@ -48,13 +52,9 @@ void worker_free(struct worker *worker);
 
 /* Folds its partitions up to exactly the offsets of `target`; stops early, without an error, when
  * *stop is set. A later call may raise the target. Errors: ERROR_RETRY: open a worker anew, it goes
- * on from its positions, with code "needs-index" not in bulk, because the memory for duplicates is
- * used up; ERROR_FENCED: another rebuild has the generation; ERROR_DEAD_LETTER: an
+ * on from its positions, with code WORKER_NEEDS_INDEX not in bulk; ERROR_FENCED: another rebuild has the generation; ERROR_DEAD_LETTER: an
  * event does not go through the SQL, and is named; ERROR_HALT. */
 int worker_fold(struct worker *worker, const struct vector *target, struct error *error);
-
-/* The generation has its indexes now: duplicates are found by the table's key from here on. */
-void worker_end_bulk(struct worker *worker);
 
 /* Writes where its partitions are. */
 void worker_positions(const struct worker *worker, struct vector *vector);

@@ -21,34 +21,11 @@ int worker_has_work(const struct worker *worker)
     return 0;
 }
 
-/* What memory knows of the events of a range. */
-static void look_up(struct worker *worker, size_t from, size_t to)
-{
-    const struct batch *batch = worker->applying;
-    worker->known_count = 0;
-    if (!worker->known)
-        worker->known = xcalloc(worker->rows_max, sizeof *worker->known);
-    for (size_t i = from; i < to; i++) {
-        const struct entry *entry = &batch->entries[i];
-        if (entry->decoded_fate != FATE_APPLIED)
-            continue;
-        const struct seen_event *seen = seen_find(worker->seen, &entry->event_id, &entry->space_id);
-        if (seen)
-            worker->known[worker->known_count++] =
-                (struct known){.event_id = entry->event_id,
-                               .space_id = entry->space_id,
-                               .fingerprint = seen->fingerprint,
-                               .timestamp_us = seen->timestamp_us};
-    }
-}
-
 static int send_slice(struct worker *worker, size_t from, struct error *error)
 {
     struct batch *batch = worker->applying;
     struct slice *slice = worker->slice;
     size_t to = from + worker->limit < batch->count ? from + worker->limit : batch->count;
-    if (worker->seen)
-        look_up(worker, from, to);
     to = batch_judge(batch, from, to, worker->known, worker->known_count);
     slice_make(slice, batch, from, to, worker->positions, worker->position_count, &worker->types);
     worker->failure = (struct error){0};
@@ -65,7 +42,10 @@ static int send_slice(struct worker *worker, size_t from, struct error *error)
 
 int worker_send(struct worker *worker, struct error *error)
 {
-    return send_slice(worker, 0, error);
+    worker->limit = worker->rows_max;
+    worker->tries = 0;
+    worker->known_count = 0;
+    return worker->seen ? worker_stage(worker, error) : send_slice(worker, 0, error);
 }
 
 int worker_apply(struct worker *worker, struct error *error)
@@ -74,45 +54,10 @@ int worker_apply(struct worker *worker, struct error *error)
     worker->filling = worker->applying;
     worker->applying = batch;
     batch_reset(worker->filling, worker->position_count);
-    worker->limit = worker->rows_max;
-    worker->tries = 0;
-    worker->known_count = 0;
-    return send_slice(worker, 0, error);
+    return worker_send(worker, error);
 }
 
-/* Older records than this come from no partition any more. */
-static void set_horizon(struct worker *worker)
-{
-    int64_t oldest_us = INT64_MAX;
-    for (size_t i = 0; i < worker->position_count; i++) {
-        const struct position *position = &worker->positions[i];
-        if (position->anchor_offset >= 0 && position->anchor_timestamp_us < oldest_us)
-            oldest_us = position->anchor_timestamp_us;
-        else if (position->anchor_offset < 0 && worker->goals[i].offset > 0)
-            oldest_us = INT64_MIN;
-    }
-    if (oldest_us != INT64_MAX)
-        seen_set_horizon(worker->seen, oldest_us);
-}
-
-/* Returns -1 when there is no room: nothing more may be applied by what memory knows. */
-static int remember(struct worker *worker, struct error *error)
-{
-    set_horizon(worker);
-    for (size_t i = worker->slice->from; i < worker->slice->to; i++) {
-        const struct entry *entry = &worker->applying->entries[i];
-        if (entry->fate == FATE_APPLIED &&
-            seen_put(worker->seen, &entry->event_id, &entry->space_id, entry->fingerprint,
-                     entry->record.timestamp_us) != 0) {
-            worker->full = 1;
-            return error_set(error, ERROR_RETRY, "needs-index",
-                             "the memory for duplicates is used up");
-        }
-    }
-    return 0;
-}
-
-static int finish_slice(struct worker *worker, struct error *error)
+void worker_move_on(struct worker *worker)
 {
     const struct slice *slice = worker->slice;
     int64_t done = 0;
@@ -129,13 +74,16 @@ static int finish_slice(struct worker *worker, struct error *error)
         }
     }
     *worker->options.done += done;
+}
+
+static int finish_slice(struct worker *worker, struct error *error)
+{
+    worker_move_on(worker);
     worker->tries = 0;
     worker->known_count = 0;
     worker->limit = worker->limit * 2 < worker->rows_max ? worker->limit * 2 : worker->rows_max;
-    if (worker->seen && remember(worker, error) != 0)
-        return -1;
-    if (slice->to < worker->applying->count)
-        return send_slice(worker, slice->to, error);
+    if (worker->slice->to < worker->applying->count)
+        return send_slice(worker, worker->slice->to, error);
     batch_reset(worker->applying, worker->position_count);
     return 0;
 }
@@ -185,7 +133,7 @@ static int handle_failure(struct worker *worker, struct error *error)
 {
     size_t size = worker->slice->to - worker->slice->from;
     *error = worker->failure;
-    if (worker->duplicate_key && !worker->seen && worker->tries++ < WORKER_RETRIES)
+    if (worker->duplicate_key && worker->tries++ < WORKER_RETRIES)
         return resolve_duplicates(worker, error);
     if ((error->class == ERROR_RETRY || error->class == ERROR_UNSURE) &&
         PQstatus(worker->conn) == CONNECTION_OK && worker->tries++ < WORKER_RETRIES) {
@@ -240,39 +188,4 @@ int worker_poll(struct worker *worker, struct error *error)
         PQclear(result);
     }
     return 0;
-}
-
-int worker_load_seen(struct worker *worker, struct error *error)
-{
-    struct buf ids = {0};
-    for (size_t i = 0; i < worker->position_count; i++)
-        buf_printf(&ids, "%s%d", i ? "," : "{", worker->positions[i].id);
-    buf_put_text(&ids, worker->position_count ? "}" : "{}");
-    const char *values[] = {buf_text(&ids)};
-    int sent = PQsendQueryParams(
-        worker->conn,
-        "SELECT event_id, space_id, fingerprint, "
-        "(extract(epoch FROM kafka_timestamp) * 1000000)::bigint FROM applied_event "
-        "WHERE position_id = ANY ($1::integer[])",
-        1, NULL, values, NULL, NULL, 0);
-    buf_free(&ids);
-    if (!sent || !PQsetSingleRowMode(worker->conn))
-        return pg_fail(worker->conn, NULL, error);
-    int code = 0;
-    for (PGresult *result; (result = PQgetResult(worker->conn));) {
-        ExecStatusType status = PQresultStatus(result);
-        for (int i = 0; code == 0 && i < PQntuples(result); i++) {
-            struct uuid event_id;
-            struct uuid space_id;
-            uuid_parse(PQgetvalue(result, i, 0), UUID_TEXT_SIZE, &event_id);
-            uuid_parse(PQgetvalue(result, i, 1), UUID_TEXT_SIZE, &space_id);
-            if (seen_put(worker->seen, &event_id, &space_id, pg_int(result, i, 2),
-                         pg_int(result, i, 3)) != 0)
-                worker->full = 1;
-        }
-        if (status != PGRES_SINGLE_TUPLE && status != PGRES_TUPLES_OK && code == 0)
-            code = pg_fail(worker->conn, result, error);
-        PQclear(result);
-    }
-    return code;
 }

@@ -176,9 +176,6 @@ int worker_apply_due(struct worker *worker, struct error *error)
     struct batch *applying = worker->applying;
     int code = add_left(worker, left, worker->single, error);
     worker->applying = worker->single;
-    worker->limit = 1;
-    worker->tries = 0;
-    worker->known_count = 0;
     if (code == 0)
         code = worker_send(worker, error);
     while (code == 0 && worker->in_flight) {

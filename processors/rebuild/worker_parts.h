@@ -6,6 +6,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "lib/base/buf.h"
 #include "processors/engine/duplicates.h"
 #include "processors/engine/slice.h"
 #include "processors/rebuild/seen.h"
@@ -13,6 +14,7 @@
 
 enum {
     WORKER_IDLE_MS = 20,
+    WORKER_METADATA_MS = 2000,
     WORKER_LOOK_UP_MS = 30000,  /* how long an unknown schema id is waited for */
     WORKER_GROW_US = 250000,    /* a batch of a bulk rebuild waits so long to be full */
     WORKER_STALL_US = 60000000, /* without a record, although there must be some */
@@ -66,10 +68,11 @@ struct worker {
     PGresult *left_rows;
     struct parked *parked; /* Spaces that are held back; NULL: nothing is parked here */
     struct slice *slice;
-    struct seen *seen; /* NULL outside of bulk */
+    struct seen *seen;   /* NULL outside of bulk */
+    int64_t staged;      /* bulk: records of the set so far */
+    struct buf copy;     /* bulk: rows on their way */
     struct known *known;
     size_t known_count;
-    int full; /* of events that were seen */
     int in_flight;
     int duplicate_key;
     int tries;
@@ -90,14 +93,21 @@ void worker_drop(struct worker *worker);
 
 /* Whether the filling batch holds anything, records or ends of partitions. */
 int worker_has_work(const struct worker *worker);
-/* Sends the filling batch. */
+/* Sends the filling batch, or stages it. */
 int worker_apply(struct worker *worker, struct error *error);
-/* Sends the applying batch from its first record on. */
+/* The same with the applying batch. */
 int worker_send(struct worker *worker, struct error *error);
 /* Takes results that have arrived. */
 int worker_poll(struct worker *worker, struct error *error);
-/* Reads the events that the generation has into memory. */
-int worker_load_seen(struct worker *worker, struct error *error);
+/* The slice is committed: positions are behind it. */
+void worker_move_on(struct worker *worker);
+
+/* worker_stage.c */
+
+/* Reads into memory which events the generation has, and where its set ends. */
+int worker_open_stage(struct worker *worker, struct error *error);
+/* Takes the applying batch to the stage, and waits for it. */
+int worker_stage(struct worker *worker, struct error *error);
 
 /* worker_left.c */
 

@@ -2,22 +2,34 @@
 -- Each query returns the rows that break its rule.
 
 -- name: entries of a transfer sum to zero (I1)
-SELECT space_id, event_id, currency, sum(amount) AS amount
-FROM entry
-GROUP BY space_id, event_id, currency
-HAVING sum(amount) <> 0;
+SELECT space_id, event_id, currency, clearing + space + fee + suspense + member + counterparty AS amount
+FROM transfer
+WHERE clearing + space + fee + suspense + member + counterparty <> 0;
 
 -- name: entries of a Space and currency sum to zero (I1)
-SELECT space_id, currency, sum(amount) AS amount
-FROM entry
+SELECT space_id, currency, sum(clearing + space + fee + suspense + member + counterparty) AS amount
+FROM transfer
 GROUP BY space_id, currency
-HAVING sum(amount) <> 0;
+HAVING sum(clearing + space + fee + suspense + member + counterparty) <> 0;
 
 -- name: each balance is the sum of its entries (I9)
 SELECT space_id, account, owner_id, currency, a.balance, e.balance AS entries
 FROM account a
-FULL JOIN (SELECT space_id, account, owner_id, currency, sum(amount) AS balance
-           FROM entry GROUP BY space_id, account, owner_id, currency) e
+FULL JOIN (SELECT t.space_id, l.account, t.space_id AS owner_id, t.currency, l.balance
+           FROM (SELECT space_id, currency, sum(clearing) AS clearing, sum(space) AS space, sum(fee) AS fee,
+                        sum(suspense) AS suspense
+                 FROM transfer GROUP BY space_id, currency) t
+           CROSS JOIN LATERAL (VALUES
+               ('clearing', t.clearing),
+               ('space', t.space),
+               ('fee', t.fee),
+               ('suspense', t.suspense)) AS l (account, balance)
+           UNION ALL
+           SELECT space_id, 'member', owner_id, currency, sum(amount)
+           FROM (SELECT space_id, member_id AS owner_id, currency, member AS amount FROM transfer WHERE member <> 0
+                 UNION ALL
+                 SELECT space_id, counterparty_id, currency, counterparty FROM transfer WHERE counterparty <> 0) m
+           GROUP BY space_id, owner_id, currency) e
     USING (space_id, account, owner_id, currency)
 WHERE coalesce(a.balance, 0) <> coalesce(e.balance, 0) OR (a.balance IS NULL AND e.balance <> 0);
 

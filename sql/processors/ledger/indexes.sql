@@ -1,5 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What readers need and apply.sql does not. An event id is unique within its Space only: senders may choose it.
+-- What a rebuild makes last. By the first one apply.sql finds a purchase, unless all of them come at once.
+CREATE UNIQUE INDEX transfer_purchase ON transfer (reference_id, space_id) WHERE kind = 'purchase' AND problem IS NULL;
+
+-- The rest is for readers. An event id is unique within its Space only: senders may choose it.
 ALTER TABLE transfer ADD CONSTRAINT transfer_pkey PRIMARY KEY (event_id, space_id);
 CREATE INDEX transfer_space ON transfer (space_id, occurred_at);
 CREATE INDEX transfer_problem ON transfer (space_id, occurred_at) WHERE problem IS NOT NULL;

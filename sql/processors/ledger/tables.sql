@@ -36,8 +36,7 @@ CREATE TABLE transfer (
     CONSTRAINT transfer_balances CHECK (clearing + space + fee + suspense + member + counterparty = 0)
 );
 
--- apply.sql finds purchases, and what was refunded of them, by these two.
-CREATE UNIQUE INDEX transfer_purchase ON transfer (reference_id, space_id) WHERE kind = 'purchase' AND problem IS NULL;
+-- What was refunded of a purchase is added up refund by refund, so that apply.sql needs it at any size of a batch.
 CREATE INDEX transfer_refund ON transfer (reference_id, space_id) WHERE kind = 'refund';
 
 CREATE TABLE space_balance (

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Batches of a bulk rebuild: rows go to the stage by COPY, with the events that count and the
+ * position in one transaction. The array parameters that the procedure would get are rewritten:
+ * a row of COPY is a composite value without its types. */
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/buf.h"
+#include "processors/engine/bind.h"
+#include "processors/rebuild/stage.h"
+#include "processors/rebuild/worker_parts.h"
+
+enum { COPY_CHUNK = 64 << 10 };
+
+/* The fixed parameters, from 0; bind.h says what they are. */
+enum { POSITIONS, EVENTS, DUPLICATES, DEAD_LETTERS, EXPIRED, PARKED, DRAINED };
+
+/* What memory knows of the events of a range. */
+static void look_up(struct worker *worker, size_t from, size_t to)
+{
+    const struct batch *batch = worker->applying;
+    worker->known_count = 0;
+    if (!worker->known)
+        worker->known = xcalloc(worker->rows_max, sizeof *worker->known);
+    for (size_t i = from; i < to; i++) {
+        const struct entry *entry = &batch->entries[i];
+        if (entry->decoded_fate != FATE_APPLIED)
+            continue;
+        const struct seen_event *seen = seen_find(worker->seen, &entry->event_id, &entry->space_id);
+        if (seen)
+            worker->known[worker->known_count++] =
+                (struct known){.event_id = entry->event_id,
+                               .space_id = entry->space_id,
+                               .fingerprint = seen->fingerprint,
+                               .timestamp_us = seen->timestamp_us};
+    }
+}
+
+/* Older records than this come from no partition any more. */
+static void set_horizon(struct worker *worker)
+{
+    int64_t oldest_us = INT64_MAX;
+    for (size_t i = 0; i < worker->position_count; i++) {
+        const struct position *position = &worker->positions[i];
+        if (position->anchor_offset >= 0 && position->anchor_timestamp_us < oldest_us)
+            oldest_us = position->anchor_timestamp_us;
+        else if (position->anchor_offset < 0 && worker->goals[i].offset > 0)
+            oldest_us = INT64_MIN;
+    }
+    if (oldest_us != INT64_MAX)
+        seen_set_horizon(worker->seen, oldest_us);
+}
+
+/* Fails when there is no room: nothing more may be staged by what memory knows. */
+static int remember(struct worker *worker, struct error *error)
+{
+    set_horizon(worker);
+    int full = worker->staged > STAGE_ROWS_MAX;
+    for (size_t i = worker->slice->from; i < worker->slice->to && !full; i++) {
+        const struct entry *entry = &worker->applying->entries[i];
+        full = entry->fate == FATE_APPLIED &&
+               seen_put(worker->seen, &entry->event_id, &entry->space_id, entry->fingerprint,
+                        entry->record.timestamp_us) != 0;
+    }
+    return full ? error_set(error, ERROR_RETRY, WORKER_NEEDS_INDEX, "the stage is full") : 0;
+}
+
+static int call(struct worker *worker, const char *sql, int count, const int *parameters,
+                struct error *error)
+{
+    const char *values[3];
+    int lengths[3];
+    int formats[3] = {1, 1, 1};
+    for (int i = 0; i < count; i++) {
+        values[i] = worker->slice->values[parameters[i]];
+        lengths[i] = worker->slice->lengths[parameters[i]];
+    }
+    PGresult *result = PQexecParams(worker->conn, sql, count, NULL, values, lengths, formats, 1);
+    ExecStatusType status = PQresultStatus(result);
+    int code = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK
+                   ? 0
+                   : pg_fail(worker->conn, result, error);
+    PQclear(result);
+    return code;
+}
+
+/* What the procedure does before the author's statements. */
+static int advance(struct worker *worker, struct error *error)
+{
+    const struct slice *slice = worker->slice;
+    static const int positions[] = {POSITIONS};
+    static const int aside[] = {DUPLICATES, DEAD_LETTERS, PARKED};
+    static const int drained[] = {DRAINED};
+    static const int expired[] = {EXPIRED};
+    int code =
+        call(worker, "SELECT weir.advance($1::weir.batch_position[])", 1, positions, error);
+    if (code == 0 && slice->duplicates + slice->dead_letters + slice->parked > 0)
+        code = call(worker,
+                    "SELECT weir.set_aside($1::weir.batch_event[], $2::weir.batch_dead_letter[], "
+                    "$3::weir.batch_parked[])",
+                    3, aside, error);
+    if (code == 0 && worker->applying->drained_position >= 0)
+        code = call(worker, "SELECT weir.drain($1::weir.batch_drained[])", 1, drained, error);
+    if (code == 0 && slice->expired > 0)
+        code = call(worker,
+                    "DELETE FROM applied_event AS a USING unnest($1::weir.batch_event[]) AS e "
+                    "WHERE a.event_id = e.event_id AND a.space_id = e.space_id",
+                    1, expired, error);
+    return code;
+}
+
+static uint32_t read_be32(const char *at)
+{
+    uint32_t value;
+    memcpy(&value, at, sizeof value);
+    return be32toh(value);
+}
+
+/* Appends a composite value as a row of COPY; returns what follows it. `first` is added to its
+ * first field, when that is a seq. */
+static const char *put_row(struct buf *out, const char *at, int32_t first)
+{
+    uint32_t fields = read_be32(at + 4);
+    at += 8;
+    buf_put_be16(out, (uint16_t)fields);
+    for (uint32_t i = 0; i < fields; i++) {
+        int32_t size = (int32_t)read_be32(at + 4);
+        size_t whole = 4 + (size_t)(size > 0 ? size : 0);
+        if (i == 0 && first >= 0) {
+            buf_put_be32(out, 4);
+            buf_put_be32(out, read_be32(at + 8) + (uint32_t)first);
+        } else {
+            buf_put(out, at + 4, whole);
+        }
+        at += 4 + whole;
+    }
+    return at;
+}
+
+static int send_chunk(struct worker *worker, struct error *error)
+{
+    struct buf *out = &worker->copy;
+    int code = PQputCopyData(worker->conn, out->data, (int)out->size) == 1
+                   ? 0
+                   : pg_fail(worker->conn, NULL, error);
+    buf_reset(out);
+    return code;
+}
+
+static int send_rows(struct worker *worker, int parameter, int32_t first, struct error *error)
+{
+    static const char head[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0";
+    const char *at = worker->slice->values[parameter] + ARRAY_HEADER_SIZE;
+    const char *end = worker->slice->values[parameter] + worker->slice->lengths[parameter];
+    struct buf *out = &worker->copy;
+    int code = 0;
+    buf_reset(out);
+    buf_put(out, head, 19);
+    while (code == 0 && at < end) {
+        at = put_row(out, at, first);
+        if (out->size > COPY_CHUNK)
+            code = send_chunk(worker, error);
+    }
+    buf_put_be16(out, UINT16_MAX);
+    return code == 0 ? send_chunk(worker, error) : -1;
+}
+
+/* The rows of an array parameter into a table of the same columns. */
+static int copy_rows(struct worker *worker, const char *table, int parameter, int32_t first,
+                     struct error *error)
+{
+    if (worker->slice->lengths[parameter] <= ARRAY_HEADER_SIZE)
+        return 0;
+    char *sql = xasprintf("COPY %s FROM STDIN (FORMAT binary)", table);
+    PGresult *result = PQexec(worker->conn, sql);
+    free(sql);
+    int code = PQresultStatus(result) == PGRES_COPY_IN ? 0 : pg_fail(worker->conn, result, error);
+    PQclear(result);
+    if (code != 0)
+        return -1;
+    code = send_rows(worker, parameter, first, error);
+    if (PQputCopyEnd(worker->conn, code == 0 ? NULL : "given up") != 1 && code == 0)
+        code = pg_fail(worker->conn, NULL, error);
+    for (; (result = PQgetResult(worker->conn)); PQclear(result))
+        if (PQresultStatus(result) != PGRES_COMMAND_OK && code == 0)
+            code = pg_fail(worker->conn, result, error);
+    return code;
+}
+
+static int copy_relations(struct worker *worker, struct error *error)
+{
+    const struct processor *processor = worker->options.processor;
+    char prefix[STAGE_PREFIX_SIZE];
+    stage_prefix(worker->options.installed, worker->options.index, prefix);
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < processor->relation_count; i++) {
+        char *table = xasprintf("%s%s", prefix, processor->relations[i]->name);
+        code = copy_rows(worker, table, BIND_FIXED_PARAMETERS + (int)i, (int32_t)worker->staged,
+                         error);
+        free(table);
+    }
+    return code;
+}
+
+static int stage_slice(struct worker *worker, size_t from, struct error *error)
+{
+    struct batch *batch = worker->applying;
+    look_up(worker, from, batch->count);
+    size_t to = batch_judge(batch, from, batch->count, worker->known, worker->known_count);
+    slice_make(worker->slice, batch, from, to, worker->positions, worker->position_count,
+               &worker->types);
+    int code = pg_run(worker->conn, "BEGIN", error);
+    if (code == 0)
+        code = advance(worker, error);
+    if (code == 0)
+        code = copy_rows(worker, "applied_event", EVENTS, -1, error);
+    if (code == 0)
+        code = copy_relations(worker, error);
+    slice_uncover(worker->slice, batch);
+    if (code == 0)
+        code = pg_run(worker->conn, "COMMIT", error);
+    if (code != 0) {
+        pg_run(worker->conn, "ROLLBACK", NULL);
+        return -1;
+    }
+    worker_move_on(worker);
+    return remember(worker, error);
+}
+
+int worker_stage(struct worker *worker, struct error *error)
+{
+    struct batch *batch = worker->applying;
+    /* a batch of partitions' ends alone has one empty slice */
+    for (size_t from = 0, done = 0; !done; from = worker->slice->to) {
+        if (stage_slice(worker, from, error) != 0)
+            return -1;
+        done = worker->slice->to >= batch->count;
+    }
+    worker->staged += (int64_t)batch->count;
+    batch_reset(batch, worker->position_count);
+    return 0;
+}
+
+static int load_events(struct worker *worker, const char *positions, struct error *error)
+{
+    const char *values[] = {positions};
+    if (!PQsendQueryParams(worker->conn,
+                           "SELECT event_id, space_id, fingerprint, "
+                           "(extract(epoch FROM kafka_timestamp) * 1000000)::bigint "
+                           "FROM applied_event WHERE position_id = ANY ($1::integer[])",
+                           1, NULL, values, NULL, NULL, 0) ||
+        !PQsetSingleRowMode(worker->conn))
+        return pg_fail(worker->conn, NULL, error);
+    int code = 0;
+    for (PGresult *result; (result = PQgetResult(worker->conn)); PQclear(result)) {
+        ExecStatusType status = PQresultStatus(result);
+        for (int i = 0; code == 0 && i < PQntuples(result); i++) {
+            struct uuid event_id;
+            struct uuid space_id;
+            uuid_parse(PQgetvalue(result, i, 0), UUID_TEXT_SIZE, &event_id);
+            uuid_parse(PQgetvalue(result, i, 1), UUID_TEXT_SIZE, &space_id);
+            if (seen_put(worker->seen, &event_id, &space_id, pg_int(result, i, 2),
+                         pg_int(result, i, 3)) != 0)
+                code = error_set(error, ERROR_RETRY, WORKER_NEEDS_INDEX, "the stage is full");
+        }
+        if (status != PGRES_SINGLE_TUPLE && status != PGRES_TUPLES_OK && code == 0)
+            code = pg_fail(worker->conn, result, error);
+    }
+    return code;
+}
+
+/* Rows are numbered through, over all batches of a set. */
+static int load_staged(struct worker *worker, struct error *error)
+{
+    const struct processor *processor = worker->options.processor;
+    char prefix[STAGE_PREFIX_SIZE];
+    struct buf sql = {0};
+    PGresult *result = NULL;
+    stage_prefix(worker->options.installed, worker->options.index, prefix);
+    buf_put_text(&sql, "SELECT coalesce(max(n) + 1, 0) FROM (");
+    for (size_t i = 0; i < processor->relation_count; i++)
+        buf_printf(&sql, "%sSELECT max(seq) AS n FROM %s%s", i ? " UNION ALL " : "", prefix,
+                   processor->relations[i]->name);
+    buf_put_text(&sql, ") AS s");
+    int code = pg_query(worker->conn, buf_text(&sql), 0, NULL, &result, error);
+    if (code == 0)
+        worker->staged = pg_int(result, 0, 0);
+    PQclear(result);
+    buf_free(&sql);
+    return code;
+}
+
+int worker_open_stage(struct worker *worker, struct error *error)
+{
+    struct buf ids = {0};
+    worker->seen = seen_new(worker->options.processor->duplicate_window_ms * 1000);
+    for (size_t i = 0; i < worker->position_count; i++)
+        buf_printf(&ids, "%s%d", i ? "," : "{", worker->positions[i].id);
+    buf_put_text(&ids, worker->position_count ? "}" : "{}");
+    int code = load_events(worker, buf_text(&ids), error);
+    buf_free(&ids);
+    return code == 0 ? load_staged(worker, error) : -1;
+}
