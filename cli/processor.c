@@ -72,6 +72,7 @@ static int run_fold(struct context *context, const struct processor *processor,
     int checks = 0;
     json_t *findings = json_array();
     struct fold_options options = {.batch = folds[index].batch ? folds[index].batch : corpus->count,
+                                   .bare = folds[index].batch == 0,
                                    .order = folds[index].order,
                                    .all_columns = index == 0,
                                    .seed = (uint64_t)config_int(context->config, OPT_SEED) + index};

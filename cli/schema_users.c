@@ -156,7 +156,7 @@ int schema_users_compile(const struct schema_users *users, PGconn *conn, json_t 
         if (code == 0)
             code = make_control(users, conn, error);
         if (code == 0 &&
-            (install_scratch(conn, users->processors[i], schema, &installed, &fault) != 0 ||
+            (install_scratch(conn, users->processors[i], schema, 0, &installed, &fault) != 0 ||
              published_compile(conn, users->processors[i], schema, &fault) != 0)) {
             if (fault.class == ERROR_USAGE || fault.class == ERROR_HALT) {
                 add_fault(faults, users->processors[i]->name, fault.message);

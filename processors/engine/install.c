@@ -311,12 +311,13 @@ static int build(PGconn *conn, const struct processor *processor, enum install_t
                : -1;
 }
 
-int install_scratch(PGconn *conn, const struct processor *processor, const char *schema,
+int install_scratch(PGconn *conn, const struct processor *processor, const char *schema, int bare,
                     struct installed *ret_installed, struct error *error)
 {
     struct installed installed = {.generation = 0};
     snprintf(installed.schema, sizeof installed.schema, "%s", schema);
-    if (build(conn, processor, INSTALL_INDEXED, &installed, error) != 0 ||
+    if (build(conn, processor, bare ? INSTALL_BARE : INSTALL_INDEXED, &installed, error) != 0 ||
+        (bare && add_applied_key(conn, schema, error) != 0) ||
         dry_run(conn, processor, &installed, error) != 0)
         return -1;
     *ret_installed = installed;

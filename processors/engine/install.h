@@ -27,9 +27,9 @@ int install_control(PGconn *conn, const struct assets *assets, const struct cata
 int install_processor(PGconn *conn, const struct processor *processor,
                       struct installed *ret_installed, struct error *error);
 
-/* A generation that nothing publishes, in the schema `schema`, for `weir processor test`. Runs in
- * the caller's transaction. */
-int install_scratch(PGconn *conn, const struct processor *processor, const char *schema,
+/* A generation that nothing publishes, in the schema `schema`, for `weir processor test`; without
+ * indexes.sql when it is `bare`, as a rebuild's. Runs in the caller's transaction. */
+int install_scratch(PGconn *conn, const struct processor *processor, const char *schema, int bare,
                     struct installed *ret_installed, struct error *error);
 
 enum install_tables {

@@ -55,19 +55,20 @@ static int claim_positions(struct fold *fold, const char *schema, struct error *
     return 0;
 }
 
-static int open_scratch(struct fold *fold, const char *schema, int all_columns, struct error *error)
+static int open_scratch(struct fold *fold, const char *schema, const struct fold_options *options,
+                        struct error *error)
 {
     char *reads = NULL;
     struct installed installed;
     struct buf call = {0};
     if (pg_run(fold->conn, "BEGIN", error) != 0)
         return -1;
-    int code = install_scratch(fold->conn, fold->processor, schema, &installed, error);
+    int code = install_scratch(fold->conn, fold->processor, schema, options->bare, &installed, error);
     if (code == 0)
         code = reads_record(fold->conn, fold->processor, &installed, error);
     if (code == 0)
         code = reads_load(fold->conn, &installed, &reads, error);
-    if (all_columns)
+    if (options->all_columns)
         free(reads);
     else
         decoder_set_reads(fold->decoder, reads);
@@ -165,7 +166,7 @@ int fold_corpus(PGconn *conn, const struct processor *processor, const struct co
     fold.decoder = decoder_new(processor);
     fold.batch = batch_new(processor, options->batch, keep_owner);
     fold.slice = slice_new();
-    int code = open_scratch(&fold, schema, options->all_columns, error);
+    int code = open_scratch(&fold, schema, options, error);
     if (code == 0)
         code = fold_batches(&fold, options, error);
     for (size_t i = 0; fold.positions && i < corpus->stream_count; i++)

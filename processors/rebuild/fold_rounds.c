@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/base/failpoint.h"
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "processors/rebuild/rebuild_parts.h"
@@ -209,9 +210,12 @@ static int settle(struct rebuild *rebuild, struct error *error)
     rebuild_phase(rebuild, "fold", rebuild->total);
     if (fold_sets(rebuild, error) != 0 || *rebuild->options->stop)
         return -1;
+    FAILPOINT("rebuild.settled");
     rebuild_phase(rebuild, "index", rebuild->total);
-    return generation_index(rebuild->conn, rebuild->side, rebuild->processor, &rebuild->next,
-                            error);
+    int code = generation_index(rebuild->conn, rebuild->side, rebuild->processor, &rebuild->next,
+                                error);
+    FAILPOINT("rebuild.indexed");
+    return code;
 }
 
 /* The control session holds the lock: without it nothing may be done. */

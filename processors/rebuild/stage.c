@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/failpoint.h"
 #include "processors/engine/bind.h"
 
 /* Of a sort or a hash of the one large batch, in each session; what is larger goes to disk. The
@@ -175,6 +176,8 @@ int stage_fold(PGconn *conn, const struct processor *processor, const struct ins
         code = pg_run(conn, buf_text(&sql), error);
     if (code != 0)
         pg_run(conn, "ROLLBACK", NULL);
+    else
+        FAILPOINT("rebuild.folded");
     buf_free(&sql);
     return code;
 }

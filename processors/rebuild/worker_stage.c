@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/failpoint.h"
 #include "processors/engine/bind.h"
 #include "processors/rebuild/stage.h"
 #include "processors/rebuild/worker_parts.h"
@@ -225,6 +226,7 @@ static int stage_slice(struct worker *worker, size_t from, struct error *error)
         pg_run(worker->conn, "ROLLBACK", NULL);
         return -1;
     }
+    FAILPOINT("rebuild.staged");
     worker_move_on(worker);
     return remember(worker, error);
 }

@@ -24,6 +24,7 @@ import faults_mock  # noqa: F401
 import faults_owner  # noqa: F401
 import faults_poison  # noqa: F401
 import faults_postgres  # noqa: F401
+import faults_rebuild  # noqa: F401
 from world import DAMAGE, Result, damage_is_seen
 
 

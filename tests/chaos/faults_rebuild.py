@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of a rebuild: killed wherever it changes what it is about, and a database that crashes under what is staged."""
+
+import json
+import signal
+
+from harness import wait_until
+from parts import fault, send
+
+REBUILD = ("rebuild", "ledger", "--verify", "--no-swap", "-o", "json")
+
+
+def begin(world, failpoint):
+    """Of nothing: what a rebuild before this one left half done or caught up is dropped."""
+    world.stack.run("rebuild", "ledger", "--abandon", check=False)
+    return world.stack.start("rebuild", *REBUILD, env={"WEIR_FAILPOINT": failpoint})
+
+
+def finish(world):
+    report = json.loads(world.stack.run(*REBUILD).stdout)
+    assert report["verified"] == "equal" and report["findings"] == [], report
+    return report
+
+
+@fault("rebuild kill -9, at each failpoint", "1", short=True)
+def rebuild_killed(world, scale):
+    names = [name for name in world.stack.failpoints() if name.startswith("rebuild.")]
+    world.running()
+    with world.traffic():
+        for name in names * scale:
+            rebuild = begin(world, name + ":1")
+            wait_until(lambda: not rebuild.is_alive(), 30, lambda: f"it dies at {name}: {rebuild.text()}")
+            assert f"failpoint {name}, hit 1: kill" in rebuild.text(), rebuild.text()
+            world.stack.processes.remove(rebuild)
+            assert finish(world)["resumed"]
+    world.stack.run("rebuild", "ledger", "--abandon")
+    return len(names) * scale, world.recover()
+
+
+@fault("Postgres crashes while a rebuild stages", "10")
+def stage_lost(world, scale):
+    """The stage is unlogged: the rebuild notices that it is empty, and begins anew by itself."""
+    world.running()
+    with world.traffic():
+        rebuild = begin(world, "rebuild.staged:1:freeze")
+        wait_until(lambda: "freeze" in rebuild.text(), 30, rebuild.text)
+        world.stack.postgres("kill")
+        world.stack.postgres("start")
+        send(rebuild.popen.pid, signal.SIGCONT)
+        assert rebuild.wait(60) == 0, rebuild.text()
+        assert "what was staged is lost; it is built anew" in rebuild.text(), rebuild.text()
+    report = json.loads(rebuild.text().splitlines()[-1])
+    assert report["verified"] == "equal" and report["findings"] == [], report
+    world.stack.run("rebuild", "ledger", "--abandon")
+    return 1, world.recover()
