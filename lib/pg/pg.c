@@ -140,10 +140,8 @@ int pg_runf(PGconn *conn, struct error *error, const char *format, ...)
     return code;
 }
 
-int pg_query(PGconn *conn, const char *sql, int count, const char *const *values,
-             PGresult **ret_result, struct error *error)
+static int hand_over(PGconn *conn, PGresult *result, PGresult **ret_result, struct error *error)
 {
-    PGresult *result = PQexecParams(conn, sql, count, NULL, values, NULL, NULL, 0);
     if (!succeeded(result)) {
         pg_fail(conn, result, error);
         PQclear(result);
@@ -154,6 +152,25 @@ int pg_query(PGconn *conn, const char *sql, int count, const char *const *values
     else
         PQclear(result);
     return 0;
+}
+
+int pg_query(PGconn *conn, const char *sql, int count, const char *const *values,
+             PGresult **ret_result, struct error *error)
+{
+    return hand_over(conn, PQexecParams(conn, sql, count, NULL, values, NULL, NULL, 0), ret_result,
+                     error);
+}
+
+int pg_prepare(PGconn *conn, const char *name, const char *sql, struct error *error)
+{
+    return hand_over(conn, PQprepare(conn, name, sql, 0, NULL), NULL, error);
+}
+
+int pg_query_prepared(PGconn *conn, const char *name, int count, const char *const *values,
+                      PGresult **ret_result, struct error *error)
+{
+    return hand_over(conn, PQexecPrepared(conn, name, count, values, NULL, NULL, 0), ret_result,
+                     error);
 }
 
 int64_t pg_int(const PGresult *result, int row, int column)

@@ -34,6 +34,10 @@ int pg_runf(PGconn *conn, struct error *error, const char *format, ...)
  * ret_result may be NULL. */
 int pg_query(PGconn *conn, const char *sql, int count, const char *const *values,
              PGresult **ret_result, struct error *error);
+/* The same with a statement that is planned once: pg_prepare names it in this connection. */
+int pg_prepare(PGconn *conn, const char *name, const char *sql, struct error *error);
+int pg_query_prepared(PGconn *conn, const char *name, int count, const char *const *values,
+                      PGresult **ret_result, struct error *error);
 
 /* Fills `error` from a failed result, or from the connection when `result` is NULL. Returns -1. */
 int pg_fail(PGconn *conn, const PGresult *result, struct error *error);

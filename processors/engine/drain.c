@@ -32,6 +32,37 @@ enum {
     COLUMN_VALUE
 };
 
+/* Asked every some milliseconds or for each Space, and planning takes longer than running them. */
+static const char *const prepared[][2] = {
+    {"due", "SELECT position_id, space_id FROM weir.parked_space "
+            "WHERE position_id = ANY ($1::integer[]) AND next_attempt_at <= now() "
+            "ORDER BY next_attempt_at LIMIT " DUE_MAX_TEXT},
+    {"decisions", "SELECT DISTINCT position_id FROM weir.decision "
+                  "WHERE position_id = ANY ($1::integer[]) AND taken_at IS NULL"},
+    {"parked",
+     "SELECT s.attempts::bigint, s.events, coalesce(s.blocked_by, -1), "
+     "coalesce((extract(epoch FROM now() - s.first_failed_at) * 1000)::bigint, 0), "
+     "p.kafka_offset, (extract(epoch FROM p.kafka_timestamp) * 1000000)::bigint, p.headers, "
+     "p.key, p.value "
+     "FROM weir.parked_space AS s CROSS JOIN LATERAL ("
+     "    SELECT q.*, sum(q.bytes) OVER (ORDER BY q.kafka_offset) - q.bytes AS bytes_before "
+     "    FROM (SELECT *, coalesce(length(a.value), 0) + pg_column_size(a.headers) AS bytes "
+     "FROM weir.parked AS a "
+     "          WHERE a.position_id = s.position_id AND a.space_id = s.space_id "
+     "          AND (s.blocked_by IS NULL OR a.kafka_offset <= s.blocked_by) "
+     "          ORDER BY a.kafka_offset "
+     "          LIMIT CASE WHEN s.attempts > 0 THEN 1 ELSE " DRAIN_ROWS_TEXT " END) AS q) AS p "
+     "WHERE s.position_id = $1::integer AND s.space_id = $2::uuid "
+     "AND p.bytes_before < " DRAIN_BYTES_TEXT " ORDER BY p.kafka_offset"}};
+
+int drain_prepare(PGconn *conn, struct error *error)
+{
+    for (size_t i = 0; i < sizeof prepared / sizeof *prepared; i++)
+        if (pg_prepare(conn, prepared[i][0], prepared[i][1], error) != 0)
+            return -1;
+    return 0;
+}
+
 static void release_nothing(void *owner)
 {
     (void)owner;
@@ -65,6 +96,7 @@ void drain_free(struct engine *engine)
     drain_drop(engine);
     batch_free(engine->drain.batch);
     free(engine->drain.headers);
+    buf_free(&engine->drain.position_ids);
     parked_free(engine->parked);
 }
 
@@ -78,9 +110,10 @@ void drain_drop(struct engine *engine)
     engine->current = engine->applying;
 }
 
-/* Appends "{1,2,3}": the positions that this engine owns. */
-static void put_position_ids(const struct engine *engine, struct buf *out)
+static void list_positions(struct engine *engine)
 {
+    struct buf *out = &engine->drain.position_ids;
+    buf_reset(out);
     for (size_t i = 0; i < engine->position_count; i++)
         buf_printf(out, "%s%d", i ? "," : "{", engine->positions[i].id);
     buf_put_text(out, engine->position_count ? "}" : "{}");
@@ -96,15 +129,13 @@ static int64_t find_position(const struct engine *engine, int64_t id)
 
 int drain_load(struct engine *engine, struct error *error)
 {
-    struct buf ids = {0};
-    put_position_ids(engine, &ids);
-    const char *values[] = {buf_text(&ids)};
+    list_positions(engine);
+    const char *values[] = {buf_text(&engine->drain.position_ids)};
     PGresult *result = NULL;
     int code = pg_query(engine->conn,
                         "SELECT position_id, space_id FROM weir.parked_space "
                         "WHERE position_id = ANY ($1::integer[])",
                         1, values, &result, error);
-    buf_free(&ids);
     parked_clear(engine->parked);
     engine->drain.due_count = 0;
     engine->drain.due_next = 0;
@@ -122,16 +153,9 @@ int drain_load(struct engine *engine, struct error *error)
 static int find_due(struct engine *engine, struct error *error)
 {
     struct drain *drain = &engine->drain;
-    struct buf ids = {0};
-    put_position_ids(engine, &ids);
-    const char *values[] = {buf_text(&ids)};
+    const char *values[] = {buf_text(&drain->position_ids)};
     PGresult *result = NULL;
-    int code = pg_query(engine->conn,
-                        "SELECT position_id, space_id FROM weir.parked_space "
-                        "WHERE position_id = ANY ($1::integer[]) AND next_attempt_at <= now() "
-                        "ORDER BY next_attempt_at LIMIT " DUE_MAX_TEXT,
-                        1, values, &result, error);
-    buf_free(&ids);
+    int code = pg_query_prepared(engine->conn, "due", 1, values, &result, error);
     drain->due_count = 0;
     drain->due_next = 0;
     for (int i = 0; code == 0 && i < PQntuples(result); i++) {
@@ -152,23 +176,7 @@ static int load_rows(struct engine *engine, const struct due *due, struct error 
     snprintf(id, sizeof id, "%d", engine->positions[due->position].id);
     uuid_format(&due->space_id, space);
     const char *values[] = {id, space};
-    engine->drain.rows = PQexecParams(
-        engine->conn,
-        "SELECT s.attempts::bigint, s.events, coalesce(s.blocked_by, -1), "
-        "coalesce((extract(epoch FROM now() - s.first_failed_at) * 1000)::bigint, 0), "
-        "p.kafka_offset, (extract(epoch FROM p.kafka_timestamp) * 1000000)::bigint, p.headers, "
-        "p.key, p.value "
-        "FROM weir.parked_space AS s CROSS JOIN LATERAL ("
-        "    SELECT q.*, sum(q.bytes) OVER (ORDER BY q.kafka_offset) - q.bytes AS bytes_before "
-        "    FROM (SELECT *, coalesce(length(a.value), 0) + pg_column_size(a.headers) AS bytes "
-        "FROM weir.parked AS a "
-        "          WHERE a.position_id = s.position_id AND a.space_id = s.space_id "
-        "          AND (s.blocked_by IS NULL OR a.kafka_offset <= s.blocked_by) "
-        "          ORDER BY a.kafka_offset "
-        "          LIMIT CASE WHEN s.attempts > 0 THEN 1 ELSE " DRAIN_ROWS_TEXT " END) AS q) AS p "
-        "WHERE s.position_id = $1::integer AND s.space_id = $2::uuid "
-        "AND p.bytes_before < " DRAIN_BYTES_TEXT " ORDER BY p.kafka_offset",
-        2, NULL, values, NULL, NULL, 1);
+    engine->drain.rows = PQexecPrepared(engine->conn, "parked", 2, values, NULL, NULL, 1);
     return PQresultStatus(engine->drain.rows) == PGRES_TUPLES_OK
                ? 0
                : pg_fail(engine->conn, engine->drain.rows, error);
@@ -348,16 +356,10 @@ void drain_decide(struct engine *engine)
     if (!engine->attached || engine->in_flight || now_us < engine->drain.decide_at_us)
         return;
     engine->drain.decide_at_us = now_us + DECIDE_INTERVAL_MS * 1000;
-    struct buf ids = {0};
     struct error error;
     PGresult *result = NULL;
-    put_position_ids(engine, &ids);
-    const char *values[] = {buf_text(&ids)};
-    int code = pg_query(engine->conn,
-                        "SELECT DISTINCT position_id FROM weir.decision "
-                        "WHERE position_id = ANY ($1::integer[]) AND taken_at IS NULL",
-                        1, values, &result, &error);
-    buf_free(&ids);
+    const char *values[] = {buf_text(&engine->drain.position_ids)};
+    int code = pg_query_prepared(engine->conn, "decisions", 1, values, &result, &error);
     int count = code == 0 ? PQntuples(result) : 0;
     for (int i = 0; code == 0 && i < count; i++) {
         char epoch[24];

@@ -83,6 +83,7 @@ struct drain {
     struct batch *batch;
     PGresult *rows; /* its records; NULL when nothing is under way */
     struct parked_headers *headers;
+    struct buf position_ids; /* "{1,2,3}": the positions that this engine owns */
     struct due space;
     int64_t attempts, events, blocked_by, age_ms; /* of the Space, when it was read */
     struct due due[DUE_MAX];
@@ -241,6 +242,8 @@ void drain_init(struct engine *engine);
 void drain_free(struct engine *engine);
 /* Reads which Spaces are held back in the partitions that were just claimed. */
 int drain_load(struct engine *engine, struct error *error);
+/* Prepares what is asked again and again, in a session that is being opened. */
+int drain_prepare(PGconn *conn, struct error *error);
 /* Tries the parked events of a Space whose turn it is, if nothing is in flight. */
 void drain_start(struct engine *engine);
 int drain_is_due(const struct engine *engine);

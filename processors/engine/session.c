@@ -70,11 +70,10 @@ int session_open(struct engine *engine, struct error *error)
         code = slice_types_load(conn, engine->processor, &engine->types, error);
     if (code == 0) {
         bind_call(engine->processor, engine->installed.schema, engine->installed.procedure, &call);
-        PGresult *result = PQprepare(conn, "apply", buf_text(&call), 0, NULL);
-        if (PQresultStatus(result) != PGRES_COMMAND_OK)
-            code = pg_fail(conn, result, error);
-        PQclear(result);
+        code = pg_prepare(conn, "apply", buf_text(&call), error);
     }
+    if (code == 0)
+        code = drain_prepare(conn, error);
     buf_free(&call);
     if (code != 0 || PQsetnonblocking(conn, 1) != 0) {
         PQfinish(conn);
