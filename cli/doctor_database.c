@@ -87,6 +87,27 @@ static void examine_room(PGconn *conn, struct report *report)
         report_add(report, FINDING_OK, "postgres size", NULL, "the database takes %s", text);
 }
 
+/* A batch is one statement whose parameters are thousands of rows. Postgres makes text of all of
+ * them before it shortens it, which costs several times what applying them does. */
+static void examine_logging(PGconn *conn, struct report *report)
+{
+    char text[256];
+    if (one_value(
+            conn,
+            "SELECT string_agg(name || ' = ' || setting, ', ' ORDER BY name) FROM pg_settings "
+            "WHERE CASE WHEN name = 'log_parameter_max_length_on_error' THEN setting <> '0' "
+            "WHEN current_setting('log_parameter_max_length') = '0' THEN false "
+            "WHEN name LIKE 'log\\_min\\_duration\\_%' THEN setting <> '-1' "
+            "WHEN name = 'log_transaction_sample_rate' THEN setting <> '0' "
+            "ELSE name = 'log_statement' AND setting = 'all' END",
+            text, sizeof text) == 0 &&
+        *text)
+        report_add(report, FINDING_WARN, "postgres log",
+                   "for Weir's login set log_parameter_max_length and "
+                   "log_parameter_max_length_on_error to 0 (ALTER ROLE ... SET)",
+                   "the server logs parameters, which are whole batches of events: %s", text);
+}
+
 static void examine_roles(PGconn *conn, struct report *report)
 {
     static const char *const roles[] = {"weir_processor", "weir_reader"};
@@ -232,6 +253,7 @@ void doctor_database(const struct config *config, struct report *report)
     examine_server(search.conn, report);
     examine_clock(search.conn, report);
     examine_room(search.conn, report);
+    examine_logging(search.conn, report);
     if (assets_open(config_text(config, OPT_HOME), &assets, NULL) == 0 &&
         catalog_open(assets, &catalog, NULL) == 0 &&
         examine_migrations(search.conn, assets, report)) {

@@ -323,6 +323,29 @@ def test_doctor_says_what_is_wrong_and_what_to_do(stack):
     assert [f["state"] for f in found["findings"] if f["subject"] == "gateway"] == ["warn"]
 
 
+@pytest.mark.parametrize("settings, told", [
+    ({}, None),
+    ({"log_min_duration_statement": "1s"}, "log_min_duration_statement = 1000"),
+    ({"log_statement": "all"}, "log_statement = all"),
+    ({"log_statement": "mod"}, None),
+    ({"log_min_duration_statement": "0", "log_parameter_max_length": "0"}, None),
+    ({"log_parameter_max_length_on_error": "64"}, "log_parameter_max_length_on_error = 64"),
+])
+def test_doctor_warns_of_logged_parameters(platform, settings, told):
+    """Settings of a login, as an operator would make them."""
+    database = platform.database.replace("user=weir", "user=logged")
+    platform.psql("CREATE ROLE logged SUPERUSER LOGIN")
+    try:
+        for name, value in settings.items():
+            platform.psql(f"ALTER ROLE logged SET {name} = '{value}'")
+        done = platform.run("doctor", "-o", "json", "--database", database, check=False)
+    finally:
+        platform.psql("DROP ROLE logged")
+    found = [f for f in as_json(done)["findings"] if f["subject"] == "postgres log"]
+    assert [f["state"] for f in found] == (["warn"] if told else [])
+    assert not told or (found[0]["message"].endswith(": " + told) and "log_parameter_max_length" in found[0]["advice"])
+
+
 def test_doctor_misses_migrations(stack):
     done = stack.run("doctor", "--database", stack.database.replace("dbname=weir", "dbname=postgres"), check=False)
     assert done.returncode == 3 and "`weir migrate`" in done.stdout
