@@ -10,15 +10,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/bar.h"
 #include "cli/command.h"
 #include "cli/support.h"
+#include "lib/avro/catalog.h"
 #include "lib/base/buf.h"
 #include "lib/base/uuid.h"
-#include "lib/registry/ids.h"
 #include "processors/rebuild/generation.h"
 #include "processors/rebuild/rebuild.h"
 
-enum { BAR_WIDTH = 30, NAMES_MAX = 64 };
+enum { NAMES_MAX = 64 };
 
 static atomic_int stop;
 
@@ -38,26 +39,11 @@ static void on_signal(int number)
     stop = 1;
 }
 
-static void show_bar(const struct rebuild_progress *p)
-{
-    char bar[BAR_WIDTH + 1];
-    int filled = p->total > 0 ? (int)(p->done * BAR_WIDTH / p->total) : BAR_WIDTH;
-    filled = filled > BAR_WIDTH ? BAR_WIDTH : filled;
-    memset(bar, '.', BAR_WIDTH);
-    memset(bar, '#', (size_t)filled);
-    bar[BAR_WIDTH] = '\0';
-    fprintf(stderr, "\r%-10s %-6s [%s] %" PRId64 "/%" PRId64 "  %" PRId64 "/s", p->processor,
-            p->phase, bar, p->done, p->total, p->rate);
-    if (p->eta_s >= 0)
-        fprintf(stderr, "  %" PRId64 " s left", p->eta_s);
-    fputs("\x1b[K", stderr);
-}
-
 static void on_progress(const struct rebuild_progress *p, void *opaque)
 {
     const struct context *context = opaque;
     if (context->bar) {
-        show_bar(p);
+        bar_draw(&(struct bar){p->processor, p->phase, p->done, p->total, p->rate, p->eta_s});
     } else if (context->format == OUTPUT_JSONL) {
         json_t *line =
             json_pack("{s:s, s:i, s:s, s:I, s:I, s:I}", "processor", p->processor, "generation",
@@ -141,7 +127,7 @@ static int run_rebuild(struct context *context, const struct processor *processo
     json_t *report = NULL;
     int code = rebuild_run(processor, &options, &outcome, &report, error);
     if (context->bar)
-        fputs("\r\x1b[K", stderr);
+        bar_clear();
     if (code == 0 && context->format == OUTPUT_TEXT)
         print_report(report);
     else if (code == 0)
@@ -326,7 +312,7 @@ static int run(const struct config *config, struct error *error)
     sigaction(SIGINT, &action, NULL);
     context.bar = context.format == OUTPUT_TEXT && isatty(STDERR_FILENO);
     if (assets_open(config_text(config, OPT_HOME), &context.assets, error) == 0 &&
-        ids_open_catalog(config, context.assets, IDS_LOOK_UP, &context.catalog, error) == 0) {
+        catalog_open(context.assets, &context.catalog, error) == 0) { /* ids: of weir.schema */
         if (config_int(config, OPT_REBUILD_ALL))
             processor_each(context.assets, add_name, &context);
         for (size_t i = 0;

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A line on a terminal that says how far something is: a bar, counts, the rate and the time left.
+ * It is drawn over itself and taken away at the end. */
+#ifndef WEIR_CLI_BAR_H
+#define WEIR_CLI_BAR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { BAR_TEXT_MAX = 512, BAR_WIDTH_DEFAULT = 80 };
+
+struct bar {
+    const char *name;
+    const char *phase;
+    int64_t done;
+    int64_t total;
+    int64_t rate;  /* per second */
+    int64_t eta_s; /* -1: unknown */
+};
+
+/* Columns of the terminal on stderr; where it does not say, what COLUMNS says. */
+int bar_columns(void);
+
+/* Writes the line, without control characters and shorter than `columns`, into ret_text. */
+void bar_format(const struct bar *bar, int columns, char ret_text[BAR_TEXT_MAX]);
+
+/* Draws it on stderr, over the one before; clears it. */
+void bar_draw(const struct bar *bar);
+void bar_clear(void);
+
+#endif
