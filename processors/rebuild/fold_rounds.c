@@ -68,6 +68,7 @@ static int open_workers(struct rebuild *rebuild, struct error *error)
                                                .index = i,
                                                .count = rebuild->worker_count,
                                                .bulk = !rebuild->next.indexed,
+                                               .beside = rebuild->beside,
                                                .park = rebuild->to_end,
                                                .stop = &rebuild->stop,
                                                .done = &rebuild->done};
@@ -213,7 +214,7 @@ static int settle(struct rebuild *rebuild, struct error *error)
     FAILPOINT("rebuild.settled");
     rebuild_phase(rebuild, "index", rebuild->total);
     int code = generation_index(rebuild->conn, rebuild->side, rebuild->processor, &rebuild->next,
-                                error);
+                                rebuild->beside, error);
     FAILPOINT("rebuild.indexed");
     return code;
 }
@@ -261,6 +262,8 @@ static int fold_try(struct rebuild *rebuild, const struct vector *target, int *r
     *ret_more = 0;
     if (*rebuild->options->stop || !bulk || (code != 0 && !full))
         return code;
+    if (open)
+        rebuild_tell(rebuild, 1);
     *ret_more = full || !open;
     rebuild->next.stage = STAGE_CLOSED;
     return settle(rebuild, error);

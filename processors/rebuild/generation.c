@@ -177,8 +177,8 @@ static int resume(PGconn *conn, const struct processor *processor, struct genera
     return stage_look(conn, &next->installed, &next->stage, &next->sets, error);
 }
 
-static int begin(PGconn *conn, const struct processor *processor, int sets,
-                 struct generation *next, struct error *error)
+static int begin(PGconn *conn, const struct processor *processor, int sets, struct generation *next,
+                 struct error *error)
 {
     char source[65];
     const char *values[] = {processor->name};
@@ -278,13 +278,16 @@ int generation_analyze(PGconn *conn, const struct generation *generation, struct
     return code;
 }
 
-static const char MEMORY[] = "SET maintenance_work_mem = '256MB'; "
-                             "SET max_parallel_maintenance_workers = 2";
+static const char QUICKLY[] = "SET maintenance_work_mem = '256MB'; "
+                              "SET max_parallel_maintenance_workers = 2";
+static const char QUIETLY[] = "SET maintenance_work_mem = '256MB'; "
+                              "SET max_parallel_maintenance_workers = 0";
 
 /* The key of applied_event, by a session of its own. */
 struct key {
     PGconn *conn;
     const struct installed *installed;
+    const char *memory;
     int code;
     struct error error;
 };
@@ -292,26 +295,30 @@ struct key {
 static void *add_key(void *argument)
 {
     struct key *key = argument;
-    key->code = pg_run(key->conn, MEMORY, &key->error) == 0
+    key->code = pg_run(key->conn, key->memory, &key->error) == 0
                     ? install_applied_key(key->conn, key->installed, &key->error)
                     : -1;
     return NULL;
 }
 
 int generation_index(PGconn *conn, PGconn *side, const struct processor *processor,
-                     struct generation *generation, struct error *error)
+                     struct generation *generation, int quietly, struct error *error)
 {
     char number[16];
     pthread_t thread;
-    struct key key = {.conn = side, .installed = &generation->installed};
+    struct key key = {
+        .conn = side, .installed = &generation->installed, .memory = quietly ? QUIETLY : QUICKLY};
     snprintf(number, sizeof number, "%d", generation->number);
     const char *values[] = {processor->name, number};
-    if (pthread_create(&thread, NULL, add_key, &key) != 0)
+    if (quietly)
+        add_key(&key);
+    else if (pthread_create(&thread, NULL, add_key, &key) != 0)
         return error_set(error, ERROR_FATAL, "thread", "cannot start a thread");
-    int code = pg_run(conn, MEMORY, error) == 0 && pg_run(conn, "BEGIN", error) == 0 ? 0 : -1;
+    int code = pg_run(conn, key.memory, error) == 0 && pg_run(conn, "BEGIN", error) == 0 ? 0 : -1;
     if (code == 0)
         code = install_indexes(conn, processor, &generation->installed, error);
-    pthread_join(thread, NULL);
+    if (!quietly)
+        pthread_join(thread, NULL);
     if (code == 0 && key.code != 0) {
         *error = key.error;
         code = -1;

@@ -13,6 +13,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
+#include "processors/engine/source.h"
 #include "processors/rebuild/rebuild_parts.h"
 #include "processors/rebuild/restore.h"
 #include "processors/rebuild/swap.h"
@@ -33,6 +34,7 @@ static int count_workers(struct rebuild *rebuild, struct error *error)
                  "WHERE p.processor = $1 AND p.generation = $2)",
                  2, values, &result, error) != 0)
         return -1;
+    rebuild->beside = *PQgetvalue(result, 0, 0) == 't' && !rebuild->options->workers;
     int count = *PQgetvalue(result, 0, 0) == 't' || cores < 1 ? 1 : (int)cores;
     PQclear(result);
     if (rebuild->options->workers)
@@ -53,6 +55,8 @@ static int open_rebuild(struct rebuild *rebuild, struct error *error)
     if (pg_connect(database, "weir rebuild", &rebuild->conn, error) != 0 ||
         pg_connect(database, "weir rebuild", &rebuild->side, error) != 0 ||
         pg_run(rebuild->conn, "SET client_connection_check_interval = '1s'", error) != 0 ||
+        source_check(rebuild->conn, config_text(options->config, OPT_SCHEMA_REGISTRY_URL), error) !=
+            0 ||
         generation_lock(rebuild->conn, processor->name, error) != 0 ||
         generation_live(rebuild->conn, processor, &rebuild->live, error) != 0 ||
         count_workers(rebuild, error) != 0)
@@ -267,10 +271,8 @@ int rebuild_run(const struct processor *processor, const struct rebuild_options 
         code = generation_drop(rebuild->conn, processor->name, rebuild->next.number, error);
         close_rebuild(rebuild);
         json_decref(rebuild->report);
-        *rebuild = (struct rebuild){.processor = processor,
-                                    .options = options,
-                                    .phase = "",
-                                    .unfoldable = unfoldable};
+        *rebuild = (struct rebuild){
+            .processor = processor, .options = options, .phase = "", .unfoldable = unfoldable};
         *error = (struct error){0};
         if (code == 0)
             code = run_steps(rebuild, error);

@@ -43,10 +43,11 @@ static int open_snapshot(struct rebuild *rebuild, PGconn *conn, int *ret_behind,
 {
     struct vector live = vector_copy(&rebuild->own);
     struct vector next = vector_copy(&rebuild->own);
-    int code = pg_run(conn,
-                      "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL work_mem = "
-                      "'256MB'; SET LOCAL jit = off",
-                      error);
+    /* Helpers would take the cores that live events need. */
+    int code = pg_runf(conn, error,
+                       "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL work_mem = "
+                       "'256MB'; SET LOCAL jit = off%s",
+                       rebuild->beside ? "; SET LOCAL max_parallel_workers_per_gather = 0" : "");
     if (code == 0)
         code = vector_load(&live, conn, rebuild->processor->name, rebuild->live.number, 0, error);
     if (code == 0)

@@ -14,6 +14,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/timestamp.h"
 #include "lib/kafka/client.h"
+#include "lib/registry/client.h"
 #include "processors/engine/positions.h"
 #include "processors/engine/reads.h"
 #include "processors/rebuild/worker_parts.h"
@@ -31,9 +32,10 @@ static void release_nothing(void *owner)
 static int open_consumer(struct worker *worker, struct error *error)
 {
     int gentle = worker->options.gentle;
+    int little = gentle || worker->options.beside; /* a burst of reading is work for the broker */
     const char *const properties[][2] = {
         {"fetch.wait.max.ms", gentle ? "500" : "50"},
-        {"queued.max.messages.kbytes", gentle ? "8192" : "131072"},
+        {"queued.max.messages.kbytes", little ? "8192" : "131072"},
         {"group.id", "weir-rebuild"}, /* librdkafka wants one; it is never joined */
         {"check.crcs", "true"},
         {"enable.auto.commit", "false"},
@@ -167,8 +169,9 @@ int worker_open(const struct worker_options *options, struct worker **ret_worker
     struct worker *worker = xcalloc(1, sizeof *worker);
     worker->options = *options;
     worker->wake_fd = -1;
-    worker->rows_max = options->gentle ? WORKER_GENTLE_ROWS : WORKER_BULK_ROWS;
-    worker->bytes_max = options->gentle ? WORKER_GENTLE_BYTES : WORKER_BULK_BYTES;
+    int little = options->gentle || options->beside;
+    worker->rows_max = little ? WORKER_GENTLE_ROWS : WORKER_BULK_ROWS;
+    worker->bytes_max = little ? WORKER_GENTLE_BYTES : WORKER_BULK_BYTES;
     worker->filling = batch_new(options->processor, worker->rows_max, release_message);
     worker->applying = batch_new(options->processor, worker->rows_max, release_message);
     worker->single = batch_new(options->processor, 1, release_nothing);
@@ -176,7 +179,13 @@ int worker_open(const struct worker_options *options, struct worker **ret_worker
     worker->decoder = decoder_new(options->processor);
     worker->ahead = xcalloc(WORKER_AHEAD_MAX, sizeof(rd_kafka_message_t *));
     worker->again = xcalloc(WORKER_AHEAD_MAX, sizeof(rd_kafka_message_t *));
-    int code = open_session(worker, error);
+    int code = registry_open(options->config, &worker->registry, error);
+    if (worker->registry) {
+        registry_set_deadline(worker->registry, REGISTRY_ONE_TRY);
+        decoder_use_registry(worker->decoder, worker->registry);
+    }
+    if (code == 0)
+        code = open_session(worker, error);
     if (code == 0)
         code = claim(worker, error);
     if (code == 0 && options->park)
@@ -212,6 +221,7 @@ void worker_free(struct worker *worker)
     free(worker->again);
     slice_free(worker->slice);
     decoder_free(worker->decoder);
+    registry_free(worker->registry);
     seen_free(worker->seen);
     free(worker->known);
     buf_free(&worker->copy);

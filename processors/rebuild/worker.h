@@ -36,8 +36,10 @@ struct worker_options {
     const struct installed *installed;
     int32_t index; /* takes the partitions whose number leaves this remainder … */
     int32_t count; /* … divided by this */
-    int bulk;   /* index and count are those of the sets of the stage */
+    int bulk;      /* index and count are those of the sets of the stage */
     int gentle; /* small batches: whoever waits for the lock, or the core, waits for one of them */
+    int beside; /* small batches as well, but without a deadline: live processing goes on beside it
+                 */
     int park;   /* events that fail, as the engine does, instead of failing with them */
     const atomic_int *stop;
     _Atomic int64_t *done; /* records dealt with are added here */
@@ -52,8 +54,9 @@ void worker_free(struct worker *worker);
 
 /* Folds its partitions up to exactly the offsets of `target`; stops early, without an error, when
  * *stop is set. A later call may raise the target. Errors: ERROR_RETRY: open a worker anew, it goes
- * on from its positions, with code WORKER_NEEDS_INDEX not in bulk; ERROR_FENCED: another rebuild has the generation; ERROR_DEAD_LETTER: an
- * event does not go through the SQL, and is named; ERROR_HALT. */
+ * on from its positions, with code WORKER_NEEDS_INDEX not in bulk; ERROR_FENCED: another rebuild
+ * has the generation; ERROR_DEAD_LETTER: an event does not go through the SQL, and is named;
+ * ERROR_HALT. */
 int worker_fold(struct worker *worker, const struct vector *target, struct error *error);
 
 /* Writes where its partitions are. */

@@ -15,7 +15,7 @@
 enum {
     WORKER_IDLE_MS = 20,
     WORKER_METADATA_MS = 2000,
-    WORKER_LOOK_UP_MS = 30000,  /* how long an unknown schema id is waited for */
+    WORKER_LOOK_UP_MS = 10000,  /* how long an unknown schema id is waited for */
     WORKER_GROW_US = 250000,    /* a batch of a bulk rebuild waits so long to be full */
     WORKER_STALL_US = 60000000, /* without a record, although there must be some */
     WORKER_AHEAD_MAX = 20000    /* records behind a target that are kept for the next one */
@@ -46,6 +46,7 @@ struct worker {
     char started_at[48];
     struct slice_types types;
     struct decoder *decoder;
+    struct registry *registry;  /* NULL without one */
     struct position *positions; /* sorted by id */
     struct goal *goals;
     size_t position_count;
@@ -68,9 +69,9 @@ struct worker {
     PGresult *left_rows;
     struct parked *parked; /* Spaces that are held back; NULL: nothing is parked here */
     struct slice *slice;
-    struct seen *seen;   /* NULL outside of bulk */
-    int64_t staged;      /* bulk: records of the set so far */
-    struct buf copy;     /* bulk: rows on their way */
+    struct seen *seen; /* NULL outside of bulk */
+    int64_t staged;    /* bulk: records of the set so far */
+    struct buf copy;   /* bulk: rows on their way */
     struct known *known;
     size_t known_count;
     int in_flight;

@@ -167,9 +167,12 @@ static int wait_for_schema(struct worker *worker, struct error *error)
         return -1;
     while (decoder_look_up(worker->decoder, id, worker->conn, error) != 0) {
         const struct timespec pause = {.tv_nsec = 200000000};
-        if (error->class != ERROR_RETRY || monotonic_now_us() > deadline_us ||
-            *worker->options.stop)
+        if (strcmp(error->code, DECODER_UNKNOWN) != 0 || *worker->options.stop)
             return -1;
+        if (monotonic_now_us() > deadline_us) {
+            error->class = ERROR_HALT; /* other than a broker, it need not come back by itself */
+            return -1;
+        }
         nanosleep(&pause, NULL);
     }
     *error = (struct error){0};

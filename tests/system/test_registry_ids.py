@@ -151,6 +151,22 @@ def test_the_ids_are_the_registrys(platform, apicurio):
     platform.end(processors)
 
 
+def rebuild(platform, *options):
+    return platform.run("rebuild", "ledger", "--verify", "--no-swap", "-o", "json", *options, check=False)
+
+
+def test_a_rebuild_needs_no_registry_for_ids_that_the_database_knows(platform, apicurio):
+    without = rebuild(platform)
+    assert without.returncode == 2 and apicurio.url in without.stderr, without.stderr
+    assert apicurio.script("stop").returncode == 0
+    try:
+        done = rebuild(platform, *registry_options(apicurio))
+    finally:
+        apicurio.start()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["verified"] == "equal"
+
+
 def test_known_ids_go_on_and_unknown_ones_wait_while_the_registry_is_down(platform, apicurio):
     definition = newer("later")
     schema_id = apicurio.register(PURCHASED, definition)
@@ -171,6 +187,24 @@ def test_known_ids_go_on_and_unknown_ones_wait_while_the_registry_is_down(platfo
     assert platform.value("SELECT count(*) FROM weir.dead_letter") == 0
     wait_until(processors.is_ready)
     platform.end(processors)
+
+
+def test_a_rebuild_names_the_id_that_only_the_registry_knows(platform, apicurio):
+    """An event of the test before is such a one."""
+    known = {row[0] for row in platform.psql("SELECT schema_id FROM weir.schema")}
+    stray = next(id for m in records(platform, "weir.commerce") if (id := int.from_bytes(m.value()[1:5], "big")) not in known)
+    assert apicurio.script("stop").returncode == 0
+    try:
+        refused = rebuild(platform, *registry_options(apicurio))
+    finally:
+        apicurio.start()
+    assert refused.returncode == 1, refused.stderr
+    for part in (f"schema id {stray}", apicurio.url, "weir.commerce [", "offset"):
+        assert part in refused.stderr, refused.stderr
+    done = rebuild(platform, *registry_options(apicurio))
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["verified"] == "equal" and report["resumed"]
 
 
 def test_an_id_that_is_registered_later(platform, apicurio):
