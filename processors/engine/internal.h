@@ -31,11 +31,7 @@ enum {
     APPLY_GRACE_MS = 5000,    /* beyond statement-timeout; then the connection is given up */
     OWNER_INTERVAL_MS = 2000, /* how often an idle owner looks whether it still is one */
     HINT_INTERVAL_MS = 1000,  /* how often Kafka learns the positions, for lag tools */
-    PRUNE_INTERVAL_MS = 600000,
     LOOK_UP_INTERVAL_MS = 2000, /* how often an unknown schema id is looked up again */
-#define PRUNE_ROWS_TEXT "20000"
-    PRUNE_ROWS_MAX = 20000, /* applied events that are removed in one go */
-    PRUNE_PAUSE_MS = 1000,  /* until the next go, when there are more */
     POLL_GRACE_MS =
         30000, /* without a poll beyond the longest wait; then Kafka takes the partitions */
     POLL_SPARE_MS = 10000, /* with no room a record is taken so often, which is a poll */

@@ -9,6 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "processors/engine/internal.h"
+#include "processors/engine/prune.h"
 
 void upkeep_hint(struct engine *engine)
 {
@@ -80,33 +81,11 @@ void upkeep_prune(struct engine *engine)
         now_us - engine->pruned_us < PRUNE_INTERVAL_MS * INT64_C(1000))
         return;
     engine->pruned_us = now_us;
-    PGresult *result = NULL;
-    char window[32];
-    char generation[16];
-    snprintf(window, sizeof window, "%" PRId64 " milliseconds",
-             engine->processor->duplicate_window_ms);
-    snprintf(generation, sizeof generation, "%d", engine->installed.generation);
-    const char *values[] = {engine->processor->name, generation, window};
+    int generation = engine->installed.generation;
+    int more = 0;
     struct error error;
-    /* The first condition lets the block range index skip what is young; the second one is the
-     * rule, and the others keep what a parked event or a redriven dead letter may be a copy of:
-     * they count by their own time, however late they come. */
-    if (pg_query(
-            engine->conn,
-            "DELETE FROM applied_event WHERE ctid = ANY (ARRAY("
-            "SELECT a.ctid FROM applied_event AS a JOIN weir.position AS p USING (position_id) "
-            "WHERE a.kafka_timestamp < (SELECT max(anchor_timestamp) FROM weir.position "
-            "WHERE processor = $1 AND generation = $2) - $3::interval "
-            "AND a.kafka_timestamp < p.anchor_timestamp - $3::interval "
-            "AND NOT EXISTS (SELECT FROM weir.parked_space AS s "
-            "WHERE s.position_id = a.position_id AND s.space_id = a.space_id) "
-            "AND NOT EXISTS (SELECT FROM weir.dead_letter AS d WHERE d.state = 'open' "
-            "AND d.position_id = a.position_id AND d.space_id = a.space_id "
-            "AND d.event_id = a.event_id) "
-            "LIMIT " PRUNE_ROWS_TEXT "))",
-            3, values, &result, &error) != 0)
+    if (prune_applied(engine->conn, engine->processor, generation, generation, &more, &error) != 0)
         attach_recover(engine, &error);
-    else if (atoi(PQcmdTuples(result)) == PRUNE_ROWS_MAX)
+    else if (more)
         engine->pruned_us = now_us - (PRUNE_INTERVAL_MS - PRUNE_PAUSE_MS) * INT64_C(1000);
-    PQclear(result);
 }

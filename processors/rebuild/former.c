@@ -14,6 +14,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/timestamp.h"
 #include "processors/engine/bind.h"
+#include "processors/engine/prune.h"
 
 enum { TICK_MS = 5 }; /* how often a fold is looked at */
 
@@ -183,6 +184,20 @@ static int forget_left(const struct former *former, PGconn *conn, struct error *
                     2, values, NULL, error);
 }
 
+/* As the engine does for the live one. Nothing that was applied out of its turn is left to be
+ * looked up any more. */
+static int prune(struct former *former, PGconn *conn, struct error *error)
+{
+    int more = 0;
+    int64_t now_us = monotonic_now_us();
+    if (now_us - former->pruned_us < PRUNE_INTERVAL_MS * INT64_C(1000))
+        return 0;
+    int code = prune_applied(conn, former->processor, former->number, former->live, &more, error);
+    former->pruned_us =
+        more ? now_us - (PRUNE_INTERVAL_MS - PRUNE_PAUSE_MS) * INT64_C(1000) : now_us;
+    return code;
+}
+
 static int fold_to_live(struct former *former, PGconn *conn, struct error *error)
 {
     int32_t partitions = (int32_t)config_int(former->config, OPT_PARTITIONS);
@@ -202,6 +217,8 @@ static int fold_to_live(struct former *former, PGconn *conn, struct error *error
         }
         if (code == 0 && !former->over && former->has_left_out)
             code = forget_left(former, conn, error);
+        if (code == 0 && !former->over)
+            code = prune(former, conn, error);
         vector_free(&target);
     }
     vector_free(&live);

@@ -27,6 +27,7 @@ struct former {
     struct generation generation; /* what the worker folds into */
     struct worker *worker;        /* NULL: nothing is open */
     atomic_int over;              /* the round is */
+    int64_t pruned_us;            /* when applied events were forgotten last */
     _Atomic int64_t done;
 };
 

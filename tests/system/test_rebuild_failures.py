@@ -141,6 +141,39 @@ def test_redrives_are_folded_in_the_order_they_were_carried_out(engine):
     assert report["verified"] == "equal" and report["swapped"] and engine.chain() == expected
 
 
+def test_the_former_generation_learns_of_decisions(engine):
+    """It follows by itself, with what is redriven and drained meanwhile, in the order of the live one."""
+    engine = engine(ONCE + "duplicate_window = 1s\n")
+    process = engine.start()
+    engine.forbid("bad", "worse")
+    offsets = engine.stack.produce(reactions("a", "bad", "b", "worse", "c"))
+    wait_until(lambda: len(engine.letters()) == 2, 30, "two dead letters")
+    engine.drain()
+    assert engine.rebuild("--verify")["swapped"]
+    engine.stack.produce(reactions("d"))
+    former = lambda: engine.stack.psql("SELECT links FROM tally_1.chain WHERE space_id = %s", HERE)
+    wait_until(lambda: former() == [("a b c d",)], 20, lambda: str(former()))
+    engine.forbid()
+    for offset in (offsets[3], offsets[1]):
+        assert engine.decide(offset, "redrive") == "applied"
+    expected = ["a", "b", "c", "d", "worse", "bad"]
+    wait_until(lambda: former() == [(" ".join(expected),)], 30, lambda: str(former()))
+    left = "SELECT count(*) FROM weir.left_out JOIN weir.position USING (position_id) WHERE generation = 1"
+    wait_until(lambda: engine.stack.value(left) == 0, 20, "it need not be looked for any more")
+    # a process begins with forgetting what has left the window, of both
+    count = "SELECT (SELECT count(*) FROM tally_1.applied_event), (SELECT count(*) FROM tally_2.applied_event)"
+    assert process.term() == 0
+    process = engine.start()
+    engine.stack.produce(reactions("e"))
+    wait_until(lambda: max(engine.stack.psql(count)[0]) < 6, 30, lambda: str(engine.stack.psql(count)))
+    engine.stack.produce(reactions("f"))
+    expected += ["e", "f"]
+    wait_until(lambda: engine.chain() == expected, 20, lambda: str(engine.chain()))
+    report = engine.rebuild("--rollback", "--verify")
+    assert report["verified"] == "equal" and report["swapped"] and engine.chain() == expected
+    assert process.is_alive()
+
+
 def test_what_is_parked_moves_along(engine):
     engine = engine(PATIENT)
     process = engine.start()

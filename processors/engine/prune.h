@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Forgets applied events that have left the duplicate window, of any generation. */
+#ifndef WEIR_ENGINE_PRUNE_H
+#define WEIR_ENGINE_PRUNE_H
+
+#include "lib/pg/pg.h"
+#include "processors/engine/processor.h"
+
+enum {
+    PRUNE_INTERVAL_MS = 600000,
+    PRUNE_PAUSE_MS = 1000 /* until the next go, when there are more */
+};
+
+/* Removes some thousands at most of those that `generation` has; *ret_more: there may be more.
+ * `live` is the generation whose parked events and open dead letters are looked at: what one of
+ * them may be a copy of stays. */
+int prune_applied(PGconn *conn, const struct processor *processor, int generation, int live,
+                  int *ret_more, struct error *error);
+
+#endif
