@@ -107,7 +107,7 @@ static void handle_failure(struct followed *followed, const struct error *error)
     const char *name = former->processor->name;
     if (error->class == ERROR_FENCED || strcmp(error->code, PG_RESET) == 0)
         return; /* a rebuild had it meanwhile */
-    if (error->class == ERROR_RETRY) {
+    if (error->class == ERROR_RETRY || error->class == ERROR_SHRINK) {
         if (followed->failures++ == 0)
             log_warn("following generation %d of %s: %s; trying again", former->number, name,
                      error->message);
@@ -149,6 +149,8 @@ static void take_turn(struct follower *follower, struct followed *followed)
     if (former_look(former, follower->conn, &error) != 0)
         return; /* the engine says it, if it lasts */
     metrics_gauge_set(followed->behind, former->behind);
+    if (!former->number) /* dropped, or reset: numbers may come again */
+        followed->given_up = followed->failures = 0;
     if (!elect(follower, followed, is_wanted(followed))) {
         former_close(former);
         followed->told = 0;

@@ -82,6 +82,16 @@ def test_killed_it_goes_on(platform):
     assert owners(platform, "ledger", former(platform, "ledger")) == {platform.process.pid}
 
 
+def test_postgres_crashes(platform):
+    """It takes the last commits of both generations back."""
+    with traffic(platform, 2000):
+        wait_until(lambda: status(platform, "ledger")["behind"] > 0, 20, "there is something to follow")
+        platform.postgres("kill")
+        platform.postgres("start")
+    follows(platform, "ledger", 30)
+    assert platform.process.is_alive() and "not followed any more" not in platform.process.text()
+
+
 def test_one_of_two_processes_follows(platform):
     other = platform.start_processors(options=FAST)
     epochs = "SELECT max(epoch) FROM weir.position WHERE processor = 'ledger' AND generation = %s"
