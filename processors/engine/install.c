@@ -303,7 +303,7 @@ static int build(PGconn *conn, const struct processor *processor, enum install_t
         create_generation(conn, processor, installed->schema, error) != 0)
         return -1;
     if (tables == INSTALL_INDEXED && (add_applied_key(conn, installed->schema, error) != 0 ||
-                              add_indexes(conn, processor, installed->schema, error) != 0))
+                                      add_indexes(conn, processor, installed->schema, error) != 0))
         return -1;
     return pg_runf(conn, error, "SET LOCAL search_path = %s, pg_catalog", installed->schema) == 0 &&
                    install_procedure(conn, processor, installed, error) == 0
@@ -422,7 +422,8 @@ static int install_in_transaction(PGconn *conn, const struct processor *processo
 {
     int found = 0;
     if (find_generation(conn, processor, installed, &found, error) != 0 ||
-        build(conn, processor, found ? INSTALL_NO_TABLES : INSTALL_INDEXED, installed, error) != 0 ||
+        build(conn, processor, found ? INSTALL_NO_TABLES : INSTALL_INDEXED, installed, error) !=
+            0 ||
         grant(conn, installed, error) != 0 ||
         install_views(conn, processor, installed, error) != 0 ||
         try_procedure(conn, processor, installed, error) != 0)

@@ -63,7 +63,8 @@ static int open_scratch(struct fold *fold, const char *schema, const struct fold
     struct buf call = {0};
     if (pg_run(fold->conn, "BEGIN", error) != 0)
         return -1;
-    int code = install_scratch(fold->conn, fold->processor, schema, options->bare, &installed, error);
+    int code =
+        install_scratch(fold->conn, fold->processor, schema, options->bare, &installed, error);
     if (code == 0)
         code = reads_record(fold->conn, fold->processor, &installed, error);
     if (code == 0)

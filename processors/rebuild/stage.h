@@ -5,9 +5,10 @@
  * them, into tables without the indexes of indexes.sql. That is allowed because a batch of any size
  * gives what one event at a time gives.
  *
- * A set of stage tables, stage_<set>_<relation>, belongs to one worker, whose Spaces are no other's,
- * so that sets are folded side by side. They are unlogged: a crash of Postgres empties them, the
- * table `stage` with them, and the rebuild begins anew. A rebuild that is killed goes on. */
+ * A set of stage tables, stage_<set>_<relation>, belongs to one worker, whose Spaces are no
+ * other's, so that sets are folded side by side. They are unlogged: a crash of Postgres empties
+ * them, the table `stage` with them, and the rebuild begins anew. A rebuild that is killed goes on.
+ */
 #ifndef WEIR_REBUILD_STAGE_H
 #define WEIR_REBUILD_STAGE_H
 

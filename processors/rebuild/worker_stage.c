@@ -95,8 +95,7 @@ static int advance(struct worker *worker, struct error *error)
     static const int aside[] = {DUPLICATES, DEAD_LETTERS, PARKED};
     static const int drained[] = {DRAINED};
     static const int expired[] = {EXPIRED};
-    int code =
-        call(worker, "SELECT weir.advance($1::weir.batch_position[])", 1, positions, error);
+    int code = call(worker, "SELECT weir.advance($1::weir.batch_position[])", 1, positions, error);
     if (code == 0 && slice->duplicates + slice->dead_letters + slice->parked > 0)
         code = call(worker,
                     "SELECT weir.set_aside($1::weir.batch_event[], $2::weir.batch_dead_letter[], "
