@@ -53,12 +53,20 @@ def rebuild(stack, processor, events, *options):
     return json.loads(command.out.strip().splitlines()[-1]), used
 
 
+def print_phases(processor, runs):
+    """Where the time of the median run went."""
+    run = sorted(runs, key=lambda done: done["fold_seconds"])[len(runs) // 2]
+    print(f"  {processor}: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in run["phases"].items())
+          + f"; until all is indexed {run['fold_seconds']:.2f} s")
+
+
 def measure_one(stack, report, size, processor, tables, consume, options):
     events = size.filled["events"]
-    rates, whole, used, copies, copies_all, copy_cpu = [], [], [], [], [], []
+    rates, whole, used, copies, copies_all, copy_cpu, reports = [], [], [], [], [], [], []
     applied = tables[0].split(".")[0] + ".applied_event"
     for _ in range(size.runs):
         done, cpu = rebuild(stack, processor, events, *options)
+        reports.append(done)
         rates.append(events / done["fold_seconds"])
         whole.append(events / done["seconds"])
         used.append(cpu)
@@ -80,6 +88,7 @@ def measure_one(stack, report, size, processor, tables, consume, options):
     report.add("B4", f"{processor}: weir rebuild", "events/s", rates, floor, floor_name)
     report.add("B4", f"{processor}: the same", "events/s", rates, min(every, consume), f"{name} with applied_event")
     report.add("B4", f"{processor}: with checks and swap", "events/s", whole)
+    print_phases(processor, reports)
     report.cpu("B4", f"{processor}: {name}", copy_cpu)
     report.cpu("B4", f"{processor}: weir rebuild", used)
     return median(rates) / floor

@@ -15,6 +15,8 @@ struct fold {
     PGconn *conn;
     const struct processor *processor;
     const struct corpus *corpus;
+    struct installed installed;
+    int bare; /* its indexes are missing */
     struct slice_types types;
     struct position *positions; /* one per stream of the corpus */
     struct decoder *decoder;
@@ -59,16 +61,15 @@ static int open_scratch(struct fold *fold, const char *schema, const struct fold
                         struct error *error)
 {
     char *reads = NULL;
-    struct installed installed;
     struct buf call = {0};
     if (pg_run(fold->conn, "BEGIN", error) != 0)
         return -1;
-    int code =
-        install_scratch(fold->conn, fold->processor, schema, options->bare, &installed, error);
+    int code = install_scratch(fold->conn, fold->processor, schema, options->bare, &fold->installed,
+                               error);
     if (code == 0)
-        code = reads_record(fold->conn, fold->processor, &installed, error);
+        code = reads_record(fold->conn, fold->processor, &fold->installed, error);
     if (code == 0)
-        code = reads_load(fold->conn, &installed, &reads, error);
+        code = reads_load(fold->conn, &fold->installed, &reads, error);
     if (options->all_columns)
         free(reads);
     else
@@ -87,7 +88,7 @@ static int open_scratch(struct fold *fold, const char *schema, const struct fold
                 schema) != 0 ||
         slice_types_load(fold->conn, fold->processor, &fold->types, error) != 0)
         return -1;
-    bind_call(fold->processor, installed.schema, installed.procedure, &call);
+    bind_call(fold->processor, fold->installed.schema, fold->installed.procedure, &call);
     PGresult *result = PQprepare(fold->conn, "apply", buf_text(&call), 0, NULL);
     code = PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : pg_fail(fold->conn, result, error);
     PQclear(result);
@@ -142,6 +143,18 @@ static uint32_t stream_of(const struct corpus *corpus, size_t record)
     return (uint32_t)low;
 }
 
+/* A batch that was cut at a duplicate is more than one. */
+static int add_indexes(struct fold *fold, struct error *error)
+{
+    fold->bare = 0;
+    if (pg_run(fold->conn, "BEGIN", error) == 0 &&
+        install_indexes(fold->conn, fold->processor, &fold->installed, error) == 0 &&
+        pg_run(fold->conn, "COMMIT", error) == 0)
+        return 0;
+    pg_run(fold->conn, "ROLLBACK", NULL);
+    return -1;
+}
+
 static int fold_batches(struct fold *fold, const struct fold_options *options, struct error *error)
 {
     const struct corpus *corpus = fold->corpus;
@@ -153,8 +166,12 @@ static int fold_batches(struct fold *fold, const struct fold_options *options, s
         for (; code == 0 && at < corpus->count && fold->batch->count < options->batch; at++)
             code = batch_add(fold->batch, fold->decoder, &corpus->records[order[at]],
                              stream_of(corpus, order[at]), error);
-        for (size_t from = 0; code == 0 && from < fold->batch->count;)
-            code = apply(fold, from, &from, error);
+        for (size_t from = 0; code == 0 && from < fold->batch->count;) {
+            if (fold->bare && from > 0 && add_indexes(fold, error) != 0)
+                code = -1;
+            else
+                code = apply(fold, from, &from, error);
+        }
     }
     free(order);
     return code;
@@ -163,7 +180,8 @@ static int fold_batches(struct fold *fold, const struct fold_options *options, s
 int fold_corpus(PGconn *conn, const struct processor *processor, const struct corpus *corpus,
                 const char *schema, const struct fold_options *options, struct error *error)
 {
-    struct fold fold = {.conn = conn, .processor = processor, .corpus = corpus};
+    struct fold fold = {
+        .conn = conn, .processor = processor, .corpus = corpus, .bare = options->bare};
     fold.decoder = decoder_new(processor);
     fold.batch = batch_new(processor, options->batch, keep_owner);
     fold.slice = slice_new();

@@ -42,8 +42,18 @@ void rebuild_tell(struct rebuild *rebuild, int now)
                         rebuild->phase, done, rebuild->total, rate, &error);
 }
 
+void rebuild_note_phase(struct rebuild *rebuild)
+{
+    json_t *phases = json_object_get(rebuild->report, "phases");
+    double before = json_real_value(json_object_get(phases, rebuild->phase));
+    double seconds = (double)(monotonic_now_us() - rebuild->phase_us) / 1e6;
+    if (phases && *rebuild->phase)
+        json_object_set_new(phases, rebuild->phase, json_real(before + seconds));
+}
+
 void rebuild_phase(struct rebuild *rebuild, const char *phase, int64_t total)
 {
+    rebuild_note_phase(rebuild);
     rebuild->phase = phase;
     rebuild->phase_us = monotonic_now_us();
     rebuild->base = rebuild->done;

@@ -218,13 +218,15 @@ static int run_steps(struct rebuild *rebuild, struct error *error)
     if (code != 0)
         return -1;
     rebuild->report =
-        json_pack("{s:s, s:i, s:i, s:i, s:b, s:n, s:[], s:b}", "processor",
+        json_pack("{s:s, s:i, s:i, s:i, s:b, s:n, s:[], s:{}, s:b}", "processor",
                   rebuild->processor->name, "generation", rebuild->next.number, "former",
                   rebuild->live.number, "version", rebuild->next.version, "resumed",
-                  rebuild->next.resumed, "verified", "findings", "swapped", 0);
+                  rebuild->next.resumed, "verified", "findings", "phases", "swapped", 0);
     code = restore(rebuild, error);
     if (code == 0)
         code = fold_all(rebuild, error);
+    if (code == 0)
+        rebuild_phase(rebuild, "follow", rebuild->total);
     if (code == 0)
         json_object_set_new(rebuild->report, "fold_seconds",
                             json_real((double)(monotonic_now_us() - started_us) / 1e6));
@@ -236,6 +238,7 @@ static int run_steps(struct rebuild *rebuild, struct error *error)
         code = rebuild_verify(rebuild, error);
     if (code == 0 && !rebuild->different && !options->no_swap)
         code = follow(rebuild, error) == 0 ? swap(rebuild, error) : -1;
+    rebuild_note_phase(rebuild);
     json_object_set_new(rebuild->report, "left_out", json_integer(rebuild->left_out));
     json_object_set_new(rebuild->report, "records", json_integer(vector_sum(&rebuild->own)));
     json_object_set_new(rebuild->report, "seconds",

@@ -71,7 +71,10 @@ int rebuild_fold(struct rebuild *rebuild, const struct vector *target, struct er
 void rebuild_close_workers(struct rebuild *rebuild);
 /* Tells how far it is, to the caller and in weir.generation, at most every REBUILD_NOTE_US. */
 void rebuild_tell(struct rebuild *rebuild, int now);
+/* Begins a phase; the report gets the seconds of each. */
 void rebuild_phase(struct rebuild *rebuild, const char *phase, int64_t total);
+/* Adds those of the present one. */
+void rebuild_note_phase(struct rebuild *rebuild);
 void rebuild_sleep(int ms);
 
 /* Notes what the live generation has not applied; `rebuild->left_out` counts it. */
