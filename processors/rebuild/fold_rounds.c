@@ -203,10 +203,8 @@ static int fold_sets(struct rebuild *rebuild, struct error *error)
             code = pg_run(rebuild->threads[i].conn, "SET client_connection_check_interval = '1s'",
                           error);
     }
-    if (code == 0 && run_threads(rebuild, count, run_set, error) != 0) {
-        rebuild->unfoldable = error->class != ERROR_RETRY;
-        code = -1;
-    }
+    if (code == 0)
+        code = run_threads(rebuild, count, run_set, error);
     for (int i = 0; i < count; i++) {
         PQfinish(rebuild->threads[i].conn);
         rebuild->threads[i].conn = NULL;
@@ -219,12 +217,15 @@ static int settle(struct rebuild *rebuild, struct error *error)
 {
     rebuild_close_workers(rebuild);
     rebuild_phase(rebuild, "fold", rebuild->total);
-    if (fold_sets(rebuild, error) != 0 || *rebuild->options->stop)
+    int code = fold_sets(rebuild, error);
+    if (*rebuild->options->stop)
         return -1;
     FAILPOINT("rebuild.settled");
     rebuild_phase(rebuild, "index", rebuild->total);
-    int code = generation_index(rebuild->conn, rebuild->side, rebuild->processor, &rebuild->next,
+    if (code == 0)
+        code = generation_index(rebuild->conn, rebuild->side, rebuild->processor, &rebuild->next,
                                 rebuild->beside, error);
+    rebuild->unfoldable = code != 0 && error->class != ERROR_RETRY;
     FAILPOINT("rebuild.indexed");
     return code;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shipped domain: the lock of its schemas, the ledger's rules by example, and that what docs/ says is so."""
 
+import json
 import pathlib
 import re
 import shutil
@@ -142,6 +143,15 @@ def test_refunds_that_fit_no_purchase_go_to_suspense(space):
     ]
 
 
+def test_an_invalid_purchase_leaves_its_id_to_a_valid_one(space):
+    purchase = str(uuid.uuid4())
+    space.buy(purchase, 2 * 10**14)
+    space.buy(purchase, 1000)
+    space.buy(purchase, 700)
+    assert space.balances("EUR") == {"clearing": -1700, "fee": 50, "space": 950, "suspense": 700}
+    assert space.problems() == [("invalid amount", 0), ("purchase id used twice", 700)]
+
+
 def test_a_purchase_of_another_space_is_unknown(running):
     purchase, one, other = str(uuid.uuid4()), Space(running), Space(running)
     one.buy(purchase, 1000)
@@ -166,6 +176,15 @@ def test_memberships_and_tips_pay_a_fee(space):
     tip = {"stream_id": str(uuid.uuid4()), "kind": "TIP", "tip": {"amount": 200, "currency": "EUR"}}
     space.send("LivestreamInteraction", member_id=member, **tip)
     assert space.balances("EUR") == {"clearing": -1100, "fee": 55, "space": 1045}
+
+
+def test_all_of_it_as_one_batch_gives_the_same(running):
+    """A rebuild folds what the tests before sent at once, without an index on purchase ids."""
+    report = json.loads(running.run("rebuild", "ledger", "--verify", "--no-swap", "-o", "json").stdout)
+    assert report["verified"] == "equal" and report["findings"] == [] and "stage" in report["phases"]
+    problems = "SELECT problem, count(*) FROM ledger_2.transfer WHERE problem IS NOT NULL GROUP BY 1"
+    assert len(dict(running.psql(problems))) >= 5
+    running.run("rebuild", "ledger", "--abandon")
 
 
 # What the documents say
