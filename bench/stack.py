@@ -21,7 +21,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 SERVICE_DEADLINE_S = 120
 TOOL_DEADLINE_S = 180
 POLL_S = 0.02
-CREATE_TRIES, CREATE_PAUSE_S = 5, 0.5
+DELETE_DEADLINE_S, DELETE_POLL_S = 30, 0.2
 
 
 class Failed(Exception):
@@ -119,14 +119,13 @@ class Stack:
         """Empty topics, with offsets from 0."""
         self.call("tests/services/kafka.sh", "tool", "org.apache.kafka.tools.TopicCommand", "--bootstrap-server",
                   f"127.0.0.1:{self.kafka_port}", "--delete", "--topic", r"weir\..*")
-        # a topic that is about to go may be met once more
-        for left in range(CREATE_TRIES - 1, -1, -1):
-            try:
-                return self.weir("topics", "create")
-            except Failed:
-                if left == 0:
-                    raise
-            time.sleep(CREATE_PAUSE_S)
+        # the broker takes its time, and one that is about to go is told to be there already
+        end = time.monotonic() + DELETE_DEADLINE_S
+        while any(topic["state"] != "missing" for topic in json.loads(self.weir("topics", "list", "-o", "json"))):
+            if time.monotonic() > end:
+                raise Failed(f"the topics are still there {DELETE_DEADLINE_S} s after they were deleted")
+            time.sleep(DELETE_POLL_S)
+        return self.weir("topics", "create")
 
     # programs
 
