@@ -105,6 +105,13 @@ const struct seen_event *seen_find(const struct seen *seen, const struct uuid *e
     return slot && slot->space ? slot : NULL;
 }
 
+void seen_prefetch(const struct seen *seen, const struct uuid *event_id,
+                   const struct uuid *space_id)
+{
+    uint32_t space = find_space(seen, space_id)->number;
+    __builtin_prefetch(&seen->slots[hash(event_id, space) & (seen->slot_count - 1)]);
+}
+
 /* Makes `slot_count` slots, and leaves out what has left the window. */
 static void rehash(struct seen *seen, size_t slot_count)
 {

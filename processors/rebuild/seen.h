@@ -33,6 +33,10 @@ void seen_free(struct seen *seen);
 const struct seen_event *seen_find(const struct seen *seen, const struct uuid *event_id,
                                    const struct uuid *space_id);
 
+/* Fetches the memory that seen_find and seen_put of this event will look at. */
+void seen_prefetch(const struct seen *seen, const struct uuid *event_id,
+                   const struct uuid *space_id);
+
 /* Notes an applied copy, in place of an older one. Returns 0, or -1 when there is no room. */
 int seen_put(struct seen *seen, const struct uuid *event_id, const struct uuid *space_id,
              int64_t fingerprint, int64_t timestamp_us);

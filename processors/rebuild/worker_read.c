@@ -27,7 +27,10 @@ void worker_drop(struct worker *worker)
         rd_kafka_message_destroy(worker->ahead[i]);
     for (size_t i = worker->again_at; i < worker->again_count; i++)
         rd_kafka_message_destroy(worker->again[i]);
+    for (size_t i = worker->fetched_at; i < worker->fetched_count; i++)
+        rd_kafka_message_destroy(worker->fetched[i]);
     worker->ahead_count = worker->again_count = worker->again_at = 0;
+    worker->fetched_count = worker->fetched_at = 0;
 }
 
 /* Delivers all partitions, or those that have not reached their goal, from where they were taken
@@ -244,13 +247,26 @@ static int take(struct worker *worker, rd_kafka_message_t *message, struct error
     return code;
 }
 
+/* What was kept comes first. NULL: there is nothing for now. */
+static rd_kafka_message_t *next_message(struct worker *worker)
+{
+    if (worker->again_at < worker->again_count)
+        return worker->again[worker->again_at++];
+    if (worker->fetched_at == worker->fetched_count) {
+        ssize_t count =
+            rd_kafka_consume_batch_queue(worker->queue, 0, worker->fetched, WORKER_FETCH_MAX);
+        worker->fetched_at = 0;
+        worker->fetched_count = count > 0 ? (size_t)count : 0;
+    }
+    return worker->fetched_at < worker->fetched_count ? worker->fetched[worker->fetched_at++]
+                                                      : NULL;
+}
+
 int worker_read(struct worker *worker, struct error *error)
 {
     while (!worker_is_full(worker) && worker->reached < worker->position_count &&
            !worker_is_due(worker)) {
-        rd_kafka_message_t *message = worker->again_at < worker->again_count
-                                          ? worker->again[worker->again_at++]
-                                          : rd_kafka_consumer_poll(worker->kafka, 0);
+        rd_kafka_message_t *message = next_message(worker);
         if (!message)
             return 0;
         if (!message->err) {

@@ -13,10 +13,17 @@
 #include "processors/rebuild/stage.h"
 #include "processors/rebuild/worker_parts.h"
 
-enum { COPY_CHUNK = 64 << 10 };
+enum { COPY_CHUNK = 64 << 10, PREFETCH_AHEAD = 8 };
 
 /* The fixed parameters, from 0; bind.h says what they are. */
 enum { POSITIONS, EVENTS, DUPLICATES, DEAD_LETTERS, EXPIRED, PARKED, DRAINED };
+
+static void prefetch(const struct worker *worker, size_t at)
+{
+    const struct batch *batch = worker->applying;
+    if (at < batch->count && batch->entries[at].decoded_fate == FATE_APPLIED)
+        seen_prefetch(worker->seen, &batch->entries[at].event_id, &batch->entries[at].space_id);
+}
 
 /* What memory knows of the events of a range. */
 static void look_up(struct worker *worker, size_t from, size_t to)
@@ -27,6 +34,7 @@ static void look_up(struct worker *worker, size_t from, size_t to)
         worker->known = xcalloc(worker->rows_max, sizeof *worker->known);
     for (size_t i = from; i < to; i++) {
         const struct entry *entry = &batch->entries[i];
+        prefetch(worker, i + PREFETCH_AHEAD);
         if (entry->decoded_fate != FATE_APPLIED)
             continue;
         const struct seen_event *seen = seen_find(worker->seen, &entry->event_id, &entry->space_id);
@@ -61,6 +69,7 @@ static int remember(struct worker *worker, struct error *error)
     int full = worker->staged > STAGE_ROWS_MAX;
     for (size_t i = worker->slice->from; i < worker->slice->to && !full; i++) {
         const struct entry *entry = &worker->applying->entries[i];
+        prefetch(worker, i + PREFETCH_AHEAD);
         full = entry->fate == FATE_APPLIED &&
                seen_put(worker->seen, &entry->event_id, &entry->space_id, entry->fingerprint,
                         entry->record.timestamp_us) != 0;

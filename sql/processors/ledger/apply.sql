@@ -24,6 +24,7 @@ WITH again AS (
           WHERE total BETWEEN 0 AND 100000000000000 AND currency ~ '^[A-Z]{3}$'
             AND fee_bps >= 0 AND referral_bps >= 0 AND fee_bps::bigint + referral_bps <= 10000) n
     WHERE nth > 1 AND to_regclass('transfer_purchase') IS NULL
+      AND (SELECT count(DISTINCT purchase_id) < count(*) FROM product_purchased)
 ), posted AS (
     INSERT INTO transfer (event_id, space_id, occurred_at, kind, currency, amount, member_id, counterparty_id,
                           reference_id, clearing, space, fee, suspense, member, counterparty, problem)
