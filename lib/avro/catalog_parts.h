@@ -34,7 +34,7 @@ void catalog_lock_free(struct lock *lock);
 int catalog_check_schema(const struct schema *schema, const char *domain, const char *event,
                          enum catalog_ingest *ret_ingest, struct error *error);
 /* Asks avro-c, so that no schema is taken that clients built on it cannot read. */
-int catalog_check_portable(const struct schema *schema, struct error *error);
+int catalog_check_portable(const struct schema *tree, struct error *error);
 
 /* Whether records of each older version can be read as the newest one. */
 int catalog_check_readable(const struct catalog_event *event, struct error *error);

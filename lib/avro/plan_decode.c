@@ -343,13 +343,14 @@ int plan_decode(const struct plan *plan, const struct plan_record *record, struc
                       .cursor = {.at = record->avro,
                                  .end = record->avro + record->avro_size,
                                  .items_left = DECODE_ITEMS_MAX}};
-    for (size_t i = 0; i < plan->relation_count; i++) {
+    const size_t relations = plan->relation_count;
+    for (size_t i = 0; i < relations; i++) {
         sizes[i] = rows[i].size;
         counts[i] = row_counts[i];
     }
     if (run_event(&run) == 0)
         return 0;
-    for (size_t i = 0; i < plan->relation_count; i++) {
+    for (size_t i = 0; i < relations; i++) {
         rows[i].size = sizes[i];
         row_counts[i] = counts[i];
     }

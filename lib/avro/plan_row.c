@@ -318,7 +318,7 @@ void plan_order_row(struct run *run, size_t relation, const struct row *row)
     size_t head = row->start + CELL_HEAD;
     size_t size = out->size - head;
     char *to = buf_reserve(out, size);
-    const char *cell = NULL;
+    const char *cell = out->data + head;
     for (size_t i = 0; i < run->plan->relations[relation].column_count; i++) {
         if (row->starts[i] > 0)
             cell = out->data + row->start + row->starts[i];

@@ -123,7 +123,7 @@ static int learn(struct decoder *decoder, int32_t id, const struct catalog_event
     const struct consumed *consumed = processor_consumes(decoder->processor, event);
     struct plan *plan = NULL;
     char *refusal = NULL;
-    int newer = consumed && document && !is_ours(event, writer);
+    int newer = event && consumed && document && !is_ours(event, writer);
     if (newer)
         rename_back(writer, catalog_newest(event)->schema);
     if (consumed && plan_compile(writer, consumed->relations, &plan, error) != 0) {

@@ -15,7 +15,7 @@
 enum {
     WORKER_IDLE_MS = 20,
     WORKER_METADATA_MS = 2000,
-    WORKER_FETCH_MAX = 1000, /* records that are taken from the consumer's queue at once */
+    WORKER_FETCH_MAX = 1000,    /* records that are taken from the consumer's queue at once */
     WORKER_LOOK_UP_MS = 10000,  /* how long an unknown schema id is waited for */
     WORKER_GROW_US = 250000,    /* a batch of a bulk rebuild waits so long to be full */
     WORKER_STALL_US = 60000000, /* without a record, although there must be some */
