@@ -6,11 +6,13 @@ import pathlib
 import re
 import shutil
 import subprocess
+import time
 import uuid
 
 import pytest
 
 import events
+from harness import wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -176,6 +178,23 @@ def test_memberships_and_tips_pay_a_fee(space):
     tip = {"stream_id": str(uuid.uuid4()), "kind": "TIP", "tip": {"amount": 200, "currency": "EUR"}}
     space.send("LivestreamInteraction", member_id=member, **tip)
     assert space.balances("EUR") == {"clearing": -1100, "fee": 55, "space": 1045}
+
+
+def test_a_refund_reads_its_purchase_alone(running):
+    """However large the ledger has become since its plans were made."""
+    purchase, space = str(uuid.uuid4()), Space(running)
+    space.buy(purchase, 1000)
+    space.refund(purchase, 100)
+    running.run("simulate", "--target", "kafka", "--events", 15000, "--rate", 15000, "--seed", 7)
+    running.wait_drained("ledger")
+    read = "SELECT idx_scan, idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'transfer_purchase' AND schemaname = 'ledger_1'"
+    assert running.value("SELECT count(*) FROM ledger_1.transfer WHERE kind = 'purchase'") > 2000
+    time.sleep(2.5)  # a session counts what it read at most a second late
+    [(scans, rows)] = running.psql(read)
+    space.refund(purchase, 200)
+    assert space.balances("EUR") == {"clearing": -700, "fee": 35, "space": 665}
+    wait_until(lambda: running.psql(read)[0][0] > scans, 20, "the refund is counted")
+    assert running.psql(read)[0][1] - rows < 10
 
 
 def test_all_of_it_as_one_batch_gives_the_same(running):

@@ -84,7 +84,24 @@ ORDER BY space_id, counterparty_id, currency
 ON CONFLICT (space_id, member_id, currency) DO UPDATE
 SET balance = b.balance + excluded.balance;
 
-WITH refund AS (
+WITH asked AS (
+    -- Each refund with its purchase: one by one through the index, so that a plan made on small tables stays good when they
+    -- have grown; all at once while there is no index.
+    SELECT r.*, t.event_id AS bought_by, t.currency AS bought_in, t.amount AS total, t.fee, t.counterparty AS referral,
+           t.counterparty_id AS referrer_id
+    FROM purchase_refunded r
+    LEFT JOIN LATERAL (SELECT * FROM transfer x
+                       WHERE x.reference_id = r.purchase_id AND x.space_id IS NOT DISTINCT FROM r.space_id
+                         AND x.kind = 'purchase' AND x.problem IS NULL
+                       LIMIT 1) t ON true
+    WHERE to_regclass('transfer_purchase') IS NOT NULL
+    UNION ALL
+    SELECT r.*, t.event_id, t.currency, t.amount, t.fee, t.counterparty, t.counterparty_id
+    FROM purchase_refunded r
+    LEFT JOIN transfer t ON t.reference_id = r.purchase_id AND t.space_id = r.space_id AND t.kind = 'purchase'
+        AND t.problem IS NULL
+    WHERE to_regclass('transfer_purchase') IS NULL
+), refund AS (
     -- How much of the purchase is paid back before and after each refund.
     SELECT s.*, least(s.total, s.asked_before) AS before, least(s.total, s.asked_before + s.wanted) AS after
     FROM (SELECT w.*,
@@ -96,18 +113,15 @@ WITH refund AS (
                           AND x.kind = 'refund')
                            AS accepted
                 FROM (SELECT r.seq, r.event_id, r.space_id, r.occurred_at, r.currency, r.amount, r.buyer_id,
-                             r.purchase_id,
-                             t.amount AS total, t.fee, t.counterparty AS referral, t.counterparty_id AS referrer_id,
+                             r.purchase_id, r.total, r.fee, r.referral, r.referrer_id,
                              CASE WHEN r.amount NOT BETWEEN 0 AND 100000000000000 OR r.currency !~ '^[A-Z]{3}$'
                                       THEN 'invalid amount'
-                                  WHEN t.event_id IS NULL OR later.event_id IS NOT NULL THEN 'refund of an unknown purchase'
-                                  WHEN r.currency COLLATE "C" <> t.currency
+                                  WHEN r.bought_by IS NULL OR later.event_id IS NOT NULL THEN 'refund of an unknown purchase'
+                                  WHEN r.currency COLLATE "C" <> r.bought_in
                                       THEN 'refund in another currency' END AS problem
-                      FROM purchase_refunded r
-                      LEFT JOIN transfer t ON t.reference_id = r.purchase_id
-                          AND t.space_id IS NOT DISTINCT FROM r.space_id AND t.kind = 'purchase' AND t.problem IS NULL
-                      LEFT JOIN product_purchased later ON later.event_id = t.event_id
-                          AND later.space_id = t.space_id AND later.seq > r.seq) m) w) s
+                      FROM asked r
+                      LEFT JOIN product_purchased later ON later.event_id = r.bought_by
+                          AND later.space_id = r.space_id AND later.seq > r.seq) m) w) s
 ), payment AS (
     SELECT p.*, p.amount BETWEEN 0 AND 100000000000000 AND p.currency ~ '^[A-Z]{3}$'
                 AND p.fee_bps BETWEEN 0 AND 10000 AS sound
