@@ -267,7 +267,7 @@ def redriven(world, scale):
     return count, seconds
 
 
-def rounds_of(world, scale, skip=("batch.",)):
+def rounds_of(world, scale, skip=("batch.", "rebuild.")):
     names = [name for name in world.stack.failpoints() if not name.startswith(skip)]
     return [(name, world.random.choice([1, 2, 3, 5])) for name in names for _ in range(scale)]
 
