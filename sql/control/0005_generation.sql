@@ -79,3 +79,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION weir.claim_generation IS 'Makes a rebuild the owner of partitions of a generation that is not live';
+
+-- Positions that nobody ever claimed are of topics that the generation does not consume.
+CREATE FUNCTION weir.records_behind(of_processor text, of_generation integer) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce(sum(greatest(l.next_offset - p.next_offset, 0)), 0)::bigint
+    FROM weir.position p
+    JOIN weir.processor live USING (processor)
+    JOIN weir.position l ON (l.processor, l.generation, l.topic, l.kafka_partition)
+                          = (live.processor, live.generation, p.topic, p.kafka_partition)
+    WHERE p.processor = of_processor AND p.generation = of_generation AND p.owner IS NOT NULL
+$$;
+COMMENT ON FUNCTION weir.records_behind IS 'How many records a generation is behind the live one';

@@ -12,6 +12,7 @@ CREATE TABLE weir.left_out (
     key             bytea,
     value           bytea,
     applied_after   bigint,
+    carried_out_at  timestamptz,
     PRIMARY KEY (position_id, kafka_offset)
 );
 COMMENT ON TABLE weir.left_out IS 'Records that a generation beside the live one leaves out, or has left out';
@@ -21,18 +22,21 @@ COMMENT ON COLUMN weir.left_out.kafka_timestamp IS 'Broker timestamp of the reco
 COMMENT ON COLUMN weir.left_out.key IS 'Key bytes as they were';
 COMMENT ON COLUMN weir.left_out.value IS 'Value bytes as they were';
 COMMENT ON COLUMN weir.left_out.applied_after IS 'It is to be applied behind this offset of its partition; null: not at all so far';
-GRANT SELECT, DELETE ON weir.left_out TO weir_processor;
+COMMENT ON COLUMN weir.left_out.carried_out_at IS 'When it was redriven; decides among those behind one offset';
+GRANT SELECT, INSERT, UPDATE, DELETE ON weir.left_out TO weir_processor; -- it follows former generations
 
 -- What a generation has not applied, with a row for each.
 CREATE VIEW weir.not_applied AS
-SELECT position_id, kafka_offset, kafka_timestamp, key, value, NULL::bigint AS applied_after
+SELECT position_id, kafka_offset, kafka_timestamp, key, value, NULL::bigint AS applied_after, NULL::timestamptz AS carried_out_at
 FROM weir.parked
 UNION ALL
-SELECT position_id, kafka_offset, kafka_timestamp, key, value, applied_after
+SELECT d.position_id, d.kafka_offset, d.kafka_timestamp, d.key, d.value, d.applied_after, n.carried_out_at
 FROM weir.dead_letter d
+LEFT JOIN weir.decision n USING (decision_id)
 WHERE NOT EXISTS (SELECT FROM weir.parked p
                   WHERE p.position_id = d.position_id AND p.space_id = d.space_id AND p.kafka_offset = d.kafka_offset);
 COMMENT ON VIEW weir.not_applied IS 'Parked events and dead letters; applied_after is set for those that were redriven';
+GRANT SELECT ON weir.not_applied TO weir_processor;
 
 CREATE FUNCTION weir.position_pairs(of_processor text, source integer, target integer,
                                     OUT source_id integer, OUT target_id integer, OUT next_offset bigint)
@@ -54,14 +58,14 @@ BEGIN
     WHERE s.processor = of_processor AND s.generation = source
     ORDER BY topic, kafka_partition
     ON CONFLICT DO NOTHING;
-    INSERT INTO weir.left_out (position_id, kafka_offset, kafka_timestamp, key, value, applied_after)
-    SELECT p.target_id, n.kafka_offset, n.kafka_timestamp, n.key, n.value, n.applied_after
+    INSERT INTO weir.left_out (position_id, kafka_offset, kafka_timestamp, key, value, applied_after, carried_out_at)
+    SELECT p.target_id, n.kafka_offset, n.kafka_timestamp, n.key, n.value, n.applied_after, n.carried_out_at
     FROM weir.position_pairs(of_processor, source, target) p
     JOIN weir.not_applied n ON n.position_id = p.source_id
     WHERE n.kafka_offset >= p.next_offset
     ON CONFLICT DO NOTHING;
     UPDATE weir.left_out l
-    SET applied_after = n.applied_after
+    SET applied_after = n.applied_after, carried_out_at = n.carried_out_at
     FROM weir.position_pairs(of_processor, source, target) p
     JOIN weir.not_applied n ON n.position_id = p.source_id
     WHERE l.position_id = p.target_id AND l.kafka_offset = n.kafka_offset AND l.applied_after IS NULL

@@ -37,7 +37,7 @@ def expect_halts(world, code, before):
 
 def filled(world):
     """A world in which the topic is not empty, applied to the end, and nobody runs."""
-    with world.traffic():
+    with world.traffic(1200):
         world.running()
     world.verify("none", 0, world.recover())
     world.results.pop()
