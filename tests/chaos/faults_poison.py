@@ -330,6 +330,7 @@ def failpoints_of_failure(world, scale):
     with world.traffic() as traffic:
         for name, hit in rounds:
             quiet = stack.start_processors(*ALL, options=(*options(world, STRICT), "--kafka", "group.instance.id=failpoint"))
+            wait_decided(world)  # those of a round before, while nothing refuses them
             marked = busy_spaces(world, 2)
             if name.startswith(("drain.", "decide.")):
                 # something parked or dead, and nothing that refuses it any more
