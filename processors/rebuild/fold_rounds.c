@@ -220,13 +220,14 @@ static int settle(struct rebuild *rebuild, struct error *error)
     int code = fold_sets(rebuild, error);
     if (*rebuild->options->stop)
         return -1;
-    FAILPOINT("rebuild.settled");
-    rebuild_phase(rebuild, "index", rebuild->total);
-    if (code == 0)
+    if (code == 0) {
+        FAILPOINT("rebuild.settled");
+        rebuild_phase(rebuild, "index", rebuild->total);
         code = generation_index(rebuild->conn, rebuild->side, rebuild->processor, &rebuild->next,
                                 rebuild->beside, error);
+        FAILPOINT("rebuild.indexed");
+    }
     rebuild->unfoldable = code != 0 && error->class != ERROR_RETRY;
-    FAILPOINT("rebuild.indexed");
     return code;
 }
 
@@ -249,7 +250,7 @@ static int reconnect(struct rebuild *rebuild, struct error *error)
                : -1;
 }
 
-/* A crash of Postgres empties the stage. */
+/* A crash of Postgres empties the stage. It is gone when only the reply to its end was lost. */
 static int look_again(struct rebuild *rebuild, struct error *error)
 {
     struct generation *next = &rebuild->next;
@@ -257,6 +258,7 @@ static int look_again(struct rebuild *rebuild, struct error *error)
         return 0;
     if (stage_look(rebuild->conn, &next->installed, &next->stage, &next->sets, error) != 0)
         return error->class == ERROR_RETRY ? 0 : -1;
+    next->indexed = next->stage == STAGE_NONE;
     return next->stage == STAGE_LOST ? error_set(error, ERROR_FATAL, STAGE_LOST_CODE,
                                                  "Postgres crashed, and what was staged is lost")
                                      : 0;

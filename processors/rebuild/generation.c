@@ -126,7 +126,8 @@ static void hash_source(const struct processor *processor, char ret_hex[65])
     buf_free(&text);
 }
 
-int generation_drop(PGconn *conn, const char *processor, int number, struct error *error)
+/* In the caller's transaction. */
+static int drop(PGconn *conn, const char *processor, int number, struct error *error)
 {
     char text[16];
     snprintf(text, sizeof text, "%d", number);
@@ -139,6 +140,15 @@ int generation_drop(PGconn *conn, const char *processor, int number, struct erro
         return -1;
     return pg_query(conn, "DELETE FROM weir.generation WHERE processor = $1 AND generation = $2", 2,
                     values, NULL, error);
+}
+
+int generation_drop(PGconn *conn, const char *processor, int number, struct error *error)
+{
+    if (pg_run(conn, "BEGIN", error) == 0 && drop(conn, processor, number, error) == 0 &&
+        pg_run(conn, "COMMIT", error) == 0)
+        return 0;
+    pg_run(conn, "ROLLBACK", NULL);
+    return -1;
 }
 
 static int create(PGconn *conn, const struct processor *processor, const char *source, int sets,
@@ -201,7 +211,7 @@ static int begin(PGconn *conn, const struct processor *processor, int sets, stru
         return -1;
     if (same && next->stage != STAGE_LOST)
         return 0;
-    if (found && generation_drop(conn, processor->name, next->number, error) != 0)
+    if (found && drop(conn, processor->name, next->number, error) != 0)
         return -1;
     return create(conn, processor, source, sets, next, error);
 }
@@ -409,12 +419,7 @@ int generation_abandon(PGconn *conn, const char *processor, struct generation *r
     if (!found)
         return error_set(error, ERROR_USAGE, "no-rebuild",
                          "no rebuild of %s has been begun that could be abandoned", processor);
-    if (pg_run(conn, "BEGIN", error) == 0 &&
-        generation_drop(conn, processor, ret_dropped->number, error) == 0 &&
-        pg_run(conn, "COMMIT", error) == 0)
-        return 0;
-    pg_run(conn, "ROLLBACK", NULL);
-    return -1;
+    return generation_drop(conn, processor, ret_dropped->number, error);
 }
 
 int generation_drop_previous(PGconn *conn, const char *processor, int *ret_count,
@@ -431,13 +436,7 @@ int generation_drop_previous(PGconn *conn, const char *processor, int *ret_count
     for (*ret_count = 0; code == 0 && *ret_count < PQntuples(result); ++*ret_count) {
         code = check_dependents(conn, processor, PQgetvalue(result, *ret_count, 1), error);
         if (code == 0)
-            code = pg_run(conn, "BEGIN", error);
-        if (code == 0 &&
-            (generation_drop(conn, processor, (int)pg_int(result, *ret_count, 0), error) != 0 ||
-             pg_run(conn, "COMMIT", error) != 0)) {
-            pg_run(conn, "ROLLBACK", NULL);
-            code = -1;
-        }
+            code = generation_drop(conn, processor, (int)pg_int(result, *ret_count, 0), error);
     }
     PQclear(result);
     return code;

@@ -63,7 +63,7 @@ int generation_note(PGconn *conn, const char *processor, int number, const char 
 /* Drops the one that a rebuild began and did not make live. Errors: ERROR_USAGE "no-rebuild". */
 int generation_abandon(PGconn *conn, const char *processor, struct generation *ret_dropped,
                        int64_t *ret_records, struct error *error);
-/* Drops one, with its tables and positions, and all that stands at those. */
+/* Drops one in a transaction, with its tables and positions, and all that stands at those. */
 int generation_drop(PGconn *conn, const char *processor, int number, struct error *error);
 /* Drops those that were live before. Errors: ERROR_USAGE "views-depend" names what others built on
  * their tables. */

@@ -162,11 +162,12 @@ def test_the_former_generation_learns_of_decisions(engine):
     wait_until(lambda: engine.stack.value(left) == 0, 20, "it need not be looked for any more")
     # a process begins with forgetting what has left the window, of both
     count = "SELECT (SELECT count(*) FROM tally_1.applied_event), (SELECT count(*) FROM tally_2.applied_event)"
+    engine.stack.produce(reactions("e"))  # by now, all before it has
+    wait_until(lambda: engine.chain()[-1:] == ["e"], 20, lambda: str(engine.chain()))
     assert process.term() == 0
     process = engine.start()
-    engine.stack.produce(reactions("e"))
-    wait_until(lambda: max(engine.stack.psql(count)[0]) < 6, 30, lambda: str(engine.stack.psql(count)))
     engine.stack.produce(reactions("f"))
+    wait_until(lambda: max(engine.stack.psql(count)[0]) < 6, 30, lambda: str(engine.stack.psql(count)))
     expected += ["e", "f"]
     wait_until(lambda: engine.chain() == expected, 20, lambda: str(engine.chain()))
     report = engine.rebuild("--rollback", "--verify")
