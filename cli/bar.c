@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The line stays one column short of the terminal's width: a full one would wrap, and \r go back to
- * the wrong line. What does not fit makes the bar shorter, and then goes away. */
+ * the wrong line. What does not fit makes the bar shorter, and then goes away. Drawing is the log's
+ * affair, whose lines come above it. */
 #include "cli/bar.h"
 
 #include <inttypes.h>
@@ -76,10 +77,10 @@ void bar_draw(const struct bar *bar)
 {
     char text[BAR_TEXT_MAX];
     bar_format(bar, bar_columns(), text);
-    fprintf(stderr, "\r%s\x1b[K", text);
+    log_status(text);
 }
 
 void bar_clear(void)
 {
-    fputs("\r\x1b[K", stderr);
+    log_status(NULL);
 }

@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BAR_TEXT_MAX = 512, BAR_WIDTH_DEFAULT = 80 };
+#include "lib/base/log.h"
+
+enum { BAR_TEXT_MAX = LOG_STATUS_MAX, BAR_WIDTH_DEFAULT = 80 };
 
 struct bar {
     const char *name;
@@ -25,7 +27,7 @@ int bar_columns(void);
 /* Writes the line, without control characters and shorter than `columns`, into ret_text. */
 void bar_format(const struct bar *bar, int columns, char ret_text[BAR_TEXT_MAX]);
 
-/* Draws it on stderr, over the one before; clears it. */
+/* Draws it on stderr, over the one before and below the lines of the log; clears it. */
 void bar_draw(const struct bar *bar);
 void bar_clear(void);
 

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Each line is formatted into one buffer and written with one write(), so that lines of threads
- * never mix. Control bytes are escaped: a message can carry text that a client chose. */
+ * Each line is formatted into one buffer and written in one go, with the status line taken away
+ * before and put back behind, so that lines of threads never mix. Control bytes are escaped: a
+ * message can carry text that a client chose. */
 #include "lib/base/log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +22,12 @@ static _Thread_local struct {
     const char *key;
     const char *value;
 } context[LOG_CONTEXT_MAX];
+static struct {
+    pthread_mutex_t lock; /* held while anything is written */
+    char text[LOG_STATUS_MAX];
+} status = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static const char CLEAR[] = "\r\x1b[K";
 
 struct line {
     char text[LINE_MAX_BYTES];
@@ -39,6 +49,29 @@ void log_context(const char *key, const char *value)
             return;
         }
     }
+}
+
+/* Under the lock. */
+static void write_parts(const char *first, const char *second, size_t second_size,
+                        const char *third)
+{
+    /* writev only reads them */
+    struct iovec parts[] = {{.iov_base = (void *)(uintptr_t)first, .iov_len = strlen(first)},
+                            {.iov_base = (void *)(uintptr_t)second, .iov_len = second_size},
+                            {.iov_base = (void *)(uintptr_t)third, .iov_len = strlen(third)}};
+    if (writev(STDERR_FILENO, parts, sizeof parts / sizeof *parts) < 0)
+        return; /* nowhere to complain */
+}
+
+void log_status(const char *text)
+{
+    pthread_mutex_lock(&status.lock);
+    snprintf(status.text, sizeof status.text, "%s", text ? text : "");
+    if (text)
+        write_parts("\r", status.text, strlen(status.text), CLEAR + 1);
+    else
+        write_parts(CLEAR, "", 0, "");
+    pthread_mutex_unlock(&status.lock);
 }
 
 static void put_char(struct line *line, char c)
@@ -112,6 +145,7 @@ void log_write(enum log_level level, const char *format, ...)
         line.size = sizeof line.text - 8;
     put_raw(&line, as_json ? "\"}" : "");
     line.text[line.size++] = '\n';
-    if (write(STDERR_FILENO, line.text, line.size) < 0)
-        return; /* nowhere to complain */
+    pthread_mutex_lock(&status.lock);
+    write_parts(*status.text ? CLEAR : "", line.text, line.size, status.text);
+    pthread_mutex_unlock(&status.lock);
 }

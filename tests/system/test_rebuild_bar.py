@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a rebuild draws on a terminal, as a terminal would show it; and that nothing of it is seen elsewhere."""
 
+import concurrent.futures
 import fcntl
 import os
 import pty
@@ -12,7 +13,10 @@ import threading
 
 import pytest
 
+from harness import wait_until
+
 EVENTS = 4000
+WIDE = 200  # columns
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +101,30 @@ def test_bar(filled, columns, env, width):
         assert re.fullmatch(pattern, staged[-1]), staged[-1]
     assert screen(sent, width) == [""], "the terminal is left clean"
     assert "generation" in out and "\x1b" not in out and "\r" not in out
+
+
+def test_lines_of_the_log_come_above_the_bar(filled):
+    """A session is lost while the bar is there: the line that says so takes the bar away, and it is drawn anew below."""
+    begin_anew(filled)
+    waiting = "SELECT pid FROM pg_stat_activity WHERE starts_with(application_name, 'weir rebuild') AND wait_event_type = 'Lock'"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, filled.transaction() as tables:
+        with filled.transaction() as positions:
+            # its tables are there when it wants these rows, and nothing is folded yet
+            positions.execute("INSERT INTO weir.position (processor, generation, topic, kafka_partition) SELECT processor, "
+                              "generation + 1, topic, kafka_partition FROM weir.position WHERE processor = 'ledger'")
+            running = pool.submit(on_terminal, filled, WIDE, "rebuild", "ledger", "--no-swap")
+            [early] = wait_until(lambda: filled.psql(waiting), 60, "it waits for the rows")[0]
+            tables.execute("LOCK TABLE ledger_2.applied_event IN SHARE MODE")
+        others = f"{waiting} AND query !~ 'note_left_out'"
+        [pid] = wait_until(lambda: filled.psql(others), 60, "a worker waits for the table")[0]
+        assert pid != early and filled.value("SELECT pg_terminate_backend(%s, 20000)", pid)
+        tables.rollback()
+        code, _, sent = running.result()
+    assert code == 0, sent
+    lines = screen(sent, WIDE)
+    assert lines[-1] == "" and all(re.match(r"\d{4}-\d\d-\d\dT\S+ warn ", line) for line in lines[:-1]), lines
+    assert "trying again" in lines[0]
+    assert re.search(r"ledger stage [^\r\n]*\r\x1b\[K[^\r\n]* warn [^\r\n]*trying again\r\nledger stage ", sent), sent
 
 
 def test_no_bar_without_a_terminal(filled):
