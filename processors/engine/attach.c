@@ -191,30 +191,41 @@ void attach_restart(struct engine *engine)
         attach_recover(engine, &error);
 }
 
-/* Another version is live now: its instances have the partitions, so this one leaves the group. It
- * looks from time to time whether its own is back, as after a rollback; meanwhile the follower of
- * this process keeps the former generation near to that. */
+/* Another version is live now: its instances have the partitions, so this one is not in the group.
+ * It looks from time to time whether its own is back, as after a rollback; meanwhile the follower
+ * of this process keeps the former generation near to that. */
 static void stand_aside(struct engine *engine, const struct error *error)
 {
-    if (!engine->aside) {
-        log_warn("%s. Until then, or until a rollback, this instance stands aside", error->message);
-        health_set(engine->health, engine->check, 0, error->message);
-        if (!config_int(engine->config, OPT_FORCE_PARTITIONS))
-            rd_kafka_unsubscribe(engine->kafka);
+    enum aside aside = engine->former ? ASIDE_FOLLOWS : ASIDE_ALONE;
+    if (engine->aside != aside) {
+        struct error said = *error;
+        if (!engine->former)
+            error_prefix(&said, "no generation of this build is kept, and this instance only "
+                                "stands aside");
+        log_warn("%s", said.message);
+        health_set(engine->health, engine->check, 0, said.message);
     }
-    engine->aside = 1;
+    if (engine->joined && !config_int(engine->config, OPT_FORCE_PARTITIONS)) {
+        rd_kafka_unsubscribe(engine->kafka);
+        engine->joined = 0;
+    }
+    engine->aside = aside;
+    engine->fitted = 1;
+    metrics_gauge_set(engine->metrics.aside, 1);
     attach_detach(engine, ASIDE_PAUSE_MS);
 }
 
-static int come_back(struct engine *engine, struct error *error)
+/* Only who fits joins the group: what is refused, or stands aside, takes partitions from nobody. */
+static int join(struct engine *engine, struct error *error)
 {
-    if (engine->aside && !config_int(engine->config, OPT_FORCE_PARTITIONS) &&
-        engine_subscribe(engine, error) != 0)
+    if (!engine->joined && engine_subscribe(engine, error) != 0)
         return -1;
+    engine->joined = 1;
     if (engine->aside)
         log_info("the version of this build is live again; going on");
-    engine->aside = 0;
+    engine->aside = ASIDE_NOT;
     engine->fitted = 1;
+    metrics_gauge_set(engine->metrics.aside, 0);
     return 0;
 }
 
@@ -225,7 +236,7 @@ int attach_try(struct engine *engine, struct error *error)
     struct error failure = {0};
     int code = engine->conn ? 0 : session_open(engine, &failure);
     if (code == 0)
-        code = come_back(engine, &failure);
+        code = join(engine, &failure);
     int halted = code == 0 ? halt_check(engine, &failure) : 0;
     if (halted > 0) {
         attach_detach(engine, HALTED_PAUSE_MS);
@@ -257,7 +268,7 @@ int attach_try(struct engine *engine, struct error *error)
         return 0;
     }
     /* Once they fitted, a reset or a newer build is at work on the database: wait for its end. */
-    if (failure.class == ERROR_USAGE && engine->fitted &&
+    if (failure.class == ERROR_USAGE && (engine->fitted || engine->former) &&
         strcmp(failure.code, "version-changed") == 0) {
         stand_aside(engine, &failure);
         return 0;

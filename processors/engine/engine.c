@@ -228,8 +228,6 @@ static void start_work(struct engine *engine)
 int engine_run(struct engine *engine, struct error *error)
 {
     log_context("processor", engine->processor->name);
-    if (engine_subscribe(engine, error) != 0)
-        return -1;
     int code = 0;
     while (!*engine->stop && code == 0) {
         code = attach_try(engine, error);

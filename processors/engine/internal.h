@@ -57,7 +57,7 @@ enum {
 
 struct engine_metrics {
     struct metric_series *events, *duplicates, *dead_letters, *batches, *failures, *rebalances,
-        *batch_rows, *apply_time, *latency, *halted, *attached, *waiting, *parked;
+        *batch_rows, *apply_time, *latency, *halted, *attached, *aside, *waiting, *parked;
     struct metric *lag;
 };
 
@@ -70,6 +70,13 @@ struct breaker {
 struct due {
     uint32_t position; /* index */
     struct uuid space_id;
+};
+
+/* Another version is live. */
+enum aside {
+    ASIDE_NOT,
+    ASIDE_FOLLOWS, /* the generation of this one is kept for a rollback */
+    ASIDE_ALONE    /* there is none any more */
 };
 
 struct parked_headers;
@@ -116,8 +123,10 @@ struct engine {
     int64_t attach_at_us; /* monotonic: not before */
     int64_t backoff_ms;
     int halted;
-    int fitted; /* build and database fitted at least once */
-    int aside;  /* and do not any more: another version is live */
+    int joined; /* the group, or with force-partitions has them all */
+    int fitted; /* build and database fitted at least once, or it stood aside */
+    int former; /* generation of this build that a rollback would go to; 0: none, or it is live */
+    enum aside aside;
 
     size_t rows_max;
     int64_t bytes_max;
@@ -187,7 +196,7 @@ int halt_check(struct engine *engine, struct error *error);
 /* session.c */
 
 /* Connects and prepares; sets engine->conn. Errors: ERROR_USAGE when build and database do not
- * fit. */
+ * fit; "version-changed" when another version is live: then engine->former is set. */
 int session_open(struct engine *engine, struct error *error);
 
 /* fetch.c */

@@ -66,6 +66,10 @@ static void register_gauges(struct engine *engine, struct metrics *metrics)
                                                 .help = "Partitions owned.",
                                                 .kind = METRICS_GAUGE,
                                                 .labels = "processor"};
+    static const struct metric_spec aside = {.name = "weir_processor_aside",
+                                             .help = "1 while another version of it is live.",
+                                             .kind = METRICS_GAUGE,
+                                             .labels = "processor"};
     static const struct metric_spec waiting = {
         .name = "weir_processor_waiting_partitions",
         .help = "Partitions that wait for a schema id which nobody has recorded yet.",
@@ -78,6 +82,7 @@ static void register_gauges(struct engine *engine, struct metrics *metrics)
     const char *name = engine->processor->name;
     engine->metrics.halted = metrics_series(metrics_register(metrics, &halted), name);
     engine->metrics.attached = metrics_series(metrics_register(metrics, &attached), name);
+    engine->metrics.aside = metrics_series(metrics_register(metrics, &aside), name);
     engine->metrics.waiting = metrics_series(metrics_register(metrics, &waiting), name);
     engine->metrics.lag = metrics_register(metrics, &lag);
 }

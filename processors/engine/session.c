@@ -4,6 +4,7 @@
  * the procedure prepared. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "processors/engine/internal.h"
 #include "processors/engine/reads.h"
@@ -31,6 +32,37 @@ static int64_t lock_timeout_ms(const struct engine *engine)
     return lock_ms < half_ms ? lock_ms : half_ms;
 }
 
+/* Another version than this build's is live. A roll-out is under way, or a rollback, when the
+ * generation of this one is kept. */
+static void find_former(struct engine *engine, PGconn *conn, struct error *error)
+{
+    char version[16];
+    struct error failure;
+    PGresult *result = NULL;
+    const struct processor *processor = engine->processor;
+    snprintf(version, sizeof version, "%d", processor->version);
+    const char *values[] = {processor->name, version, processor->consumes};
+    int code = pg_query(conn,
+                        "SELECT f.generation, p.generation, p.version FROM weir.processor p "
+                        "CROSS JOIN LATERAL (SELECT * FROM weir.generation g "
+                        "WHERE g.processor = p.processor AND g.state = 'previous' "
+                        "ORDER BY live_at DESC NULLS LAST, generation DESC LIMIT 1) f "
+                        "WHERE p.processor = $1 AND (f.version, f.consumes) = ($2::integer, $3)",
+                        3, values, &result, &failure);
+    if (code != 0 && failure.class == ERROR_RETRY)
+        *error = failure;
+    if (code == 0 && PQntuples(result) > 0) {
+        engine->former = (int)pg_int(result, 0, 0);
+        error_set(
+            error, ERROR_USAGE, "version-changed",
+            "processor %s is version %d here, and generation %s, of version %s, is live: this "
+            "instance stands aside, and follows generation %d, to which a rollback would go",
+            processor->name, processor->version, PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2),
+            engine->former);
+    }
+    PQclear(result);
+}
+
 int session_open(struct engine *engine, struct error *error)
 {
     char name[128];
@@ -40,6 +72,9 @@ int session_open(struct engine *engine, struct error *error)
     if (pg_connect(config_text(engine->config, OPT_DATABASE), name, &conn, error) != 0)
         return -1;
     int code = install_find(conn, engine->processor, &engine->installed, error);
+    engine->former = 0;
+    if (code != 0 && strcmp(error->code, "version-changed") == 0)
+        find_former(engine, conn, error);
     char *reads = NULL;
     if (code == 0)
         code = reads_load(conn, &engine->installed, &reads, error);

@@ -5,10 +5,11 @@ import json
 
 import psycopg
 import pytest
+import requests
 
 from harness import wait_until
 from test_rebuild import FAST, check, rebuild, traffic
-from test_rebuild_versions import NOW, second
+from test_rebuild_versions import NOW, second, third
 
 PREVIOUS = "SELECT generation FROM weir.generation WHERE processor = %s AND state = 'previous' ORDER BY live_at DESC LIMIT 1"
 
@@ -181,3 +182,49 @@ def test_the_old_build_follows_its_own(platform, tmp_path):
     wait_until(lambda: owners(platform, "analytics", report["generation"]) == {new.pid}, 20, "now the new one follows")
     platform.wait_drained()
     wait_until(lambda: status(platform, "analytics")["behind"] == 0, 20, lambda: str(status(platform, "analytics")))
+
+
+def test_the_old_build_is_started_in_the_middle_of_a_roll_out(platform, tmp_path):
+    """Whoever restarts it meets the new version: it stands aside from the beginning, and follows. What nothing is kept of is refused."""
+    home, other = second(tmp_path / "second"), third(tmp_path / "third")
+    for process in [process for process in platform.processes if process.name == "process"]:
+        platform.end(process)
+    platform.start_processors("ledger", "overview", options=FAST)
+    platform.run("rebuild", "analytics", "--drop-old")
+    report = rebuild(platform, "analytics", "--home", home)
+    number, live = report["former"], report["generation"]
+    new = platform.start_processors("analytics", options=("--home", home, *FAST))
+    owned = lambda process: process.metric("weir_processor_partitions", processor="analytics")
+    wait_until(lambda: owned(new) == len(vector(platform, "analytics", number)), 60, "it has all partitions")
+    rebalances = new.metric("weir_processor_rebalances_total")
+    old = platform.start_processors("analytics", options=FAST, ready=False)
+    old.wait_log(f"version {NOW} here, and generation {live}, of version {NOW + 1}, is live: this instance stands aside, and follows", 30)
+    old.wait_log(f"follows generation {number} of analytics", 30)
+    with traffic(platform, 1000):
+        pass
+    platform.wait_drained("analytics")
+    wait_until(lambda: status(platform, "analytics")["behind"] == 0, 30, lambda: str(status(platform, "analytics")))
+    # what is said about it is true
+    wait_until(lambda: old.metric("weir_processor_former_behind_records", processor="analytics") == 0, 10, "so says its metric")
+    assert owned(old) == 0 and old.metric("weir_processor_aside") == 1 and new.metric("weir_processor_aside") == 0
+    assert old.answers("/readyz") == 503 and old.answers("/livez") == 200 and new.is_ready()
+    assert "stands aside" in requests.get(old.url + "/readyz", timeout=5).text
+    shown = {row["generation"]: row for row in json.loads(platform.run("position", "analytics", "-o", "json").stdout)["processors"]}
+    for generation, process in ((number, old), (live, new)):
+        assert {row["owner"].rsplit(":", 1)[1] for row in shown[generation]["partitions"]} == {str(process.pid)}
+        assert shown[generation]["live"] == (process is new) and shown[generation]["lag"] == 0
+    assert new.metric("weir_processor_rebalances_total") == rebalances, "it took partitions from the new build's"
+    assert old.is_alive() and old.text().count("stands aside") == 1
+    refused = platform.run("process", "analytics", "--home", other, check=False)
+    assert refused.returncode == 2 and f"version {NOW + 2} here" in refused.stderr and f"version {NOW + 1};" in refused.stderr
+    # it is as good as one that was there before
+    assert rebuild(platform, "analytics", "--rollback", "--break-views")["swapped"]
+    old.wait_log("is live again", 30)
+    old.wait_ready()
+    new.wait_log("stands aside, and follows", 30)
+    check(platform)
+    platform.run("rebuild", "analytics", "--drop-old")
+    new.wait_log("no generation of this build is kept", 30)
+    refused = platform.run("process", "analytics", "--home", home, check=False)
+    assert refused.returncode == 2 and f"version {NOW + 1} here" in refused.stderr
+    assert new.is_alive() and new.text().count("stands aside") == 2
