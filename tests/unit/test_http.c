@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,11 +28,17 @@ static void pause_ms(int ms)
     nanosleep(&time, NULL);
 }
 
+static atomic_int arrived;  /* requests for /slow */
+static atomic_int released; /* they may be answered */
+
 static void *answer_late(void *context)
 {
     struct http_request *request = context;
-    if (strcmp(http_path(request), "/slow") == 0)
-        pause_ms(200);
+    if (strcmp(http_path(request), "/slow") == 0) {
+        atomic_fetch_add(&arrived, 1);
+        while (!atomic_load(&released))
+            pause_ms(1);
+    }
     buf_put_text(http_reply(request), "late");
     http_respond(request, 202, "text/plain");
     return NULL;
@@ -192,8 +199,12 @@ static void drain_answers_everything(void **state)
     pthread_t clients[CLIENTS];
     for (int i = 0; i < CLIENTS; i++)
         pthread_create(&clients[i], NULL, slow_client, server);
-    pause_ms(100); /* all are waiting for their answer now */
-    assert_int_equal(http_server_drain(server, 5000), 0);
+    for (int i = 0; i < 30000 && atomic_load(&arrived) < CLIENTS; i++)
+        pause_ms(1);
+    /* All are waiting for their answer now, and get it when the server is draining. */
+    assert_int_equal(http_server_drain(server, 1), CLIENTS);
+    atomic_store(&released, 1);
+    assert_int_equal(http_server_drain(server, 30000), 0);
     for (int i = 0; i < CLIENTS; i++) {
         void *ok;
         pthread_join(clients[i], &ok);

@@ -18,7 +18,14 @@
 #include "lib/base/timestamp.h"
 #include "lib/kafka/producer.h"
 
-enum { PRODUCE_API = 0, BROKER = 1, PARTITIONS = 4, DEADLINE_MS = 20000 };
+enum {
+    PRODUCE_API = 0,
+    BROKER = 1,
+    PARTITIONS = 4,
+    DEADLINE_MS = 60000,
+    TRIES = 5,
+    FOUND_US = 700000
+};
 
 static atomic_int reports[3];
 
@@ -121,18 +128,18 @@ static void wait_settled(void)
 static void acknowledged(void **state)
 {
     (void)state;
-    start(5000, 1000);
+    start(15000, 1000);
     send_many(500);
     wait_settled();
     assert_int_equal(reports[PRODUCER_ACKED], 500);
     stop();
 }
 
-/* librdkafka takes up to a second to find a topic's leader once a message waits for it. */
-static void known_topics_are_found_in_advance(void **state)
+/* How long the first message takes that is sent soon after librdkafka's clock has ticked. */
+static int64_t first_message_us(void)
 {
     static const char *const topics[] = {"weir.test"};
-    const struct timespec pause = {.tv_sec = 1, .tv_nsec = 500000000};
+    const struct timespec pause = {.tv_sec = 1, .tv_nsec = 100000000};
     const struct producer_options options = {.delivery_timeout_ms = 5000,
                                              .linger_ms = 1,
                                              .messages_max = 10,
@@ -141,7 +148,6 @@ static void known_topics_are_found_in_advance(void **state)
                                              .topics = topics,
                                              .topic_count = 1};
     struct error error;
-    (void)state;
     start(5000, 1000);
     producer_free(fixture.producer);
     assert_int_equal(producer_open(fixture.config, &options, &fixture.producer, &error), 0);
@@ -149,9 +155,23 @@ static void known_topics_are_found_in_advance(void **state)
     int64_t begin_us = monotonic_now_us();
     send_many(1);
     wait_settled();
-    assert_true(monotonic_now_us() - begin_us < 500000);
+    int64_t took_us = monotonic_now_us() - begin_us;
     assert_int_equal(reports[PRODUCER_ACKED], 1);
     stop();
+    return took_us;
+}
+
+/* librdkafka looks at each tick of a second for the leader of a topic that a message waits for: one
+ * sent behind a tick takes 0.9 s, each time. A busy machine may be as slow, but not each time. */
+static void known_topics_are_found_in_advance(void **state)
+{
+    (void)state;
+    int64_t least_us = INT64_MAX;
+    for (int i = 0; i < TRIES && least_us >= FOUND_US; i++) {
+        int64_t took_us = first_message_us();
+        least_us = took_us < least_us ? took_us : least_us;
+    }
+    assert_in_range(least_us, 0, FOUND_US - 1);
 }
 
 static void broker_away(void **state)
@@ -175,10 +195,10 @@ static void broker_away(void **state)
 static void answer_too_late(void **state)
 {
     (void)state;
-    start(1500, 1000);
+    start(5000, 1000); /* a topic's leader may take a second to be found */
     send_many(1);
     wait_settled();
-    rd_kafka_mock_broker_set_rtt(fixture.cluster, BROKER, 6000);
+    rd_kafka_mock_broker_set_rtt(fixture.cluster, BROKER, 12000);
     send_many(10);
     wait_settled();
     assert_int_equal(reports[PRODUCER_ACKED], 1);
