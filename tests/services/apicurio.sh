@@ -19,7 +19,7 @@ app=$cache/apicurio-$version
 home=$state/apicurio
 pid_file=$home/pid
 log=$logs/apicurio.log
-start_timeout_s=120
+start_timeout_s=240
 artifact=io.apicurio:apicurio-registry-app:$version:tar.gz:all
 
 fetch() {

@@ -63,6 +63,8 @@ end() {
         if pid_of "$1" >/dev/null; then
             say "pid $pid ignored SIGTERM: SIGKILL"
             kill -9 "$pid" 2>/dev/null || true
+            # it holds its ports until it is gone
+            while pid_of "$1" >/dev/null; do sleep 0.05; done
         fi
     fi
     rm -f "$1"

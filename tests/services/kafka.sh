@@ -18,7 +18,7 @@ jars=$cache/kafka-$kafka_version
 home=$state/kafka
 pid_file=$home/pid
 log=$logs/kafka.log
-start_timeout_s=60
+start_timeout_s=150 # of a machine that is busy with others; a broker that dies is noticed at once
 
 # The archive is made by, and only good for, one build of Java.
 archive() {
@@ -93,7 +93,12 @@ P
 
 stop() {
     end "$pid_file" 30
-    if [ -s "$home/new.jsa" ]; then mv -f "$home/new.jsa" "$(archive)"; fi
+    # the cache may lie on another disk: put there in one piece, for others start meanwhile
+    if [ -s "$home/new.jsa" ]; then
+        jsa=$(archive)
+        mv -f "$home/new.jsa" "$jsa.$$"
+        mv -f "$jsa.$$" "$jsa"
+    fi
 }
 
 case ${1-} in

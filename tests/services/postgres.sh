@@ -15,7 +15,7 @@ set -euo pipefail
 
 link=$state/postgres
 log=$logs/initdb.log
-start_timeout_s=60
+start_timeout_s=150
 socket_path_max=100
 
 if [ "$(id -u)" = 0 ]; then user=postgres; else user=$(id -un); fi
@@ -108,7 +108,7 @@ stop() { ! running || as "$bin/pg_ctl" -D "$home/data" -m fast -w -t "$start_tim
 
 # kill -9 of the server. Its children see that it is gone and end by themselves; until then no new one can start.
 kill_hard() {
-    local postmaster pid tries=200
+    local postmaster pid tries=1200
     running || return 0
     read -r postmaster <"$home/data/postmaster.pid"
     mapfile -t family < <(echo "$postmaster"; pgrep -P "$postmaster")
