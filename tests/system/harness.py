@@ -19,41 +19,42 @@ import time
 
 import psycopg
 import requests
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 import events
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PARTITIONS = 6
+ANSWER_S = 30  # for one answer of a process on a machine that is busy with others
+END_S = 60  # for a process to end
 PROCESSOR_TOPICS = ("weir.dlt.", "weir.decisions.")
 REPORTS = []  # lines that are printed when all tests are done
 POLL_S = 0.03
 LOG_TAIL = 3000
 
-_ports = set()
+_ports = []  # sockets that keep the ports which were handed out
 
 
 def free_port(together=1):
-    """The first of `together` ports that nobody listens on, and that were not handed out before."""
+    """The first of `together` ports that nobody uses. They stay bound here, though nobody listens: so neither another run
+    nor a connection that goes out is given one of them, while a server that sets SO_REUSEADDR, as ours all do, can listen."""
     while True:
         with contextlib.ExitStack() as held:
-            sockets = [held.enter_context(socket.socket())]
-            sockets[0].bind(("127.0.0.1", 0))
-            first = sockets[0].getsockname()[1]
+            first = 0
             try:
-                for port in range(first + 1, first + together):
-                    sockets.append(held.enter_context(socket.socket()))
-                    sockets[-1].bind(("127.0.0.1", port))
-            except OSError:
+                for number in range(together):
+                    made = held.enter_context(socket.socket())
+                    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    made.bind(("127.0.0.1", first + number if number else 0))
+                    first = first or made.getsockname()[1]
+            except (OSError, OverflowError):
                 continue
-        ports = set(range(first, first + together))
-        if not ports & _ports and first + together < 65536:
-            _ports.update(ports)
+            _ports.append(held.pop_all())
             return first
 
 
-def wait_until(condition, deadline=30.0, what=None):
+def wait_until(condition, deadline=60.0, what=None):
     """What `condition` returns, once it is true. `deadline` in seconds."""
     end = time.monotonic() + deadline
     while True:
@@ -84,7 +85,7 @@ class Process:
     def is_alive(self):
         return self.popen.poll() is None
 
-    def wait_log(self, pattern, deadline=30.0):
+    def wait_log(self, pattern, deadline=60.0):
         """The match of a pattern in what the process has said so far, or will say."""
         found = lambda: re.search(pattern, self.text())
         return wait_until(found, deadline, lambda: f"{self.name} says /{pattern}/; it said:\n{self.text()[-LOG_TAIL:]}")
@@ -94,20 +95,26 @@ class Process:
 
     def answers(self, path):
         try:
-            return requests.get(self.url + path, timeout=5).status_code
+            return requests.get(self.url + path, timeout=ANSWER_S).status_code
         except requests.RequestException:
             return None
 
     def metric(self, name, **labels):
         """Sum of the series of /metrics with that name and those labels."""
         total = 0.0
-        for line in requests.get(self.url + "/metrics", timeout=5).text.splitlines():
+        for line in requests.get(self.url + "/metrics", timeout=ANSWER_S).text.splitlines():
             match = re.match(rf"{name}(?:{{(.*)}})? (\S+)$", line)
             if match and all(f'{key}="{value}"' in (match[1] or "") for key, value in labels.items()):
                 total += float(match[2])
         return total
 
-    def wait_ready(self, deadline=30.0):
+    def wait_metric(self, wanted, name, deadline=60.0, **labels):
+        """Until the metric says that, and not more: what is in the tables already is counted a moment later."""
+        value = lambda: self.metric(name, **labels)
+        wait_until(lambda: value() >= wanted, deadline, lambda: f"{name} is {wanted}; it is {value()}")
+        assert value() == wanted, f"{name} is {value()}, not {wanted}"
+
+    def wait_ready(self, deadline=60.0):
         def ready():
             assert self.is_alive(), f"{self.name} ended with {self.popen.returncode}:\n{self.text()[-LOG_TAIL:]}"
             return self.is_ready()
@@ -127,15 +134,15 @@ class Process:
 
     def kill(self):
         self.send(signal.SIGKILL)
-        self.popen.wait(10)
+        self.popen.wait(END_S)
 
-    def term(self, deadline=25.0):
+    def term(self, deadline=END_S):
         """SIGTERM, and the exit code."""
         self.send(signal.SIGTERM)
         self.thaw()
         return self.wait(deadline)
 
-    def wait(self, deadline=30.0):
+    def wait(self, deadline=END_S):
         try:
             return self.popen.wait(deadline)
         except subprocess.TimeoutExpired:
@@ -161,7 +168,7 @@ def first_offset(reader, place):
         with contextlib.suppress(KafkaException):
             return reader.get_watermark_offsets(place, timeout=20)
 
-    return wait_until(read, 30, "the broker says where the log begins")[0]
+    return wait_until(read, 60, "the broker says where the log begins")[0]
 
 
 class Stack:
@@ -195,7 +202,7 @@ class Stack:
 
     def script(self, *command, check=True):
         done = subprocess.run(
-            command, cwd=ROOT, env=self.env, capture_output=True, text=True, errors="replace", timeout=120
+            command, cwd=ROOT, env=self.env, capture_output=True, text=True, errors="replace", timeout=300
         )
         assert not check or done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stderr}"
         return done
@@ -244,12 +251,25 @@ class Stack:
         present = self.admin().list_topics(timeout=20).topics
         self.delete_topics([*events.TOPICS, *(name for name in present if name.startswith(PROCESSOR_TOPICS))])
         self.run("topics", "create")
+        self.wait_led(events.TOPICS)
+
+    def wait_led(self, names, partitions=PARTITIONS):
+        """Until the broker itself knows that it leads so many partitions of each: it learns of that after the controller."""
+        admin = self.admin()
+
+        def led():
+            with contextlib.suppress(KafkaException):
+                topics = admin.list_topics(timeout=20).topics
+                parts = [list(topics[name].partitions.values()) if name in topics else [] for name in names]
+                return all(len(part) == partitions and all(one.leader >= 0 for one in part) for part in parts)
+
+        wait_until(led, what=f"the broker leads {partitions} partitions of {names}")
 
     def delete_topics(self, names):
         admin = self.admin()
         present = [name for name in admin.list_topics(timeout=20).topics if name in names]
         for future in admin.delete_topics(present).values() if present else []:
-            future.result(30)
+            future.result(60)
         wait_until(lambda: not set(admin.list_topics(timeout=20).topics) & set(names), what="the topics are gone")
 
     def admin(self):
@@ -257,7 +277,7 @@ class Stack:
 
     # The program
 
-    def run(self, *arguments, check=True, timeout=120, env=None):
+    def run(self, *arguments, check=True, timeout=300, env=None):
         """One command of the program, to its end."""
         done = subprocess.run(
             [str(self.weir), *map(str, arguments)],
@@ -293,7 +313,7 @@ class Stack:
             process.thaw()
             process.send(signal.SIGTERM)
             try:
-                process.popen.wait(25)
+                process.popen.wait(END_S)
             except subprocess.TimeoutExpired:
                 process.kill()
         if process in self.processes:
@@ -320,7 +340,7 @@ class Stack:
 
     def psql(self, query, *values, role=None):
         """The rows of a query, as a list of tuples; an empty list where there are none."""
-        with psycopg.connect(self.database, autocommit=True, connect_timeout=10) as connection:
+        with psycopg.connect(self.database, autocommit=True, connect_timeout=60) as connection:
             if role:
                 connection.execute(f"SET ROLE {role}")
             result = connection.execute(query, values or None)
@@ -362,7 +382,7 @@ class Stack:
                 return None
 
         try:
-            return wait_until(read, 40, "the broker says where its logs end")
+            return wait_until(read, 60, "the broker says where its logs end")
         finally:
             reader.close()
 
@@ -378,7 +398,7 @@ class Stack:
         positions = self.positions(processor)
         return sum(max(0, end - positions.get(key, 0)) for key, end in ends.items() if key[0] in topics)
 
-    def wait_drained(self, *processors, deadline=60.0):
+    def wait_drained(self, *processors, deadline=120.0):
         """Until each has dealt with everything that is in its topics now."""
         processors = processors or tuple(events.PROCESSORS)
         ends = self.ends()
@@ -408,7 +428,7 @@ class Stack:
         for number, (topic, partition, key, value, headers) in enumerate(messages):
             producer.produce(topic, value, key, partition, headers=headers or [], on_delivery=delivered(number))
             producer.poll(0)
-        assert producer.flush(30) == 0 and not failures, failures
+        assert producer.flush(60) == 0 and not failures, failures
         return [offsets[number] for number in range(len(offsets))]
 
     def records(self, topics=events.TOPICS, since=None):
@@ -434,14 +454,16 @@ class Stack:
                     places.append(TopicPartition(topic, partition, first_offset(reader, place) if first is None else first))
             reader.assign(places)
             open_places = {(place.topic, place.partition) for place in places}
-            end = time.monotonic() + 60
+            end, failure = time.monotonic() + 120, None
             while open_places:
-                assert time.monotonic() < end, f"the topics could not be read: {open_places}"
+                assert time.monotonic() < end, f"the topics could not be read: {open_places}: {failure}"
                 for message in reader.consume(5000, 1.0 if len(open_places) > 1 else 0.2):
                     if message.error() is None:
                         found[message.topic(), message.partition()].append(message)
-                    else:
+                    elif message.error().code() == KafkaError._PARTITION_EOF:
                         open_places.discard((message.topic(), message.partition()))
+                    else:
+                        failure = message.error()
         finally:
             reader.close()
         return found

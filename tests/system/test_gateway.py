@@ -12,6 +12,7 @@ import uuid
 
 import pytest
 import requests
+from harness import wait_until
 from gateway_process import JSON, NDJSON, ROOT, WEIR, Gateway, decode, record_at, records_of_space
 
 BROKERS = os.environ.get("WEIR_KAFKA_BROKERS", "127.0.0.1:19092")
@@ -170,20 +171,20 @@ def test_unknown_things(gateway, space):
     is_problem(gateway.post("42", "ProductPurchased", "{}"), 404, "bad-space-id")
     for path in ("/", "/v1", "/v1/spaces", f"/v1/spaces/{space}", f"/v1/spaces/{space}/events/A/b", "/v1/events/",
                  f"/v1/spaces/{space}/events%2FProductPurchased", "/v2/events", "//v1/events"):
-        is_problem(requests.get(gateway.url + path, timeout=5), 404, "not-found")
+        is_problem(requests.get(gateway.url + path, timeout=30), 404, "not-found")
     is_problem(gateway.post(space, "CreditsGranted", "{}"), 403, "internal-event")
 
 
 def test_methods(gateway, space):
     url = f"{gateway.url}/v1/spaces/{space}/events/ProductPurchased"
     for method in ("GET", "PUT", "DELETE", "OPTIONS"):
-        response = requests.request(method, url, timeout=5)
+        response = requests.request(method, url, timeout=30)
         is_problem(response, 405, "method-not-allowed")
         assert response.headers["Allow"] == "POST"
-    response = requests.post(gateway.url + "/v1/events", timeout=5)
+    response = requests.post(gateway.url + "/v1/events", timeout=30)
     is_problem(response, 405, "method-not-allowed")
     assert response.headers["Allow"] == "GET, HEAD"
-    assert requests.post(gateway.url + "/metrics", timeout=5).status_code == 405
+    assert requests.post(gateway.url + "/metrics", timeout=30).status_code == 405
 
 
 def test_media_types(gateway, space):
@@ -193,7 +194,7 @@ def test_media_types(gateway, space):
     accepted = gateway.post(space, "ProductPurchased", purchase(), headers={"Content-Type": "Application/JSON; charset=utf-8"})
     assert accepted.status_code == 202
     url = f"{gateway.url}/v1/spaces/{space}/events"
-    is_problem(requests.post(url, data="{}", headers=JSON, timeout=5), 415, "unsupported-media-type")
+    is_problem(requests.post(url, data="{}", headers=JSON, timeout=30), 415, "unsupported-media-type")
 
 
 def test_sizes(gateway, space):
@@ -210,7 +211,7 @@ def test_sizes(gateway, space):
 
 
 def test_a_huge_body_is_refused_before_it_is_sent(gateway, space):
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
     connection.putrequest("POST", f"/v1/spaces/{space}/events/ProductPurchased")
     for name, value in {**JSON, "Content-Length": str(10**12), "Expect": "100-continue"}.items():
         connection.putheader(name, value)
@@ -223,7 +224,7 @@ def test_a_huge_body_is_refused_before_it_is_sent(gateway, space):
                                      "Content-Length: 2\r\nTransfer-Encoding: chunked", "Content-Length: -2",
                                      "Content-Length: 2x", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"])
 def test_doubtful_framing_is_refused_and_the_connection_closed(gateway, space, headers):
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=30) as s:
         s.sendall(f"POST /v1/spaces/{space}/events/ProductPurchased HTTP/1.1\r\nHost: x\r\n"
                   f"Content-Type: application/json\r\n{headers}\r\n\r\n{{}}".encode())
         answer = b""
@@ -267,20 +268,21 @@ def test_ndjson_of_one_event(gateway, space):
 
 
 def test_catalog_is_shown(gateway):
-    events = {e["event"]: e for e in requests.get(gateway.url + "/v1/events", timeout=5).json()["events"]}
+    events = {e["event"]: e for e in requests.get(gateway.url + "/v1/events", timeout=30).json()["events"]}
     assert set(events) == {p.parent.name for p in (ROOT / "schemas").glob("*/*/*.avsc")}
-    schema = requests.get(gateway.url + events["ProductPurchased"]["schema"], timeout=5)
+    schema = requests.get(gateway.url + events["ProductPurchased"]["schema"], timeout=30)
     assert schema.text == (ROOT / f"schemas/commerce/ProductPurchased/{events['ProductPurchased']['version']}.avsc").read_text()
 
 
 def test_health_and_metrics(gateway, space):
     gateway.post(space, "ProductPurchased", purchase())
-    assert requests.get(gateway.url + "/livez", timeout=5).status_code == 200
-    ready = requests.get(gateway.url + "/readyz?verbose", timeout=5)
+    assert requests.get(gateway.url + "/livez", timeout=30).status_code == 200
+    ready = requests.get(gateway.url + "/readyz?verbose", timeout=30)
     assert ready.status_code == 200 and "[+]kafka ok" in ready.text and "[+]topics ok" in ready.text
-    assert gateway.metric('weir_gateway_requests_total{code="202",event="ProductPurchased"}') >= 1
-    assert gateway.metric("weir_gateway_request_duration_seconds_count") >= 1
-    assert space not in requests.get(gateway.url + "/metrics", timeout=5).text
+    for name in ('weir_gateway_requests_total{code="202",event="ProductPurchased"}', "weir_gateway_request_duration_seconds_count"):
+        # an answer is counted once it is on its way
+        wait_until(lambda: (gateway.metric(name) or 0) >= 1, 60, f"{name} counts it")
+    assert space not in requests.get(gateway.url + "/metrics", timeout=30).text
     assert space not in gateway.log.read_text()
 
 
@@ -290,5 +292,5 @@ def test_health_and_metrics(gateway, space):
     (["--kafka", "no.such.thing=1"], "no.such.thing"), (["--gateway-listen", "nowhere"], "HOST:PORT"),
     (["--partitions", "0"], "partitions"), (["surplus"], "surplus")])
 def test_bad_configuration_stops_the_start(options, text):
-    done = subprocess.run([WEIR, "gateway", *options], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([WEIR, "gateway", *options], capture_output=True, text=True, timeout=30)
     assert done.returncode == 2 and text in done.stderr

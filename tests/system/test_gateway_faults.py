@@ -14,7 +14,9 @@ import uuid
 import pytest
 import requests
 from confluent_kafka.admin import AdminClient, NewPartitions
-from gateway_process import ROOT, WEIR, Gateway, decode, free_port, records_of_space, wait_until
+from gateway_process import ROOT, WEIR, Gateway, decode, records_of_space
+
+from harness import free_port, wait_until
 
 TOPIC = "weir.membership"
 MEMBER = {"member_id": "0190a5f0-7a1c-7000-8000-000000000002", "display_name": "Ada"}
@@ -24,13 +26,13 @@ class Broker:
     """A broker of these tests alone, run by the same script as everybody's."""
 
     def __init__(self, state):
-        self.port = free_port()
+        self.port = free_port(2)  # the next one is the controller's
         self.address = f"127.0.0.1:{self.port}"
         self.state = pathlib.Path(state)
         self.environment = {**os.environ, "WEIR_STATE": str(state), "WEIR_KAFKA_PORT": str(self.port)}
 
     def run(self, verb):
-        subprocess.run([ROOT / "tests/services/kafka.sh", verb], env=self.environment, check=True, timeout=120)
+        subprocess.run([ROOT / "tests/services/kafka.sh", verb], env=self.environment, check=True, timeout=300)
 
     def signal(self, number):
         os.kill(int((self.state / "kafka" / "pid").read_text().split()[0]), number)
@@ -133,15 +135,15 @@ def test_broker_killed_under_load(broker, start, space):
     gateway = start(*SHORT)
     traffic = Traffic(gateway, space)
     try:
-        wait_until(lambda: traffic.accepted() > 200, 30, "traffic flows")
+        wait_until(lambda: traffic.accepted() > 200, 60, "traffic flows")
         broker.run("kill")
-        wait_until(lambda: len(traffic.codes) > traffic.accepted(), 30, "the broker is missed")
-        wait_until(lambda: not gateway.ready(), 30, "the gateway is not ready")
+        wait_until(lambda: len(traffic.codes) > traffic.accepted(), 60, "the broker is missed")
+        wait_until(lambda: not gateway.ready(), 60, "the gateway is not ready")
         assert gateway.alive()
         broker.run("start")
         before = traffic.accepted()
-        wait_until(lambda: traffic.accepted() > before + 200, 30, "traffic flows again")
-        wait_until(gateway.ready, 30, "the gateway is ready again")
+        wait_until(lambda: traffic.accepted() > before + 200, 60, "traffic flows again")
+        wait_until(gateway.ready, 60, "the gateway is ready again")
     finally:
         traffic.stop()
     assert not traffic.lost
@@ -164,7 +166,7 @@ def test_frozen_broker_gives_unknown_outcomes_that_can_be_retried(broker, start,
         assert problem["idempotency_key"] == f"u{number}" and problem["event_id"]
         assert problem["type"] == ("/problems/outcome-unknown" if answer.status_code == 504 else "/problems/not-written")
         retry = wait_until(lambda: (r := gateway.post(space, "MemberJoined", MEMBER, key=f"u{number}")).status_code == 202
-                           and r, 30, "the retry is accepted")
+                           and r, 60, "the retry is accepted")
         assert retry.json()["event_id"] == problem["event_id"]
 
 
@@ -182,16 +184,16 @@ def test_queue_full(broker, start, space):
     assert len(answers) == 15
     assert [a["type"] for a in answers[10:]] == ["/problems/queue-full"] * 5
     assert all(a["status"] in (503, 504) for a in answers[:10])
-    wait_until(lambda: gateway.post(space, "MemberJoined", MEMBER).status_code == 202, 30, "the queue is free again")
+    wait_until(lambda: gateway.post(space, "MemberJoined", MEMBER).status_code == 202, 60, "the queue is free again")
 
 
 def test_sigterm_under_load_loses_nothing(broker, start, space):
     gateway = start()
     traffic = Traffic(gateway, space, clients=16)
-    wait_until(lambda: traffic.accepted() > 500, 30, "traffic flows")
+    wait_until(lambda: traffic.accepted() > 500, 60, "traffic flows")
     began = time.monotonic()
     assert gateway.stop() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15, "it waits out its drain timeout of 20 s"
     traffic.stop()
     assert {a.status_code for a in traffic.answers.values()} <= {202, 503}
     check_log(broker, traffic)
@@ -204,7 +206,7 @@ def test_sigterm_answers_what_waits_for_a_dead_broker(broker, start, space):
     try:
         with concurrent.futures.ThreadPoolExecutor(10) as pool:
             answers = [pool.submit(gateway.post, space, "MemberJoined", MEMBER, f"s{n}") for n in range(10)]
-            wait_until(lambda: (gateway.metric("weir_gateway_inflight_events") or 0) >= 10, 10, "all wait")
+            wait_until(lambda: (gateway.metric("weir_gateway_inflight_events") or 0) >= 10, 60, "all wait")
             began = time.monotonic()
             assert gateway.stop() == 0
             assert time.monotonic() - began < 15
@@ -217,18 +219,18 @@ def test_gateway_starts_before_its_broker(broker, start, space):
     broker.run("stop")
     try:
         gateway = start(*SHORT, ready=False)
-        assert requests.get(gateway.url + "/readyz", timeout=5).status_code == 503
+        assert requests.get(gateway.url + "/readyz", timeout=30).status_code == 503
         answer = gateway.post(space, "MemberJoined", MEMBER)
         assert answer.status_code == 503 and answer.json()["type"] == "/problems/not-ready"
     finally:
         broker.run("start")
-    wait_until(gateway.ready, 30, "the gateway is ready")
+    wait_until(gateway.ready, 60, "the gateway is ready")
     assert gateway.post(space, "MemberJoined", MEMBER).status_code == 202
 
 
 def test_other_partition_count_closes_the_topic(broker, start, space):
     gateway = start("--partitions", "5", ready=False)
-    wait_until(lambda: "instead of 5" in requests.get(gateway.url + "/readyz", timeout=5).text, 30, "the count is checked")
+    wait_until(lambda: "instead of 5" in requests.get(gateway.url + "/readyz", timeout=30).text, 60, "the count is checked")
     answer = gateway.post(space, "MemberJoined", MEMBER)
     assert answer.status_code == 503 and answer.json()["type"] == "/problems/not-ready"
     assert records_of_space(broker.address, TOPIC, space) == []
@@ -240,7 +242,7 @@ def test_partitions_added_while_it_runs(broker, start, space):
     assert gateway.post(space, "MemberJoined", MEMBER).status_code == 202
     admin = AdminClient({"bootstrap.servers": broker.address})
     admin.create_partitions([NewPartitions(TOPIC, 7)])[TOPIC].result(30)
-    wait_until(lambda: gateway.post(space, "MemberJoined", MEMBER).status_code == 503, 30, "the topic is closed")
+    wait_until(lambda: gateway.post(space, "MemberJoined", MEMBER).status_code == 503, 60, "the topic is closed")
     assert not gateway.ready()
     purchase = {"stream_id": MEMBER["member_id"], "host_id": MEMBER["member_id"], "title": "Hello"}
     assert gateway.post(space, "LivestreamStarted", purchase).status_code in (202, 422), "other topics stay open"
