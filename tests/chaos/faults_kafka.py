@@ -33,7 +33,7 @@ def wait_led(stack):
 
     def led():
         with contextlib.suppress(KafkaException):
-            topics = stack.admin().list_topics(timeout=5).topics
+            topics = stack.admin().list_topics(timeout=30).topics
             return all(part.leader >= 0 for name in events.TOPICS for part in topics[name].partitions.values())
 
     wait_until(led, 60, "each partition has its leader")
@@ -68,7 +68,7 @@ def broker_cut(world, scale):
             order = world.random.choice(["cut", "cut-requests", "cut-replies"])
             before = proxy.cuts()
             proxy.order(order)
-            wait_until(lambda: proxy.cuts() > before, 20, f"the proxy does: {order}")
+            wait_until(lambda: proxy.cuts() > before, 60, f"the proxy does: {order}")
             worst = max(worst, world.recover())
     return times, worst
 

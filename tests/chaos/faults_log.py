@@ -24,14 +24,16 @@ def expect_halts(world, code, before):
     halted = lambda: [row[0] for row in stack.psql("SELECT code FROM weir.halt")]
     wait_until(lambda: len(halted()) == len(ALL), 60, lambda: f"all halt; {halted()}")
     assert halted() == [code] * len(ALL), halted()
-    assert processors.is_alive() and processors.answers("/readyz") == 503
-    assert processors.metric("weir_processor_halted") == len(ALL)
+    # the rows are there before anybody else is told
+    processors.wait_metric(len(ALL), "weir_processor_halted")
+    wait_until(lambda: processors.answers("/readyz") == 503, 60, "it is not ready")
+    assert processors.is_alive()
     for count in range(3):  # also not when it looks again
         assert written(stack) == before, "something was written"
         processors.wait_log("halted: ")
     processors.kill()
     world.processors = world.started(ready=False)
-    wait_until(lambda: world.processors.answers("/readyz") == 503, 20, "it halts after a restart as well")
+    wait_until(lambda: world.processors.answers("/readyz") == 503, 60, "it halts after a restart as well")
     assert written(stack) == before and len(halted()) == len(ALL)
 
 
@@ -58,7 +60,7 @@ def records_deleted(world, scale):
     place = TopicPartition(topic, partition, end + 2)
     admin = world.stack.admin()
     for future in admin.delete_records([place]).values():
-        future.result(20)
+        future.result(60)
     world.processors = world.started(ready=False)
     expect_halts(world, "log-changed", before)
     return 1, 0.0
@@ -91,6 +93,7 @@ def partitions_added(world, scale):
     world.running("--kafka", "topic.metadata.refresh.interval.ms=500")
     admin = stack.admin()
     for future in admin.create_partitions([NewPartitions(TOPIC, PARTITIONS + 1)]).values():
-        future.result(20)
+        future.result(60)
+    stack.wait_led([TOPIC], PARTITIONS + 1)
     expect_halts(world, "partitions-changed", before)
     return 1, 0.0

@@ -44,7 +44,7 @@ class Mock:
     def close(self):
         self.popen.stdin.close()
         try:
-            self.popen.wait(10)
+            self.popen.wait(60)
         except subprocess.TimeoutExpired:
             self.popen.kill()
             self.popen.wait()

@@ -68,7 +68,7 @@ def create_trigger(stack, statement):
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             return False
 
-    wait_until(created, 30, "the trigger is there")
+    wait_until(created, 60, "the trigger is there")
 
 
 def busy_spaces(world, count):
@@ -76,7 +76,7 @@ def busy_spaces(world, count):
     began = world.stack.value("SELECT now()")
     query = "SELECT DISTINCT space_id::text FROM overview_1.applied_event WHERE kafka_timestamp >= %s ORDER BY 1"
     found = lambda: [row[0] for row in world.stack.psql(query, began)]
-    wait_until(lambda: len(found()) >= count + 4, 30, "there is traffic in several Spaces")
+    wait_until(lambda: len(found()) >= count + 4, 60, "there is traffic in several Spaces")
     return world.random.sample(found(), count)
 
 
@@ -123,7 +123,7 @@ def poison_heals(world, scale):
         for _ in range(scale):
             marked = busy_spaces(world, 3)
             with poisoned(world, marked, code=world.random.choice(["23514", "22003", "P0001", "23505", "22P02"])):
-                wait_until(lambda: count_parked(world) > 0, 30, "something is parked")
+                wait_until(lambda: count_parked(world) > 0, 60, "something is parked")
                 world.wait_sent(traffic, 300)
                 # healthy Spaces flow: the positions reach the end of the topics although others wait
                 world.recover()
@@ -217,7 +217,7 @@ def dead_letters_refused(world, scale):
     stack, records = world.stack, []
     names = [f"weir.dlt.{name}" for name in ALL]
     world.running()
-    wait_until(lambda: set(names) <= set(stack.admin().list_topics(timeout=20).topics), 30, "the topics are there")
+    wait_until(lambda: set(names) <= set(stack.admin().list_topics(timeout=30).topics), 60, "the topics are there")
     world.check_dead_letters()
     space = str(uuid.UUID(int=world.random.getrandbits(128), version=4))
     with world.traffic() as traffic:
@@ -241,7 +241,7 @@ def configure(stack, topics, name, value):
     admin = stack.admin()
     resources = [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry()]) for topic in topics]
     for future in admin.incremental_alter_configs(resources).values():
-        future.result(20)
+        future.result(60)
 
 
 @fault("dead letters redriven behind later events", "27", needs=PARKS)
@@ -279,7 +279,7 @@ def die_at(world, name, hit, policy):
         *ALL, options=(*options(world, policy), "--kafka", "group.instance.id=failpoint"), ready=False,
         env={"WEIR_FAILPOINT": f"{name}:{hit}"},
     )  # fmt: skip
-    wait_until(lambda: not processors.is_alive(), 40, lambda: f"it dies at {name}, hit {hit}:\n{processors.text()[-3000:]}")
+    wait_until(lambda: not processors.is_alive(), 60, lambda: f"it dies at {name}, hit {hit}:\n{processors.text()[-3000:]}")
     assert f"failpoint {name}, hit {hit}: kill" in processors.text(), processors.text()
     stack.processes.remove(processors)
 
@@ -300,22 +300,22 @@ def frozen_at_failpoints(world, scale):
             second = stack.start_processors(*ALL, options=options(world, PATIENT))
             marked = busy_spaces(world, 2)
             with poisoned(world, marked, one_in=3):
-                wait_until(lambda: count_parked(world) > 0, 30, "something is parked")
+                wait_until(lambda: count_parked(world) > 0, 60, "something is parked")
                 stack.end(second)
                 first = stack.start_processors(
                     *ALL, options=options(world, PATIENT), ready=False, env={"WEIR_FAILPOINT": f"{name}:2:freeze"}
                 )
                 if not name.startswith("drain."):
-                    wait_until(lambda: is_stopped(first), 40, lambda: f"it freezes at {name}: {first.text()[-2000:]}")
+                    wait_until(lambda: is_stopped(first), 60, lambda: f"it freezes at {name}: {first.text()[-2000:]}")
             # with nothing in its way what is parked drains
-            wait_until(lambda: is_stopped(first), 40, lambda: f"it freezes at {name}: {first.text()[-2000:]}")
+            wait_until(lambda: is_stopped(first), 60, lambda: f"it freezes at {name}: {first.text()[-2000:]}")
             since = time.monotonic()
             second = stack.start_processors(*ALL, options=options(world, PATIENT), ready=False)
             world.recover()
             wait_unparked(world)
             worst = max(worst, time.monotonic() - since)
             first.thaw()
-            wait_until(lambda: first.text().split(": freeze\n")[-1], 40, "it finds out, and says so")
+            wait_until(lambda: first.text().split(": freeze\n")[-1], 60, "it finds out, and says so")
             for process in (first, second):
                 stack.end(process)
     return 2 * scale, worst
@@ -341,7 +341,7 @@ def failpoints_of_failure(world, scale):
                         *ALL, options=(*options(world, policy), "--kafka", "group.instance.id=failpoint")
                     )
                     there = "weir.parked" if policy is PATIENT else "weir.dead_letter WHERE state = 'open' AND code = '23514'"
-                    wait_until(lambda: stack.value(f"SELECT count(*) FROM {there}") > 8, 40, "some are set aside")
+                    wait_until(lambda: stack.value(f"SELECT count(*) FROM {there}") > 8, 60, "some are set aside")
                     stack.end(quiet)
                 if policy is STRICT:
                     redrive_all(world)

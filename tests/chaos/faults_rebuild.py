@@ -29,7 +29,7 @@ def rebuild_killed(world, scale):
     with world.traffic():
         for name in names * scale:
             rebuild = begin(world, name + ":1")
-            wait_until(lambda: not rebuild.is_alive(), 30, lambda: f"it dies at {name}: {rebuild.text()}")
+            wait_until(lambda: not rebuild.is_alive(), 120, lambda: f"it dies at {name}: {rebuild.text()}")
             assert f"failpoint {name}, hit 1: kill" in rebuild.text(), rebuild.text()
             world.stack.processes.remove(rebuild)
             assert finish(world)["resumed"]
@@ -43,7 +43,7 @@ def stage_lost(world, scale):
     world.running()
     with world.traffic():
         rebuild = begin(world, "rebuild.staged:1:freeze")
-        wait_until(lambda: "freeze" in rebuild.text(), 30, rebuild.text)
+        wait_until(lambda: "freeze" in rebuild.text(), 60, rebuild.text)
         world.stack.postgres("kill")
         world.stack.postgres("start")
         send(rebuild.popen.pid, signal.SIGCONT)

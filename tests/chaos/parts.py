@@ -58,11 +58,11 @@ class Proxy:
         self.log = open(log, "ab")
         command = [str(BUILD / "chaos_proxy"), str(self.port), str(target), str(self.control)]
         self.popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        wait_until(self._connect, 10, "the proxy listens")
+        wait_until(self._connect, 60, "the proxy listens")
 
     def _connect(self):
         try:
-            self.socket = socket.create_connection(("127.0.0.1", self.control), 10)
+            self.socket = socket.create_connection(("127.0.0.1", self.control), 60)
             self.file = self.socket.makefile("rw")
             return True
         except OSError:

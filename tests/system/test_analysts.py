@@ -99,9 +99,9 @@ def test_ways_to_connect_work(fresh, ada, tmp_path):
     here = lambda text: text.replace("port=15432", f"port={fresh.pg_port}")
     for kind, _, text in BLOCKS:
         if kind == "sh":
-            subprocess.run(["bash", "-euc", here(text)], cwd=tmp_path, stdin=subprocess.DEVNULL, check=True, timeout=30)
+            subprocess.run(["bash", "-euc", here(text)], cwd=tmp_path, stdin=subprocess.DEVNULL, check=True, timeout=120)
         elif kind == "python":
-            done = subprocess.run([sys.executable, "-c", here(text)], capture_output=True, text=True, timeout=60)
+            done = subprocess.run([sys.executable, "-c", here(text)], capture_output=True, text=True, timeout=120)
             assert done.returncode == 0, done.stderr
             assert "2025-01-01" in done.stdout and "JPY" in done.stdout
     with open(tmp_path / "revenue.csv", newline="") as file:
@@ -180,7 +180,7 @@ def test_reader_has_limits(fresh, ada):
     assert shown("idle_in_transaction_session_timeout") == "1min"
     assert shown("timezone") == "UTC"
     assert shown("search_path") == '"$user", analytics, ledger, overview'
-    fresh.psql("SELECT weir.limit_reader('ada', statement_timeout => '50 ms', idle_timeout => '50 ms', lock_timeout => '50 ms')")
+    fresh.psql("SELECT weir.limit_reader('ada', statement_timeout => '500 ms', idle_timeout => '500 ms', lock_timeout => '500 ms')")
     try:
         with login(fresh, "ada") as other:
             denied(other, "SELECT pg_sleep(20)", psycopg.errors.QueryCanceled)
@@ -189,7 +189,7 @@ def test_reader_has_limits(fresh, ada):
                 denied(other, "SELECT FROM ledger.payment", (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled))
             other.execute("BEGIN")
             sessions = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
-            fresh.wait_until(lambda: fresh.value(sessions, other.info.backend_pid) == 0, 10, "the idle transaction is ended")
+            fresh.wait_until(lambda: fresh.value(sessions, other.info.backend_pid) == 0, 60, "the idle transaction is ended")
             other.close()
     finally:
         fresh.psql("SELECT weir.limit_reader('ada')")

@@ -102,24 +102,24 @@ def test_each_damage_is_found(parking):  # noqa: F811
     stack = engine.stack
     discarded, _ = stack.produce([reaction("x")[:3] + (b"no avro", None) for _ in range(2)])
     redriven = stack.produce(reactions("bad"))[0]
-    wait_until(lambda: engine.parked() == [redriven] and len(engine.dead_letters()) == 2, 20, "all are set aside")
+    wait_until(lambda: engine.parked() == [redriven] and len(engine.dead_letters()) == 2, 60, "all are set aside")
     assert engine.decide(discarded, "discard")[0] == "discarded"
     assert engine.decide(redriven, "retry")[0] == "retried"
-    wait_until(lambda: len(engine.dead_letters()) == 3, 20, "its attempts are used up")
+    wait_until(lambda: len(engine.dead_letters()) == 3, 60, "its attempts are used up")
     engine.allow()
     assert engine.decide(redriven, "redrive")[0] == "applied"
     stack.psql("ALTER TABLE tally_1.reaction ADD CONSTRAINT not_worse CHECK (reaction <> 'worse')")
     stack.produce(reactions("a", "b", "worse", "c"))
-    wait_until(lambda: len(engine.parked()) == 2, 20, "one fails, and one waits behind it")
+    wait_until(lambda: len(engine.parked()) == 2, 60, "one fails, and one waits behind it")
     engine.wait_rows("bad", "a", "b")
     shows = lambda: [
         process.metric(f"weir_processor_{name}", processor="tally")
         for name in ("parked_events", "parked_spaces", "dead_letters_open")
     ]
-    wait_until(lambda: shows() == [2, 1, 1], 20, lambda: f"the metrics show it: {shows()}")
+    wait_until(lambda: shows() == [2, 1, 1], 60, lambda: f"the metrics show it: {shows()}")
     assert 0 < process.metric("weir_processor_parked_oldest_seconds", processor="tally") < 120
     assert 0 < process.metric("weir_processor_dead_letter_oldest_seconds", processor="tally") < 120
-    wait_until(lambda: stack.value("SELECT count(*) FROM weir.outbox") == 0, 20, "everything is published")
+    wait_until(lambda: stack.value("SELECT count(*) FROM weir.outbox") == 0, 60, "everything is published")
     assert process.term() == 0
     rules = sound(engine)
     assert "2 dead letters + 2 parked" in rules[RECORDS]["message"], rules[RECORDS]

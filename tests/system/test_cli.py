@@ -117,7 +117,7 @@ def test_same_seed_again_has_no_effect(platform):
 
 def test_simulator_gives_no_event_up_while_the_gateway_restarts(platform):
     done = subprocess.Popen(
-        [str(platform.weir), "simulate", "--seed", "12", "--duration", "4s", "--rate", "300", "-o", "json"],
+        [str(platform.weir), "simulate", "--seed", "12", "--events", "3000", "--rate", "300", "-o", "json"],
         env=platform.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )
     gateway = next(p for p in platform.processes if p.name == "gateway")
@@ -126,7 +126,7 @@ def test_simulator_gives_no_event_up_while_the_gateway_restarts(platform):
     gateway.kill()
     platform.end(gateway)
     platform.start_gateway()
-    out, err = done.communicate(timeout=60)
+    out, err = done.communicate(timeout=180)
     assert done.returncode == 0, err
     totals = json.loads(out)
     assert totals["exact"] and totals["requests"]["retried"] > 0 and totals["acked"] > 1000
@@ -177,7 +177,7 @@ def test_another_setting_is_named_and_left_alone(platform):
         entry = ConfigEntry("retention.ms", value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ConfigResource.Type.TOPIC, "weir.space", incremental_configs=[entry])
         for future in admin.incremental_alter_configs([resource]).values():
-            future.result(20)
+            future.result(60)
 
     set_retention("86400000")
     try:
@@ -255,7 +255,7 @@ def test_tail_follows(platform):
     platform.post(space, "SpaceCreated", body)
     platform.wait_until(lambda: "SpaceCreated" in follower.out.read_text(), what="the tail shows the event")
     platform.post(space, "SpaceSettingsChanged", {"settings": {"theme": "dark"}})
-    assert follower.wait(20) == 0
+    assert follower.wait(60) == 0
     assert [json.loads(line)["event"] for line in follower.out.read_text().splitlines()] == ["SpaceCreated", "SpaceSettingsChanged"]
     platform.wait_drained()
 
@@ -266,7 +266,7 @@ def test_tail_shows_what_it_cannot_decode(platform):
     producer = Producer({"bootstrap.servers": platform.brokers})
     space = str(uuid.uuid4())
     producer.produce("weir.space", key=space, value=b"no avro", headers={"who": b"\xff\x00"}, partition=0)
-    producer.flush(20)
+    producer.flush(60)
     record = [r for r in as_lines(platform.run("tail", "space")) if r["key"] == space][0]
     assert record["payload"] is None and record["event"] is None and record["error"]
     assert record["headers"] == ["who", "base64:/wA="] and "payload_base64" not in record
@@ -384,7 +384,7 @@ def test_probe_is_a_health_check(platform):
 def test_alerts_are_about_metrics_that_exist(platform):
     rules = (events.ROOT / "compose" / "alerts.yaml").read_text()
     named = set(re.findall(r"\b(?:weir|kafka_consumergroup)_[a-z_]+", "".join(re.findall(r"expr: (.*)", rules))))
-    shown = requests.get(f"http://{processors_of(platform)}/metrics", timeout=5).text
+    shown = requests.get(f"http://{processors_of(platform)}/metrics", timeout=30).text
     assert len(named) >= 8 and named <= set(re.findall(r"^# TYPE (\S+)", shown, re.M)), named
 
 

@@ -325,7 +325,7 @@ def ask(stack, answer, *arguments):
             break
         said += part
     os.close(ours)
-    return process.wait(20), said.decode()
+    return process.wait(60), said.decode()
 
 
 def test_a_terminal_is_asked(letters, owner):

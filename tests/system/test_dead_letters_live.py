@@ -22,7 +22,7 @@ def weir(engine, *arguments, code=0):
 
 
 def wait_letters(engine, count):
-    wait_until(lambda: len(engine.dead_letters()) == count, 30, lambda: f"{count} dead letters: {engine.dead_letters()}")
+    wait_until(lambda: len(engine.dead_letters()) == count, 60, lambda: f"{count} dead letters: {engine.dead_letters()}")
 
 
 def test_redrive_of_a_blocked_space_keeps_its_order(parking):  # noqa: F811
@@ -40,7 +40,7 @@ def test_redrive_of_a_blocked_space_keeps_its_order(parking):  # noqa: F811
     assert "failed: " in failed.stdout and engine.order() == ["a"]
     engine.allow()
     weir(engine, "dead-letters", "redrive", place)
-    wait_until(lambda: engine.order() == ["a", "bad", "b", "c"], 20, lambda: str(engine.order()))
+    wait_until(lambda: engine.order() == ["a", "bad", "b", "c"], 60, lambda: str(engine.order()))
 
 
 def test_redrive_behind_later_events_says_so(parking):  # noqa: F811
@@ -61,6 +61,7 @@ def test_what_is_rehearsed_is_what_is_done(parking):  # noqa: F811
     engine.start()
     engine.stack.produce([reaction("bad", str(uuid.uuid4())) for _ in range(MANY)] + reactions("a"))
     wait_letters(engine, MANY)
+    engine.wait_rows("a")
     rehearse = ("dead-letters", "redrive", "--processor", "tally", "--dry-run", "-o", "json")
     report = json.loads(weir(engine, *rehearse, code=3).stdout)
     assert (report["applied"], report["failed"]) == (0, MANY)
@@ -82,10 +83,10 @@ def test_redrive_survives_the_processor_s_death(parking):  # noqa: F811
     engine.allow()
     command = [engine.stack.weir, "dead-letters", "redrive", "--processor", "tally", "--yes", "--rate", "20", "-o", "json"]
     running = subprocess.Popen(command, env=engine.stack.env, stdout=subprocess.PIPE, text=True)
-    wait_until(lambda: len(engine.rows()) >= 5, 20, "some are applied")
+    wait_until(lambda: len(engine.rows()) >= 5, 60, "some are applied")
     process.kill()
     engine.start()
-    report = json.loads(running.communicate(timeout=60)[0])
+    report = json.loads(running.communicate(timeout=120)[0])
     assert running.returncode == 0 and report["succeeded"] == MANY
     assert len(engine.rows()) == MANY
     kinds = engine.stack.psql("SELECT verdict, outcome, count(*) FROM weir.decision GROUP BY 1, 2")
@@ -102,7 +103,7 @@ def test_retry_now(parking):  # noqa: F811
     assert json.loads(weir(engine, "parked", "list", "-o", "json").stdout)["parked"][0]["attempts"] == 2
     engine.allow()
     weir(engine, "parked", "retry", place)
-    wait_until(lambda: engine.order(HERE) == ["bad", "b"], 20, lambda: str(engine.order()))
+    wait_until(lambda: engine.order(HERE) == ["bad", "b"], 60, lambda: str(engine.order()))
 
 
 def test_halted_by_the_breaker(parking):  # noqa: F811
@@ -117,8 +118,8 @@ def test_halted_by_the_breaker(parking):  # noqa: F811
     assert "tally is halted" in waits.stderr
     engine.allow()
     assert "tally goes on" in weir(engine, "processor", "resume", "tally").stdout
-    wait_until(lambda: len(engine.rows()) >= 21, 20, "the others are applied")
+    wait_until(lambda: len(engine.rows()) >= 21, 60, "the others are applied")
     weir(engine, "parked", "retry", "--processor", "tally", "--yes")
-    wait_until(lambda: len(engine.rows()) == 30, 20, "all are applied")
+    wait_until(lambda: len(engine.rows()) == 30, 60, "all are applied")
     listed = next(line for line in weir(engine, "processor", "list").stdout.splitlines() if line.startswith("tally"))
     assert "parked 0" in listed and "HALTED" not in listed

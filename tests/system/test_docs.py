@@ -25,7 +25,7 @@ from harness import ROOT, free_port
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.M | re.S)
 MARK = "@@ block "
-SCRIPT_S = 240
+SCRIPT_S = 480
 VARIES = [
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", "TIME"),
@@ -118,7 +118,7 @@ class Shell:
 @pytest.fixture(scope="module")
 def ports(fresh):
     """Those of `./dev up`, which is what the pages start from, and those that they choose."""
-    gateway = fresh.start_gateway()
+    gateway = fresh.start_gateway("--read-wait", "30s", "--read-timeout", "30s")  # however busy the machine is
     processors = fresh.start_processors()
     up = {"18080": gateway.url.rpartition(":")[2], "18081": processors.url.rpartition(":")[2]}
     return up | {name: free_port() for name in ("18090", "18091")}

@@ -134,13 +134,13 @@ def test_partition_as_java_would_choose(fresh, sent, found):
     admin = fresh.admin()
     for topic in (SCRATCH, SCRATCH + ".java"):
         fresh.delete_topics([topic])
-        list(admin.create_topics([NewTopic(topic, PARTITIONS, 1)]).values())[0].result(20)
+        list(admin.create_topics([NewTopic(topic, PARTITIONS, 1)]).values())[0].result(60)
     spaces = sorted({one[1] for one in sent})
     keys = KEYS + spaces
     lines = "".join(f"{key}:x\n" for key in keys)
     subprocess.run(
         ["kcat", "-b", fresh.brokers, "-P", "-t", SCRATCH, "-K:", "-X", "topic.partitioner=murmur2_random"],
-        input=lines, text=True, check=True, timeout=30,
+        input=lines, text=True, check=True, timeout=120,
     )
     subprocess.run(
         [
@@ -148,7 +148,7 @@ def test_partition_as_java_would_choose(fresh, sent, found):
             fresh.brokers, "--topic", SCRATCH + ".java", "--reader-property", "parse.key=true",
             "--reader-property", "key.separator=:",
         ],
-        input=lines, text=True, check=True, timeout=60, cwd=ROOT, env=fresh.env, capture_output=True,
+        input=lines, text=True, check=True, timeout=180, cwd=ROOT, env=fresh.env, capture_output=True,
     )
     placed = {}
     for topic in (SCRATCH, SCRATCH + ".java"):
@@ -170,7 +170,7 @@ def test_java_console_consumer_sees_keys_and_headers(fresh, sent):
     done = fresh.script(
         "tests/services/kafka.sh", "tool", "org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server",
         fresh.brokers, "--topic", receipt["topic"], "--partition", str(receipt["partition"]), "--offset",
-        str(receipt["offset"]), "--max-messages", "1", "--timeout-ms", "20000", "--formatter-property",
+        str(receipt["offset"]), "--max-messages", "1", "--timeout-ms", "90000", "--formatter-property",
         "print.key=true", "--formatter-property", "print.headers=true", "--formatter-property", "print.offset=true",
         "--formatter-property", "print.timestamp=true",
     )
@@ -186,7 +186,7 @@ def test_kcat_sees_keys(fresh, sent):
     done = subprocess.run(
         ["kcat", "-b", fresh.brokers, "-C", "-t", receipt["topic"], "-p", str(receipt["partition"]), "-o",
          str(receipt["offset"]), "-c", "1", "-J"],
-        capture_output=True, timeout=30, check=True,
+        capture_output=True, timeout=120, check=True,
     )  # fmt: skip
     shown = json.loads(done.stdout.decode(errors="replace"))
     assert shown["key"] == sent[0][1]

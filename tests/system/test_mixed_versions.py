@@ -178,7 +178,7 @@ class Rollout:
     def wait_more(self, where="true", more=25):
         """More events of that kind are applied."""
         before = self.count(where)
-        wait_until(lambda: self.count(where) >= before + more, 25, lambda: f"{more} more where {where}")
+        wait_until(lambda: self.count(where) >= before + more, 60, lambda: f"{more} more where {where}")
 
     def tracks_of(self, version):
         tracks = [expected[1] for producer in self.producers if producer.version == version for expected in producer.sent]
@@ -187,7 +187,7 @@ class Rollout:
     def wait_applied(self, version, build, more=10):
         """Events of that version have been applied by that build."""
         where = lambda: f"build = {build} AND {self.tracks_of(version)}"
-        wait_until(lambda: self.count(where()) >= more, 25, lambda: f"events of version {version} folded by {build}")
+        wait_until(lambda: self.count(where()) >= more, 60, lambda: f"events of version {version} folded by {build}")
 
     def stop_producers(self):
         for producer in self.producers:
@@ -196,6 +196,7 @@ class Rollout:
     def verify(self):
         """Every event that was acknowledged was applied exactly once, with the values of its version."""
         stack = self.stack
+        wait_until(lambda: sum(len(producer.sent) for producer in self.producers) > 200, what="enough was sent")
         self.stop_producers()
         stack.wait_drained("plays")
         assert stack.psql("SELECT code, message FROM weir.halt") == []
@@ -207,7 +208,7 @@ class Rollout:
             )
         }
         sent = [expected for producer in self.producers for expected in producer.sent]
-        assert len(sent) > 200 and self.count() == len(rows) == len(sent)
+        assert self.count() == len(rows) == len(sent)
         for space, track, seconds, sound, mood in sent:
             build = rows[space, track][-1]
             expected = seconds, sound if build > 1 else None, mood if build > 2 else None, build
@@ -242,7 +243,7 @@ def test_producers_first(rollout):
         rollout.produce(version, HERE_ONLY)
     old.wait_log(rf"{TOPIC} \[{PARTITION}\] offset \d+.*schema id")
     rollout.wait_more()  # elsewhere
-    assert old.metric("weir_processor_waiting_partitions", processor="plays") == 1
+    old.wait_metric(1, "weir_processor_waiting_partitions", processor="plays")
     assert rollout.count(rollout.tracks_of(2)) == rollout.count(rollout.tracks_of(3)) == 0
     rollout.migrate(3)
     rollout.wait_applied(2, build=1)
@@ -254,7 +255,8 @@ def test_producers_first(rollout):
         rollout.wait_more(f"build = {build}")
     assert old.term() == 0
     rollout.wait_applied(1, build=3)
-    assert first.is_alive() and new.is_ready()
+    new.wait_ready()  # not while the partitions move
+    assert first.is_alive()
     rollout.verify()
 
 
@@ -278,7 +280,7 @@ def test_processors_first(rollout):
     builds[2] = rollout.processor(2)
     before = rollout.count("build = 2")
     assert builds[3].term() == 0
-    wait_until(lambda: rollout.count("build = 2") > before + 50, 25, "the older build goes on")
+    wait_until(lambda: rollout.count("build = 2") > before + 50, 60, "the older build goes on")
     rollout.wait_applied(3, build=2)
     rollout.verify()
 
@@ -306,13 +308,14 @@ def test_what_an_old_build_cannot_read_waits_for_a_new_one(rollout, tmp_path):
     for partition in (0, 1):
         old.wait_log(rf"{TOPIC} \[{partition}\].*newer version than this build's.*\((SongPlayed.)?(track|duration_s)\b")
     rollout.wait_more()  # elsewhere
-    assert old.metric("weir_processor_waiting_partitions", processor="plays") == 2
-    assert not old.is_ready() and rollout.count("NOT starts_with(track, 'song')") == 1
+    old.wait_metric(2, "weir_processor_waiting_partitions", processor="plays")
+    wait_until(lambda: not old.is_ready(), what="it is not ready")
+    wait_until(lambda: rollout.count("NOT starts_with(track, 'song')") == 1, what="what it can read is applied")
     rollout.processor(5, ready=False)
     assert old.term() == 0
     query = "SELECT track FROM plays_1.play WHERE NOT starts_with(track, 'song') ORDER BY seconds"
     tracks = lambda: [row[0] for row in rollout.stack.psql(query)]
-    wait_until(lambda: tracks() == ["read", "unknown", "behind", "long"], 25, lambda: f"all are there: {tracks()}")
+    wait_until(lambda: tracks() == ["read", "unknown", "behind", "long"], 60, lambda: f"all are there: {tracks()}")
     rollout.stop_producers()
     rollout.stack.wait_drained("plays")
     assert rollout.stack.psql("SELECT code FROM weir.halt") == []

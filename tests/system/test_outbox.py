@@ -45,7 +45,7 @@ class Outbox:
     def count(self, topic=None):
         return self.stack.value("SELECT count(*) FROM weir.outbox WHERE %s::text IS NULL OR topic = %s", topic, topic)
 
-    def wait_empty(self, deadline=30.0):
+    def wait_empty(self, deadline=60.0):
         wait_until(lambda: self.count() == 0, deadline, lambda: f"the outbox is empty; {self.count()} rows are there")
 
     def published(self, *topics):
@@ -69,7 +69,7 @@ class Outbox:
     def wait_stuck(self):
         """Until a relay waits to delete what it has published."""
         blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM weir.outbox%'"
-        wait_until(lambda: self.stack.value(blocked), 20, "a relay waits to delete")
+        wait_until(lambda: self.stack.value(blocked), 60, "a relay waits to delete")
 
 
 def number_of(message):
@@ -77,7 +77,7 @@ def number_of(message):
 
 
 def is_failing(process):
-    return "[-]outbox" in requests.get(process.url + "/readyz", timeout=5).text
+    return "[-]outbox" in requests.get(process.url + "/readyz", timeout=30).text
 
 
 def is_too_large(stack, size):
@@ -143,7 +143,7 @@ def test_a_backlog_of_ten_thousand(outbox):
     outbox.wait_empty()
     seconds = time.monotonic() - began
     assert outbox.published(TOPIC) == {(TOPIC, p): list(range(p, count, 6)) for p in range(PARTITIONS)}
-    assert process.metric("weir_outbox_published_total") == count
+    process.wait_metric(count, "weir_outbox_published_total")
     REPORTS.append(f"outbox: a backlog of {before} records of 320 bytes published in {seconds:.2f} s: {before / seconds:.0f}/s")
 
 
@@ -165,6 +165,7 @@ def test_killed_between_publishing_and_deleting(outbox):
         numbers = [outbox.add(partition=1) for _ in range(5)]
         outbox.deletes_nothing()
     outbox.wait_stuck()
+    first.freeze()  # its lock times out, and it would publish once more
     assert outbox.numbers_of() == numbers and outbox.count() == 5
     first.kill()
     outbox.deletes_again()
@@ -180,11 +181,11 @@ def test_a_broker_that_is_away(outbox):
     outbox.wait_empty()
     stack.kafka("kill")
     numbers += [outbox.add(partition=i) for i in range(3)]
-    wait_until(lambda: process.metric("weir_outbox_records") == 3, 20, "the metric shows what waits")
-    wait_until(lambda: is_failing(process), 40, "the check fails")
+    wait_until(lambda: process.metric("weir_outbox_records") == 3, 60, "the metric shows what waits")
+    wait_until(lambda: is_failing(process), 60, "the check fails")
     assert outbox.count() == 3
     stack.kafka("start")
-    outbox.wait_empty(60)
+    outbox.wait_empty(180)
     assert sorted(set(outbox.numbers_of())) == numbers
     process.wait_ready()
 
@@ -196,7 +197,7 @@ def test_a_topic_that_was_deleted_is_made_again(outbox):
     outbox.wait_empty()
     stack.delete_topics([TOPIC, OTHER])
     numbers = [outbox.add(topic) for topic in (TOPIC, OTHER, TOPIC)]
-    outbox.wait_empty(60)
+    outbox.wait_empty(180)
     assert sorted(set(outbox.numbers_of())) == numbers
     assert stack.run("topics", "check").returncode == 0
     process.wait_ready()
@@ -206,11 +207,12 @@ def test_a_topic_that_is_missing_holds_back_its_own_records_alone(outbox):
     stack = outbox.stack
     process = stack.start_processors("ledger")
     numbers = [outbox.add(topic) for topic in ("weir.no.such", TOPIC, "weir.no.such", OTHER)]
-    wait_until(lambda: outbox.count() == 2, 30, "the others are published")
-    wait_until(lambda: is_failing(process), 10, "the check fails")
+    wait_until(lambda: outbox.count() == 2, 60, "the others are published")
+    wait_until(lambda: is_failing(process), 60, "the check fails")
     later = [outbox.add() for _ in range(20)]
-    wait_until(lambda: outbox.count() == 2, 30, "and those that come later")
+    wait_until(lambda: outbox.count() == 2, 60, "and those that come later")
     assert outbox.numbers_of() == sorted([numbers[1], numbers[3], *later])
+    process.wait_log("weir.no.such")
     assert len(re.findall("weir.no.such", process.text())) == 1, "said once"
     stack.psql("DELETE FROM weir.outbox WHERE topic = 'weir.no.such'")
 
@@ -224,22 +226,23 @@ def test_a_record_that_is_too_large_holds_back_nothing_else(outbox):
         entry = ConfigEntry("max.message.bytes", value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, TOPIC, incremental_configs=[entry])
         for future in admin.incremental_alter_configs([resource]).values():
-            future.result(20)
+            future.result(60)
 
     limit("20000")
-    wait_until(lambda: is_too_large(stack, 30_000), 20, "the broker keeps to the limit")
+    wait_until(lambda: is_too_large(stack, 30_000), 60, "the broker keeps to the limit")
     with frozen(process):
         small = [outbox.add(value=b"s") for _ in range(10)]
         large = outbox.add(value=random.Random(SEED).randbytes(30_000))
         small += [outbox.add(value=b"s") for _ in range(10)]
-    wait_until(lambda: outbox.count() == 1, 30, "all but the large one are published")
-    wait_until(lambda: is_failing(process), 10, "the check fails")
+    wait_until(lambda: outbox.count() == 1, 60, "all but the large one are published")
+    wait_until(lambda: is_failing(process), 60, "the check fails")
     small += [outbox.add(value=b"s") for _ in range(10)]
-    wait_until(lambda: outbox.count() == 1, 30, "and those that come later")
+    wait_until(lambda: outbox.count() == 1, 60, "and those that come later")
     assert outbox.published()[TOPIC, 0] == small, "in order, each once"
+    process.wait_log("refuses record")
     assert len(re.findall("refuses record", process.text())) == 1, "said once"
     limit("1000000")
-    outbox.wait_empty(60)
+    outbox.wait_empty(180)
     assert outbox.published()[TOPIC, 0] == [*small, large]
     process.wait_ready()
 
@@ -264,19 +267,21 @@ def test_row_and_record_never_one_without_the_other(outbox):
     writer.start()
     sessions = lambda: stack.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'weir outbox'")
     kills = 8
-    for _ in range(kills):
-        process = stack.start_processors("ledger", ready=False)
-        wait_until(lambda: sessions() > 0, 30, "its relay has a session")
-        time.sleep(source.random() * 0.5)  # where in a round it is killed is left to chance
-        process.kill()
-        wait_until(lambda: sessions() == 0, 30, "its session has ended")
-    stop.set()
-    writer.join()
+    try:
+        for _ in range(kills):
+            process = stack.start_processors("ledger", ready=False)
+            wait_until(lambda: sessions() > 0, 60, "its relay has a session")
+            time.sleep(source.random() * 0.5)  # where in a round it is killed is left to chance
+            process.kill()
+            wait_until(lambda: sessions() == 0, 60, "its session has ended")
+        wait_until(lambda: len(rolled_back) > 100, 60, "enough was rolled back")
+    finally:
+        stop.set()
+        writer.join()
     stack.start_processors("ledger")
     outbox.wait_empty()
     numbers = outbox.numbers_of()
     assert set(numbers) == set(committed) and not set(numbers) & set(rolled_back)
-    assert len(rolled_back) > 100
     REPORTS.append(
         f"outbox: {len(committed)} rows committed, {len(rolled_back)} rolled back, {kills} kill -9: "
         f"{len(set(committed) - set(numbers))} lost, {len(set(numbers) - set(committed))} too many, "
@@ -291,7 +296,7 @@ def test_a_dead_letter_becomes_a_record(outbox):
     key, value = bytes(range(200, 256)), b"\0\0\0\0\x01\xff\xff\0"
     headers = [("ce_type", b"weir.commerce.ProductPurchased"), ("odd", None), ("odd", b"\0\xff")]
     offset = stack.produce([("weir.commerce", 4, key, value, headers)])[0]
-    record = wait_until(lambda: stack.records([TOPIC]).get((TOPIC, 4)), 30, "the record is there")[0]
+    record = wait_until(lambda: stack.records([TOPIC]).get((TOPIC, 4)), 60, "the record is there")[0]
     assert (record.key(), record.value(), record.headers()[:3]) == (key, value, headers)
     names = {name: text.decode() for name, text in record.headers()[3:]}
     row = stack.psql("SELECT code, message, key, value, state FROM weir.dead_letter JOIN weir.position USING (position_id) "

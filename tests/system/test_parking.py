@@ -57,10 +57,10 @@ class Parking(Engine):
             "SELECT outcome, message, applied_after FROM weir.decision WHERE decision_id = %s AND outcome IS NOT NULL",
             decision,
         )
-        return wait_until(row, 20, "the decision is carried out")[0]
+        return wait_until(row, 60, "the decision is carried out")[0]
 
     def wait_flowing(self):
-        wait_until(lambda: not self.spaces() and not self.parked(), 30, lambda: f"nothing is parked: {self.spaces()}")
+        wait_until(lambda: not self.spaces() and not self.parked(), 60, lambda: f"nothing is parked: {self.spaces()}")
 
 
 @pytest.fixture
@@ -91,17 +91,17 @@ def test_parked_in_order_until_it_succeeds(parking):
     engine.wait_rows("a", "far")
     engine.drain()
     assert engine.parked() == offsets[1:4]
-    wait_until(lambda: engine.spaces("attempts")[0][0] >= 2, 20, "it is tried again")
+    wait_until(lambda: engine.spaces("attempts")[0][0] >= 2, 60, "it is tried again")
     assert engine.spaces("code, events") == [("23514", 3)]
     engine.stack.produce(reactions("d", "e") + reactions("farther", space=ELSEWHERE))
     engine.wait_rows("a", "far", "farther")
-    wait_until(lambda: len(engine.parked()) == 5, 20, "what follows waits behind it")
+    wait_until(lambda: len(engine.parked()) == 5, 60, "what follows waits behind it")
     assert process.answers("/readyz") == 200
-    assert process.metric("weir_processor_events_total", outcome="parked") == 5
+    process.wait_metric(5, "weir_processor_events_total", outcome="parked")
     engine.allow()
     engine.wait_flowing()
     engine.stack.produce(reactions("f"))
-    wait_until(lambda: engine.order() == ["a", "bad", "b", "c", "d", "e", "f"], 20, lambda: str(engine.order()))
+    wait_until(lambda: engine.order() == ["a", "bad", "b", "c", "d", "e", "f"], 60, lambda: str(engine.order()))
     assert engine.dead_letters() == []
     assert process.term() == 0
 
@@ -110,14 +110,14 @@ def test_a_restart_keeps_what_is_parked(parking):
     engine = parking()
     process = engine.start()
     engine.stack.produce(reactions("bad", "b"))
-    wait_until(lambda: len(engine.parked()) == 2, 20, "both are parked")
+    wait_until(lambda: len(engine.parked()) == 2, 60, "both are parked")
     process.kill()
     engine.stack.produce(reactions("c"))
     process = engine.start()
-    wait_until(lambda: len(engine.parked()) == 3, 20, "the third one waits too")
+    wait_until(lambda: len(engine.parked()) == 3, 60, "the third one waits too")
     assert engine.rows() == []
     engine.allow()
-    wait_until(lambda: engine.order() == ["bad", "b", "c"], 20, lambda: str(engine.order()))
+    wait_until(lambda: engine.order() == ["bad", "b", "c"], 60, lambda: str(engine.order()))
     engine.wait_flowing()
 
 
@@ -126,7 +126,7 @@ def test_used_up_becomes_a_dead_letter_and_the_others_go_on(parking):
     process = engine.start()
     record = reaction("bad")[:4] + ([("traceparent", b"00-1-2-03"), ("odd", b"\xff\x00"), ("none", None)],)
     offsets = engine.stack.produce([reaction("a"), record, reaction("b"), reaction("c")])
-    wait_until(lambda: engine.order() == ["a", "b", "c"], 20, lambda: str(engine.order()))
+    wait_until(lambda: engine.order() == ["a", "b", "c"], 60, lambda: str(engine.order()))
     engine.wait_flowing()
     assert engine.dead_letters() == [(offsets[1], "23514", 3, "open")]
     kept = "key, value, ARRAY(SELECT h.name FROM unnest(headers) AS h), ARRAY(SELECT h.value FROM unnest(headers) AS h)"
@@ -142,15 +142,15 @@ def test_used_up_blocks_its_space_when_told_to(parking):
     engine = parking(FAST + "used_up = block\n")
     engine.start()
     offsets = engine.stack.produce(reactions("a", "bad", "b") + reactions("far", space=ELSEWHERE))
-    wait_until(engine.dead_letters, 20, "it is a dead letter")
+    wait_until(engine.dead_letters, 60, "it is a dead letter")
     engine.stack.produce(reactions("c"))
-    wait_until(lambda: len(engine.parked()) == 2, 20, "the others wait")
+    wait_until(lambda: len(engine.parked()) == 2, 60, "the others wait")
     assert engine.spaces("next_attempt_at, events") == [(None, 2)]
-    assert sorted(engine.rows()) == ["a", "far"]
+    engine.wait_rows("a", "far")
     # what is redriven into a Space that is still held back keeps its place
     engine.allow()
     assert engine.decide(offsets[1], "redrive") == ("applied", None, offsets[2] - 1), "before those that waited for it"
-    wait_until(lambda: engine.order() == ["a", "bad", "b", "c"], 20, lambda: str(engine.order()))
+    wait_until(lambda: engine.order() == ["a", "bad", "b", "c"], 60, lambda: str(engine.order()))
     engine.wait_flowing()
 
 
@@ -160,19 +160,19 @@ def test_a_blocked_space_waits_for_its_own_decision(parking):
     engine.start()
     older = engine.stack.produce([reaction("x")[:3] + (b"no avro", None)])[0]
     first = engine.stack.produce(reactions("bad"))[0]
-    wait_until(lambda: len(engine.dead_letters()) == 2, 20, "both are dead letters")
+    wait_until(lambda: len(engine.dead_letters()) == 2, 60, "both are dead letters")
     second = engine.stack.produce(reactions("b", "bad", "c"))[1]
-    wait_until(lambda: len(engine.parked()) == 3, 20, "what came later waits")
+    wait_until(lambda: len(engine.parked()) == 3, 60, "what came later waits")
     assert engine.decide(older, "redrive")[0] == "failed"
     assert engine.decide(older, "discard")[0] == "discarded"
     assert engine.decide(first, "redrive")[0] == "failed"
     assert engine.order() == [] and len(engine.parked()) == 3
     assert engine.decide(first, "discard")[0] == "discarded"
-    wait_until(lambda: len(engine.dead_letters()) == 3, 20, "the next one is a dead letter too")
+    wait_until(lambda: len(engine.dead_letters()) == 3, 60, "the next one is a dead letter too")
     assert engine.order() == ["b"] and engine.spaces("blocked_by, events") == [(second, 1)]
     engine.allow()
     assert engine.decide(second, "redrive")[0] == "applied"
-    wait_until(lambda: engine.order() == ["b", "bad", "c"], 20, lambda: str(engine.order()))
+    wait_until(lambda: engine.order() == ["b", "bad", "c"], 60, lambda: str(engine.order()))
     engine.wait_flowing()
 
 
@@ -234,7 +234,7 @@ def test_screened_before_anything_is_applied(parking):
     # one of them follows another in its Space
     first = reactions("a", "rude 1", "b", "rude 2", "c") + reactions("rude 3", "x", space=ELSEWHERE)
     engine.stack.produce(first)
-    wait_until(lambda: len(engine.dead_letters()) == 3, 20, lambda: str(engine.dead_letters()))
+    wait_until(lambda: len(engine.dead_letters()) == 3, 60, lambda: str(engine.dead_letters()))
     engine.wait_flowing()
     assert engine.order() == ["a", "b", "c"] and engine.order(ELSEWHERE) == ["x"]
     assert {row[:2] for row in engine.dead_letters("code, message")} == {("screened", "rude: rude")}
@@ -246,7 +246,7 @@ def test_many_wait_and_drain_in_order(parking):
     engine.start()
     names = ["bad"] + [f"{i}" for i in range(3500)]
     engine.stack.produce(reactions(*names))
-    wait_until(lambda: len(engine.parked()) == len(names), 30, "all of them are parked")
+    wait_until(lambda: len(engine.parked()) == len(names), 60, "all of them are parked")
     engine.allow()
     engine.wait_flowing()
     assert engine.order() == names
@@ -256,15 +256,15 @@ def test_one_that_fails_while_draining_is_the_next_to_wait(parking):
     engine = parking()
     engine.start()
     engine.stack.produce(reactions("bad", "b", "worse", "c"))
-    wait_until(lambda: len(engine.parked()) == 4, 20, "all of them are parked")
+    wait_until(lambda: len(engine.parked()) == 4, 60, "all of them are parked")
     engine.stack.psql(
         "BEGIN; ALTER TABLE tally_1.reaction DROP CONSTRAINT not_bad;"
         "ALTER TABLE tally_1.reaction ADD CONSTRAINT not_worse CHECK (reaction <> 'worse'); COMMIT"
     )
-    wait_until(lambda: engine.order() == ["bad", "b"], 20, lambda: str(engine.order()))
-    wait_until(lambda: engine.spaces("events, code") == [(2, "23514")], 20, lambda: str(engine.spaces()))
+    wait_until(lambda: engine.order() == ["bad", "b"], 60, lambda: str(engine.order()))
+    wait_until(lambda: engine.spaces("events, code") == [(2, "23514")], 60, lambda: str(engine.spaces()))
     engine.stack.psql("ALTER TABLE tally_1.reaction DROP CONSTRAINT not_worse")
-    wait_until(lambda: engine.order() == ["bad", "b", "worse", "c"], 20, lambda: str(engine.order()))
+    wait_until(lambda: engine.order() == ["bad", "b", "worse", "c"], 60, lambda: str(engine.order()))
     engine.wait_flowing()
 
 
@@ -272,7 +272,7 @@ def test_decisions(parking):
     engine = parking("attempts = 1\n")
     engine.start()
     offsets = engine.stack.produce(reactions("bad", "a", "bad", "b", "bad", "c"))
-    wait_until(lambda: engine.order() == ["a", "b", "c"], 20, lambda: str(engine.order()))
+    wait_until(lambda: engine.order() == ["a", "b", "c"], 60, lambda: str(engine.order()))
     engine.wait_flowing()
     first, second, third = offsets[0], offsets[2], offsets[4]
     outcome, message, _ = engine.decide(first, "redrive")
@@ -300,13 +300,13 @@ def test_decisions_about_parked_events(parking):
     engine = parking("attempts = 1000\nbackoff = 1h\nbackoff_max = 1h\n")
     engine.start()
     offsets = engine.stack.produce(reactions("bad", "a", "b", "c"))
-    wait_until(lambda: len(engine.parked()) == 4, 20, "all of them are parked")
+    wait_until(lambda: len(engine.parked()) == 4, 60, "all of them are parked")
     assert engine.decide(offsets[1], "retry")[0] == "refused"
     assert engine.decide(offsets[2], "discard")[0] == "discarded"
     assert engine.decide(offsets[0], "retry")[0] == "retried"
-    wait_until(lambda: engine.spaces("attempts, events") == [(2, 3)], 20, lambda: str(engine.spaces()))
+    wait_until(lambda: engine.spaces("attempts, events") == [(2, 3)], 60, lambda: str(engine.spaces()))
     assert engine.decide(offsets[0], "discard")[0] == "discarded"
-    wait_until(lambda: engine.order() == ["a", "c"], 20, lambda: str(engine.order()))
+    wait_until(lambda: engine.order() == ["a", "c"], 60, lambda: str(engine.order()))
     engine.wait_flowing()
     assert [row[3] for row in engine.dead_letters()] == ["discarded", "discarded"]
 
@@ -318,14 +318,15 @@ def test_the_breaker_halts_and_goes_on_when_told_to(parking):
     halt = engine.halt()
     assert halt["code"] == "breaker-open" and "50 % of the last 20 events" in halt["message"]
     assert len(engine.parked()) == 9 and engine.dead_letters() == []
-    assert process.answers("/readyz") == 503 and process.metric("weir_processor_halted") == 1
+    process.wait_metric(1, "weir_processor_halted")
+    wait_until(lambda: process.answers("/readyz") == 503, 60, "it is not ready")
     assert process.term() == 0
     process = engine.start(ready=False)
     process.wait_log("halted: ")
     assert len(engine.parked()) == 9
     engine.allow()
     engine.resume()
-    wait_until(lambda: len(engine.rows()) == 21, 20, "the others are applied")
+    wait_until(lambda: len(engine.rows()) == 21, 60, "the others are applied")
     assert len(engine.parked()) == 9
 
 
@@ -342,9 +343,9 @@ def test_a_duplicate_waits_its_turn(parking):
     engine.start()
     twice = reaction("b")
     engine.stack.produce([reaction("bad"), twice, twice])
-    wait_until(lambda: len(engine.parked()) == 3, 20, "all of them are parked")
+    wait_until(lambda: len(engine.parked()) == 3, 60, "all of them are parked")
     engine.allow()
-    wait_until(lambda: engine.order() == ["bad", "b"], 20, lambda: str(engine.order()))
+    wait_until(lambda: engine.order() == ["bad", "b"], 60, lambda: str(engine.order()))
     engine.wait_flowing()
     assert engine.stack.value("SELECT count(*) FROM weir.duplicate") == 1
 
@@ -356,8 +357,8 @@ def test_another_transaction_in_the_way_costs_no_attempt(parking):
     with engine.stack.transaction() as holder:
         holder.execute("LOCK TABLE tally_1.reaction IN ACCESS EXCLUSIVE MODE")
         engine.stack.produce(reactions("a", "b"))
-        wait_until(lambda: process.metric("weir_processor_failures_total") >= 3, 20, "it is tried again")
-    wait_until(lambda: engine.order() == ["a", "b"], 20, lambda: str(engine.order()))
+        wait_until(lambda: process.metric("weir_processor_failures_total") >= 3, 60, "it is tried again")
+    wait_until(lambda: engine.order() == ["a", "b"], 60, lambda: str(engine.order()))
     assert engine.parked() == [] and engine.dead_letters() == []
     assert not re.search("halted", process.text())
 

@@ -42,14 +42,14 @@ def test_postgres_away_and_back(fresh):
     fresh.start_processors("overview")
     space = str(uuid.uuid4())
     receipt = create(fresh, space)
-    assert get(fresh, space, "overview", {"Weir-After": receipt}).status_code == 200
+    wait_until(lambda: get(fresh, space, "overview", {"Weir-After": receipt}).status_code == 200, 60, "it is applied")
     fresh.postgres("kill")
     try:
-        wait_until(lambda: get(fresh, space, "overview").status_code == 503, 20)
+        wait_until(lambda: get(fresh, space, "overview").status_code == 503, 60)
         for headers in ({}, {"Weir-After": receipt}):
             answer = get(fresh, space, "overview", headers)
             problem(answer, 503, "database-away")
-            assert answer.headers["Retry-After"] == "1" and answer.elapsed.total_seconds() < 2
+            assert answer.headers["Retry-After"] == "1" and answer.elapsed.total_seconds() < 10
         create(fresh, str(uuid.uuid4()))
         assert gateway.is_ready()
         # a session that is lost shows when it is used
@@ -57,8 +57,8 @@ def test_postgres_away_and_back(fresh):
                    gateway.metric("weir_gateway_read_sessions") == 0, 20)
     finally:
         fresh.postgres("start")
-    wait_until(lambda: get(fresh, space, "overview").status_code == 200, 20)
-    assert gateway.metric("weir_gateway_reads_total", code="503", query="overview") >= 3
+    wait_until(lambda: get(fresh, space, "overview").status_code == 200, 60)
+    wait_until(lambda: gateway.metric("weir_gateway_reads_total", code="503", query="overview") >= 3, 60, "they are counted")
     gateway.wait_log("reads: the database is back")
     # each session is lost and none of them knows: no client notices
     fresh.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'weir gateway'")
@@ -75,24 +75,23 @@ def test_a_start_without_postgres(fresh):
         problem(get(fresh, space, "overview"), 503, "database-away")
     finally:
         fresh.postgres("start")
-    wait_until(lambda: get(fresh, space, "overview").status_code == 404, 20)
+    wait_until(lambda: get(fresh, space, "overview").status_code == 404, 60)
 
 
 def test_slow_queries_and_a_full_queue(fresh, home):
     fresh.end_all()
-    gateway = fresh.start_gateway("--home", home, "--read-timeout", "600ms", "--read-workers", "2", "--read-queue", "3")
+    gateway = fresh.start_gateway("--home", home, "--read-timeout", "4s", "--read-workers", "2", "--read-queue", "3")
     space = str(uuid.uuid4())
-    answer = get(fresh, space, "slow", seconds=5)
+    answer = get(fresh, space, "slow", seconds=60)
     problem(answer, 504, "read-timeout")
-    assert 0.5 < answer.elapsed.total_seconds() < 3
+    assert 3.5 < answer.elapsed.total_seconds() < 20
     assert get(fresh, space, "slow").json() == {"space_id": space, "slept": False}
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
-        url = f"{fresh.gateway_url}/v1/spaces/{space}/slow?seconds=5"
-        asked = [pool.submit(requests.get, url, timeout=30) for _ in range(12)]
-        wait_until(lambda: gateway.metric("weir_gateway_queued_reads") >= 3, 5)
-        started = time.monotonic()
+        url = f"{fresh.gateway_url}/v1/spaces/{space}/slow?seconds=60"
+        asked = [pool.submit(requests.get, url, timeout=60) for _ in range(12)]
+        wait_until(lambda: gateway.metric("weir_gateway_queued_reads") >= 3, 30, "the queue is full")
         create(fresh, space)
-        assert time.monotonic() - started < 2
+        assert not all(answer.done() for answer in asked), "the event waited for the reads"
         codes = sorted(answer.result().json()["type"] for answer in asked)
     assert codes.count("/problems/read-timeout") >= 5 and codes.count("/problems/reads-full") >= 5, codes
     assert get(fresh, space, "slow").status_code == 200
@@ -113,15 +112,15 @@ def test_frozen_sessions_are_given_up(fresh):
     fresh.end_all()
     fresh.start_gateway("--read-timeout", "300ms", "--read-workers", "2")
     space = str(uuid.uuid4())
-    wait_until(lambda: get(fresh, space, "overview").status_code == 404, 20)
+    wait_until(lambda: get(fresh, space, "overview").status_code == 404, 60)
     with frozen(sessions(fresh)):
         for _ in range(2):
             answer = get(fresh, space, "overview")
             if answer.status_code == 504:
                 problem(answer, 504, "read-timeout")
-            assert answer.elapsed.total_seconds() < 5
+            assert answer.elapsed.total_seconds() < 15
         # new sessions took their place
-        wait_until(lambda: get(fresh, space, "overview").status_code == 404, 20)
+        wait_until(lambda: get(fresh, space, "overview").status_code == 404, 60)
 
 
 def test_processors_that_stand_still(fresh):
@@ -131,7 +130,7 @@ def test_processors_that_stand_still(fresh):
     receipt = create(fresh, space)
     started = time.monotonic()
     body = problem(get(fresh, space, "overview", {"Weir-After": receipt}), 504, "not-applied-yet")
-    assert 0.35 < time.monotonic() - started < 3
+    assert 0.35 < time.monotonic() - started < 15
     (place,) = body["processors"]
     assert place["processor"] == "overview" and place["next_offset"] <= place["offset"]
     # without the receipt there is an answer at once, of what there is
@@ -146,15 +145,16 @@ def test_processors_that_stand_still(fresh):
 
 def test_a_shutdown_answers_what_it_has(fresh, home):
     fresh.end_all()
-    gateway = fresh.start_gateway("--home", home, "--read-wait", "30s", "--drain-timeout", "2s", "--read-workers", "2")
+    gateway = fresh.start_gateway("--home", home, "--read-wait", "60s", "--drain-timeout", "15s", "--read-timeout", "30s",
+                                  "--read-workers", "2")
     space = str(uuid.uuid4())
     partition = create(fresh, space).split("/")[1]
     never = {"Weir-After": f"weir.space/{partition}/999999999"}
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         base = f"{fresh.gateway_url}/v1/spaces/{space}/"
-        waiting = [pool.submit(requests.get, base + "overview", headers=never, timeout=30) for _ in range(3)]
-        slow = [pool.submit(requests.get, base + "slow?seconds=1", timeout=30) for _ in range(4)]
-        wait_until(lambda: gateway.metric("weir_gateway_queued_reads") >= 2, 5)
+        waiting = [pool.submit(requests.get, base + "overview", headers=never, timeout=60) for _ in range(3)]
+        slow = [pool.submit(requests.get, base + "slow?seconds=4", timeout=60) for _ in range(4)]
+        wait_until(lambda: gateway.metric("weir_gateway_queued_reads") >= 2, 30, "two wait for a session")
         assert gateway.term() == 0
         assert {answer.result().status_code for answer in slow} == {200}
         for answer in waiting:
@@ -177,7 +177,7 @@ def test_an_event_that_fails_for_real(fresh):
     assert get(fresh, other, "overview", {"Weir-After": healthy}).status_code == 200
     fresh.run("parked", "discard", "/".join(receipt.split("/")[:3]).removeprefix("weir."), "--yes", "--reason", "a test")
     problem(get(fresh, space, "overview", {"Weir-After": receipt}), 410, "event-dead-lettered")
-    answer = wait_until(lambda: get(fresh, space, "overview", {"Weir-After": behind}), 40)
+    answer = wait_until(lambda: get(fresh, space, "overview", {"Weir-After": behind}), 60)
     assert answer.json()["name"] == "Clay" and answer.json()["events"] == 1
     fresh.psql("ALTER TABLE overview_1.space DROP CONSTRAINT poison")
 
@@ -189,26 +189,28 @@ def test_readers_run_through_a_rebuild(fresh):
     space = str(uuid.uuid4())
     receipt = create(fresh, space)
     first = get(fresh, space, "overview", {"Weir-After": receipt}).json()
-    stop = threading.Event()
+    stop, answers = threading.Event(), []
 
     def read():
-        answers = []
         with requests.Session() as session:
             while not stop.is_set():
                 answer = session.get(f"{fresh.gateway_url}/v1/spaces/{space}/overview", timeout=30,
                                      headers={"Weir-After": receipt})
                 answers.append((answer.status_code, answer.json()))
-        return answers
 
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         readers = [pool.submit(read) for _ in range(3)]
         try:
+            wait_until(lambda: len(answers) > 20, 60, "readers read")
             fresh.run("rebuild", "overview", timeout=300)
+            count = len(answers)
+            wait_until(lambda: len(answers) > count + 20, 60, "readers go on")
         finally:
             stop.set()
-        answers = [answer for reader in readers for answer in reader.result()]
+        for reader in readers:
+            reader.result()
     assert fresh.value("SELECT generation FROM weir.processor WHERE processor = 'overview'") == 2
-    assert len(answers) > 20 and all(answer == (200, first) for answer in answers)
+    assert all(answer == (200, first) for answer in answers)
     # what is written now is read from the new generation
     receipt = create(fresh, space, name="Clay and wood")
     assert get(fresh, space, "overview", {"Weir-After": receipt}).json()["name"] == "Clay and wood"

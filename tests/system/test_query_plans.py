@@ -21,7 +21,7 @@ QUERIES = sorted(path.stem for path in (ROOT / "sql" / "queries").glob("*.sql"))
 def filled(fresh):
     fresh.start_processors("ledger", "overview")
     fresh.run("simulate", "--target", "kafka", "--rate", RATE, "--duration", f"{EVENTS_S}s", "--spaces", "10")
-    fresh.wait_drained("ledger", "overview", deadline=180)
+    fresh.wait_drained("ledger", "overview", deadline=400)
     fresh.end_all()
     space = fresh.value("SELECT space_id FROM overview_1.space ORDER BY events DESC LIMIT 1")
     # a statement adds up what went before it: of a member all, of a Space the month's

@@ -22,13 +22,20 @@ SEED = 20261122
 
 
 @contextlib.contextmanager
-def traffic(stack, count, rate=400):
-    """A platform sends `count` events meanwhile, and all are acknowledged in the end."""
+def traffic(stack, count=None, rate=400):
+    """A platform sends `count` events meanwhile, or as many as it can until the block is left; all are acknowledged in the
+    end. What waits for something that only new records bring about must not count them."""
     process = stack.start(
-        "simulate", "simulate", "--events", count, "--rate", rate, "--spaces", 12, "--seed", next(traffic.seeds), "-o", "json"
+        "simulate", "simulate", "--events", count or 10**6, "--rate", rate, "--spaces", 12, "--seed", next(traffic.seeds), "-o", "json"
     )
-    process.wait_log("sent ", 30)
-    yield process
+    process.wait_log("sent ", 60)
+    try:
+        yield process
+    except BaseException:
+        process.kill()  # those behind a test that failed know nothing of its traffic
+        raise
+    if count is None:
+        process.send(signal.SIGINT)
     assert process.wait(120) == 0, process.text()
 
 
@@ -69,7 +76,7 @@ def reading(stack):
         yield answers
     finally:
         over.set()
-        thread.join(30)
+        thread.join(60)
     assert not failures, failures[:3]
     assert answers
 
@@ -118,7 +125,7 @@ def test_rebuilt_equals_live_and_fold(platform):
             assert report["verified"] == "equal" and report["swapped"] and report["findings"] == []
             assert platform.live(name) == f"{name}_2"
         count = len(answers)
-        wait_until(lambda: len(answers) > count, 20, "readers go on")
+        wait_until(lambda: len(answers) > count, 60, "readers go on")
     check(platform)
     audit = platform.run("audit", "--wait", "20s", check=False)
     assert audit.returncode == 0, audit.stdout
@@ -136,9 +143,12 @@ def test_killed_again_and_again(platform):
             process = platform.start("rebuild", "rebuild", "ledger", "--verify", "--no-swap", "-o", "jsonl")
             time.sleep(draw.uniform(0.1, 1.2) * usual)
             process.send(signal.SIGKILL)
-            process.wait(10)
+            process.wait(60)
             rows = platform.psql("SELECT generation, records_done FROM weir.generation WHERE state IN ('building', 'caught-up')")
             done.append(rows)
+        # Postgres ends a session when it has something to tell to who is gone
+        left = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'weir rebuild%'"
+        wait_until(lambda: not platform.psql(left), 60, "the sessions of those killed have ended")
         report = rebuild(platform, "ledger", "--verify")
     assert report["resumed"] and report["verified"] == "equal" and report["swapped"], done
     assert len({row[0] for rows in done for row in rows}) == 1, f"it began anew: {done}"
@@ -231,7 +241,7 @@ def test_disaster(platform):
     assert all(rows[0][0] for key, rows in lost.items() if key[1] in ("transfer", "hourly", "space", "member")), lost
     platform.new_database()
     platform.run("migrate")
-    platform.run("rebuild", "--all", timeout=200)
+    platform.run("rebuild", "--all", timeout=400)
     assert contents(platform) == lost
     platform.start_processors(options=FAST)
     with traffic(platform, 500):

@@ -65,7 +65,7 @@ class Chained(Engine):
             "WHERE processor = 'tally' AND topic = %s AND kafka_partition = %s RETURNING decision_id",
             offset, space, verdict, TOPIC, PARTITION)  # fmt: skip
         outcome = "SELECT outcome FROM weir.decision WHERE decision_id = %s AND outcome IS NOT NULL"
-        return wait_until(lambda: self.stack.psql(outcome, decision), 20, "the decision is carried out")[0][0]
+        return wait_until(lambda: self.stack.psql(outcome, decision), 60, "the decision is carried out")[0][0]
 
     def rebuild(self, *options, code=0):
         done = self.stack.run("rebuild", "tally", "--home", self.home, "-o", "json", *options, check=False)
@@ -96,12 +96,12 @@ def test_decisions_are_folded_where_they_were(engine):
     process = engine.start()
     engine.forbid("bad", "worse", "worst")
     offsets = engine.stack.produce(reactions("a", "bad", "b", "worse", "c", "worst", "d") + reactions("far", space=ELSEWHERE))
-    wait_until(lambda: len(engine.letters()) == 3, 30, "three dead letters")
-    wait_until(lambda: engine.chain() == list("abcd"), 20, lambda: str(engine.chain()))
+    wait_until(lambda: len(engine.letters()) == 3, 60, "three dead letters")
+    wait_until(lambda: engine.chain() == list("abcd"), 60, lambda: str(engine.chain()))
     engine.forbid("worst")
     assert engine.decide(offsets[1], "redrive") == "applied"
     engine.stack.produce(reactions("e"))
-    wait_until(lambda: engine.chain() == ["a", "b", "c", "d", "bad", "e"], 20, lambda: str(engine.chain()))
+    wait_until(lambda: engine.chain() == ["a", "b", "c", "d", "bad", "e"], 60, lambda: str(engine.chain()))
     assert engine.decide(offsets[3], "discard") == "discarded"
     engine.drain()
     report = engine.rebuild("--verify")
@@ -111,11 +111,11 @@ def test_decisions_are_folded_where_they_were(engine):
     # the new generation carries decisions out, and the old one learns of them when it comes back
     engine.forbid()
     engine.stack.produce(reactions("f"))
-    wait_until(lambda: engine.chain()[-1:] == ["f"], 20, lambda: str(engine.chain()))
+    wait_until(lambda: engine.chain()[-1:] == ["f"], 60, lambda: str(engine.chain()))
     assert engine.decide(offsets[5], "redrive") == "applied"
     engine.stack.produce(reactions("g"))
     expected = ["a", "b", "c", "d", "bad", "e", "f", "worst", "g"]
-    wait_until(lambda: engine.chain() == expected, 20, lambda: str(engine.chain()))
+    wait_until(lambda: engine.chain() == expected, 60, lambda: str(engine.chain()))
     engine.drain()
     report = engine.rebuild("--rollback", "--verify")
     assert report["verified"] == "equal" and engine.chain() == expected
@@ -130,13 +130,13 @@ def test_redrives_are_folded_in_the_order_they_were_carried_out(engine):
     engine.start()
     engine.forbid("bad", "worse", "worst")
     offsets = engine.stack.produce(reactions("a", "bad", "worse", "worst", "b"))
-    wait_until(lambda: len(engine.letters()) == 3, 30, "three dead letters")
-    wait_until(lambda: engine.chain() == ["a", "b"], 20, lambda: str(engine.chain()))
+    wait_until(lambda: len(engine.letters()) == 3, 60, "three dead letters")
+    wait_until(lambda: engine.chain() == ["a", "b"], 60, lambda: str(engine.chain()))
     engine.forbid()
     for offset in (offsets[2], offsets[3], offsets[1]):
         assert engine.decide(offset, "redrive") == "applied"
     expected = ["a", "b", "worse", "worst", "bad"]
-    wait_until(lambda: engine.chain() == expected, 20, lambda: str(engine.chain()))
+    wait_until(lambda: engine.chain() == expected, 60, lambda: str(engine.chain()))
     report = engine.rebuild("--verify")
     assert report["verified"] == "equal" and report["swapped"] and engine.chain() == expected
 
@@ -147,29 +147,29 @@ def test_the_former_generation_learns_of_decisions(engine):
     process = engine.start()
     engine.forbid("bad", "worse")
     offsets = engine.stack.produce(reactions("a", "bad", "b", "worse", "c"))
-    wait_until(lambda: len(engine.letters()) == 2, 30, "two dead letters")
+    wait_until(lambda: len(engine.letters()) == 2, 60, "two dead letters")
     engine.drain()
     assert engine.rebuild("--verify")["swapped"]
     engine.stack.produce(reactions("d"))
     former = lambda: engine.stack.psql("SELECT links FROM tally_1.chain WHERE space_id = %s", HERE)
-    wait_until(lambda: former() == [("a b c d",)], 20, lambda: str(former()))
+    wait_until(lambda: former() == [("a b c d",)], 60, lambda: str(former()))
     engine.forbid()
     for offset in (offsets[3], offsets[1]):
         assert engine.decide(offset, "redrive") == "applied"
     expected = ["a", "b", "c", "d", "worse", "bad"]
-    wait_until(lambda: former() == [(" ".join(expected),)], 30, lambda: str(former()))
+    wait_until(lambda: former() == [(" ".join(expected),)], 60, lambda: str(former()))
     left = "SELECT count(*) FROM weir.left_out JOIN weir.position USING (position_id) WHERE generation = 1"
-    wait_until(lambda: engine.stack.value(left) == 0, 20, "it need not be looked for any more")
+    wait_until(lambda: engine.stack.value(left) == 0, 60, "it need not be looked for any more")
     # a process begins with forgetting what has left the window, of both
     count = "SELECT (SELECT count(*) FROM tally_1.applied_event), (SELECT count(*) FROM tally_2.applied_event)"
     engine.stack.produce(reactions("e"))  # by now, all before it has
-    wait_until(lambda: engine.chain()[-1:] == ["e"], 20, lambda: str(engine.chain()))
+    wait_until(lambda: engine.chain()[-1:] == ["e"], 60, lambda: str(engine.chain()))
     assert process.term() == 0
     process = engine.start()
     engine.stack.produce(reactions("f"))
-    wait_until(lambda: max(engine.stack.psql(count)[0]) < 6, 30, lambda: str(engine.stack.psql(count)))
+    wait_until(lambda: max(engine.stack.psql(count)[0]) < 6, 60, lambda: str(engine.stack.psql(count)))
     expected += ["e", "f"]
-    wait_until(lambda: engine.chain() == expected, 20, lambda: str(engine.chain()))
+    wait_until(lambda: engine.chain() == expected, 60, lambda: str(engine.chain()))
     report = engine.rebuild("--rollback", "--verify")
     assert report["verified"] == "equal" and report["swapped"] and engine.chain() == expected
     assert process.is_alive()
@@ -180,20 +180,20 @@ def test_what_is_parked_moves_along(engine):
     process = engine.start()
     engine.forbid("bad")
     offsets = engine.stack.produce(reactions("a", "bad", "b", "c") + reactions("far", space=ELSEWHERE))
-    wait_until(lambda: len(engine.parked()) == 3, 30, "what fails is parked, with what follows")
+    wait_until(lambda: len(engine.parked()) == 3, 60, "what fails is parked, with what follows")
     report = engine.rebuild("--verify", "--no-swap")
     assert report["verified"] == "equal" and report["left_out"] == 3
     # what drains while a rebuild is under way is applied there too, in its order
     engine.forbid("worse")
-    wait_until(lambda: engine.chain() == ["a", "bad", "b", "c"], 30, lambda: str(engine.chain()))
+    wait_until(lambda: engine.chain() == ["a", "bad", "b", "c"], 60, lambda: str(engine.chain()))
     more = engine.stack.produce(reactions("d", "worse", "e"))
-    wait_until(lambda: len(engine.parked()) == 2, 30, "the next one is parked")
+    wait_until(lambda: len(engine.parked()) == 2, 60, "the next one is parked")
     report = engine.rebuild("--verify")
     assert report["verified"] == "equal" and report["swapped"] and report["resumed"]
     assert engine.parked() == more[1:] and offsets[0] < more[1]
     assert engine.stack.value("SELECT max(generation) FROM weir.position JOIN weir.parked USING (position_id)") == 2
     engine.forbid()
-    wait_until(lambda: engine.chain() == ["a", "bad", "b", "c", "d", "worse", "e"], 30, lambda: str(engine.chain()))
+    wait_until(lambda: engine.chain() == ["a", "bad", "b", "c", "d", "worse", "e"], 60, lambda: str(engine.chain()))
     assert engine.rebuild("--rollback", "--verify")["verified"] == "equal"
     assert engine.chain() == ["a", "bad", "b", "c", "d", "worse", "e"] and process.is_alive()
 
@@ -203,7 +203,7 @@ def test_an_event_that_fails_only_in_the_rebuild_is_named(engine):
     engine.start()
     [message] = [reaction("bad")]
     [offset] = engine.stack.produce([message])
-    wait_until(lambda: engine.chain() == ["bad"], 30, "it is applied")
+    wait_until(lambda: engine.chain() == ["bad"], 60, "it is applied")
     engine.forbid("bad")
     said = engine.rebuild(code=1)
     assert f"{TOPIC} [{PARTITION}] offset {offset}" in said and "PostReacted" in said
@@ -217,14 +217,14 @@ def test_all_comes_back_from_kafka_alone(engine):
     process = engine.start()
     engine.forbid("bad", "worse", "worst")
     offsets = engine.stack.produce(reactions("a", "bad", "b", "worse", "c", "worst", "d"))
-    wait_until(lambda: len(engine.letters()) == 3, 30, "three dead letters")
+    wait_until(lambda: len(engine.letters()) == 3, 60, "three dead letters")
     engine.forbid("worse", "worst")
     assert engine.decide(offsets[1], "redrive") == "applied"
     assert engine.decide(offsets[3], "discard") == "discarded"
     engine.stack.produce(reactions("e", "f"))
     expected = ["a", "b", "c", "d", "bad", "e", "f"]
-    wait_until(lambda: engine.chain() == expected, 20, lambda: str(engine.chain()))
-    wait_until(lambda: engine.stack.value("SELECT count(*) FROM weir.outbox") == 0, 30, "the outbox is empty")
+    wait_until(lambda: engine.chain() == expected, 60, lambda: str(engine.chain()))
+    wait_until(lambda: engine.stack.value("SELECT count(*) FROM weir.outbox") == 0, 60, "the outbox is empty")
     letters = "SELECT kafka_offset, state, code, message, attempts, applied_after, key, value, event_id FROM weir.dead_letter ORDER BY 1"
     decisions = "SELECT decision_id, kafka_offset, verdict, decided_by, reason, outcome, applied_after FROM weir.decision ORDER BY 1"
     lost = engine.stack.psql(letters), engine.stack.psql(decisions)
@@ -240,7 +240,7 @@ def test_all_comes_back_from_kafka_alone(engine):
     engine.start()
     engine.forbid("worse")
     assert engine.decide(offsets[5], "redrive") == "applied"
-    wait_until(lambda: engine.chain() == [*expected, "worst"], 20, lambda: str(engine.chain()))
+    wait_until(lambda: engine.chain() == [*expected, "worst"], 60, lambda: str(engine.chain()))
 
 
 def test_what_was_parked_is_parked_again(engine):
@@ -249,7 +249,7 @@ def test_what_was_parked_is_parked_again(engine):
     process = engine.start()
     engine.forbid("bad")
     offsets = engine.stack.produce(reactions("a", "bad", "b"))
-    wait_until(lambda: len(engine.parked()) == 2, 30, "what fails is parked, with what follows")
+    wait_until(lambda: len(engine.parked()) == 2, 60, "what fails is parked, with what follows")
     assert process.term() == 0
     engine.stack.new_database()
     engine.prepare()
@@ -259,4 +259,4 @@ def test_what_was_parked_is_parked_again(engine):
     assert engine.chain() == ["a"] and engine.parked() == offsets[1:]
     engine.start()
     engine.forbid()
-    wait_until(lambda: engine.chain() == ["a", "bad", "b"], 20, lambda: str(engine.chain()))
+    wait_until(lambda: engine.chain() == ["a", "bad", "b"], 60, lambda: str(engine.chain()))

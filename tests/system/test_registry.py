@@ -55,7 +55,7 @@ def every_record(stack):
         reader.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for (topic, number), end in ends.items() if end])
         found = []
         while len(found) < sum(ends.values()):
-            message = reader.poll(20)
+            message = reader.poll(60)
             assert message is not None and message.error() is None, message and message.error()
             found.append(message)
         return found

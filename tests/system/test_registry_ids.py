@@ -40,7 +40,7 @@ class Apicurio:
         assert done.returncode == 0, done.stderr
 
     def register(self, subject, definition):
-        response = requests.post(f"{self.url}/subjects/{subject}/versions", json={"schema": json.dumps(definition)}, timeout=20)
+        response = requests.post(f"{self.url}/subjects/{subject}/versions", json={"schema": json.dumps(definition)}, timeout=30)
         assert response.status_code == 200, response.text
         return response.json()["id"]
 
@@ -88,7 +88,7 @@ def records(stack, topic):
         reader.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for _, number in ends])
         found = []
         while len(found) < sum(ends.values()):
-            message = reader.poll(20)
+            message = reader.poll(60)
             assert message is not None and message.error() is None
             found.append(message)
         return found
@@ -124,7 +124,7 @@ def send(stack, space, schema_id, definition):
 def produce(stack, topic, value, space, headers=None):
     producer = Producer({"bootstrap.servers": stack.brokers})
     producer.produce(topic, value, space.encode(), events.partition_of(space.encode()), headers=headers)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def space_of(partition):
@@ -147,7 +147,7 @@ def test_the_ids_are_the_registrys(platform, apicurio):
     platform.run("audit", "--wait", "30s", *registry_options(apicurio))
     tail = platform.run("tail", "-o", "jsonl", "--topic", "weir.commerce", *registry_options(apicurio)).stdout.splitlines()
     assert len(tail) == len(found) and all(json.loads(line)["event"] for line in tail)
-    answer = requests.get(platform.gateway_url + "/subjects", timeout=10)
+    answer = requests.get(platform.gateway_url + "/subjects", timeout=30)
     assert answer.status_code == 404 and apicurio.url in answer.json()["message"]
     platform.end(processors)
 

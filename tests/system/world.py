@@ -60,14 +60,14 @@ class World:
             "--seed", next(self.seeds), "-o", "json",
         )  # fmt: skip
         try:
-            wait_until(lambda: self.answered() != answered or not process.is_alive(), 30, "traffic flows")
+            wait_until(lambda: self.answered() not in (None, answered) or not process.is_alive(), 60, "traffic flows")
             yield process
         finally:
             # also when the fault's own test failed: the sums of the tests behind it count this one's events
             self.heal()
             if count is None:
                 process.send(signal.SIGINT)
-            code = process.wait(90)
+            code = process.wait(150)
             self.reports.append(json.loads(process.out.read_text()))
             self.stack.processes.remove(process)
             assert code == 0 and self.reports[-1]["exact"], process.text()
@@ -77,22 +77,25 @@ class World:
 
     def wait_sent(self, process, more):
         """Until the gateway has answered that many events more, or the traffic is at its end."""
-        seen = self.answered()
+        seen = None
 
         def enough():
             nonlocal seen, more
             now = self.answered()
-            more -= now - seen if now >= seen else now  # less: another gateway
-            seen = now
+            if now is not None:
+                if seen is not None:
+                    more -= now - seen if now >= seen else now  # less: another gateway
+                seen = now
             return more <= 0 or not process.is_alive()
 
-        wait_until(enough, 30, "traffic flows")
+        wait_until(enough, 60, "traffic flows")
 
     def answered(self):
+        """As the gateway counts; None while it does not say."""
         try:
             return self.gateway.metric("weir_gateway_events_total", outcome="accepted")
         except requests.RequestException:
-            return 0
+            return None
 
     def started(self, *options, **more):
         return self.stack.start_processors(*ALL, options=(*FAST, *options), **more)
