@@ -17,6 +17,16 @@ void rebuild_sleep(int ms)
     nanosleep(&pause, NULL);
 }
 
+int rebuild_connect(const struct rebuild *rebuild, const char *name, PGconn **ret_conn,
+                    struct error *error)
+{
+    if (pg_connect(config_text(rebuild->options->config, OPT_DATABASE), name, ret_conn, error) != 0)
+        return -1;
+    return pg_run(*ret_conn,
+                  "SET client_connection_check_interval = '1s'; SET synchronous_commit = off",
+                  error);
+}
+
 void rebuild_tell(struct rebuild *rebuild, int now)
 {
     int64_t now_us = monotonic_now_us();
@@ -192,16 +202,12 @@ static int fold_once(struct rebuild *rebuild, const struct vector *target, struc
 /* Folds the sets of the stage side by side. */
 static int fold_sets(struct rebuild *rebuild, struct error *error)
 {
-    const char *database = config_text(rebuild->options->config, OPT_DATABASE);
     int count = rebuild->next.sets;
     int code = 0;
     for (int i = 0; code == 0 && i < count; i++) {
         rebuild->threads[i].set = i;
         rebuild->threads[i].rebuild = rebuild;
-        code = pg_connect(database, "weir rebuild fold", &rebuild->threads[i].conn, error);
-        if (code == 0)
-            code = pg_run(rebuild->threads[i].conn, "SET client_connection_check_interval = '1s'",
-                          error);
+        code = rebuild_connect(rebuild, "weir rebuild fold", &rebuild->threads[i].conn, error);
     }
     if (code == 0)
         code = run_threads(rebuild, count, run_set, error);
@@ -234,18 +240,17 @@ static int settle(struct rebuild *rebuild, struct error *error)
 /* The control session holds the lock: without it nothing may be done. */
 static int reconnect(struct rebuild *rebuild, struct error *error)
 {
-    const char *database = config_text(rebuild->options->config, OPT_DATABASE);
     if (PQstatus(rebuild->side) != CONNECTION_OK || pg_run(rebuild->side, "SELECT 1", error) != 0) {
         PQfinish(rebuild->side);
         rebuild->side = NULL;
-        if (pg_connect(database, "weir rebuild", &rebuild->side, error) != 0)
+        if (rebuild_connect(rebuild, "weir rebuild", &rebuild->side, error) != 0)
             return -1;
     }
     if (PQstatus(rebuild->conn) == CONNECTION_OK && pg_run(rebuild->conn, "SELECT 1", error) == 0)
         return 0;
     PQfinish(rebuild->conn);
     rebuild->conn = NULL;
-    return pg_connect(database, "weir rebuild", &rebuild->conn, error) == 0
+    return rebuild_connect(rebuild, "weir rebuild", &rebuild->conn, error) == 0
                ? generation_lock(rebuild->conn, rebuild->processor->name, error)
                : -1;
 }

@@ -293,6 +293,18 @@ static const char QUICKLY[] = "SET maintenance_work_mem = '256MB'; "
 static const char QUIETLY[] = "SET maintenance_work_mem = '256MB'; "
                               "SET max_parallel_maintenance_workers = 0";
 
+/* Two copies of an event that lie further apart than the window count both, and may both be there:
+ * the later one is the one to know. */
+static int drop_superseded(PGconn *conn, const char *schema, struct error *error)
+{
+    return pg_runf(conn, error,
+                   "DELETE FROM %s.applied_event AS a USING %s.applied_event AS b "
+                   "WHERE a.event_id = b.event_id AND a.space_id = b.space_id "
+                   "AND (a.kafka_timestamp, a.position_id, a.kafka_offset) "
+                   "< (b.kafka_timestamp, b.position_id, b.kafka_offset)",
+                   schema, schema);
+}
+
 /* The key of applied_event, by a session of its own. */
 struct key {
     PGconn *conn;
@@ -308,6 +320,10 @@ static void *add_key(void *argument)
     key->code = pg_run(key->conn, key->memory, &key->error) == 0
                     ? install_applied_key(key->conn, key->installed, &key->error)
                     : -1;
+    if (key->code != 0 && strcmp(key->error.code, "23505") == 0)
+        key->code = drop_superseded(key->conn, key->installed->schema, &key->error) == 0
+                        ? install_applied_key(key->conn, key->installed, &key->error)
+                        : -1;
     return NULL;
 }
 

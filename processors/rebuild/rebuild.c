@@ -51,10 +51,8 @@ static int open_rebuild(struct rebuild *rebuild, struct error *error)
     int32_t partitions = (int32_t)config_int(options->config, OPT_PARTITIONS);
     rebuild->own = vector_new(processor, partitions);
     rebuild->at_live = vector_new(processor, partitions);
-    const char *database = config_text(options->config, OPT_DATABASE);
-    if (pg_connect(database, "weir rebuild", &rebuild->conn, error) != 0 ||
-        pg_connect(database, "weir rebuild", &rebuild->side, error) != 0 ||
-        pg_run(rebuild->conn, "SET client_connection_check_interval = '1s'", error) != 0 ||
+    if (rebuild_connect(rebuild, "weir rebuild", &rebuild->conn, error) != 0 ||
+        rebuild_connect(rebuild, "weir rebuild", &rebuild->side, error) != 0 ||
         source_check(rebuild->conn, config_text(options->config, OPT_SCHEMA_REGISTRY_URL), error) !=
             0 ||
         generation_lock(rebuild->conn, processor->name, error) != 0 ||
@@ -173,7 +171,9 @@ static int try_swap(struct rebuild *rebuild, json_t *dropped, struct error *erro
                          "the generation has not come as far as the "
                          "live one");
     if (code == 0)
-        code = pg_runf(rebuild->conn, error, "SET LOCAL lock_timeout = %d", REBUILD_VIEW_LOCK_MS);
+        code = pg_runf(rebuild->conn, error,
+                       "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = %d",
+                       REBUILD_VIEW_LOCK_MS);
     if (code == 0)
         code = swap_views(rebuild->conn, rebuild->processor, &rebuild->next,
                           rebuild->options->break_views, dropped, error);

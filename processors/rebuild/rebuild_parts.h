@@ -76,6 +76,10 @@ void rebuild_phase(struct rebuild *rebuild, const char *phase, int64_t total);
 /* Adds those of the present one. */
 void rebuild_note_phase(struct rebuild *rebuild);
 void rebuild_sleep(int ms);
+/* A session that notices when this program is gone, and whose commits do not wait for the disk: a
+ * crash of Postgres takes back what follows from them as well. The swap's waits. */
+int rebuild_connect(const struct rebuild *rebuild, const char *name, PGconn **ret_conn,
+                    struct error *error);
 
 /* Notes what the live generation has not applied; `rebuild->left_out` counts it. */
 int rebuild_note_left(struct rebuild *rebuild, struct error *error);

@@ -10,6 +10,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/failpoint.h"
 #include "processors/engine/bind.h"
+#include "processors/rebuild/stage_events.h"
 
 /* Of a sort or a hash of the one large batch, in each session; what is larger goes to disk. The
  * sample is small: distinct values and sizes are all that plans are made of here. */
@@ -20,6 +21,11 @@
 #define STAGE_SAMPLE "SET default_statistics_target = 10"
 
 enum { STOP_POLL_MS = 100 };
+
+void stage_table(const struct installed *installed, int set, char ret_table[STAGE_PREFIX_SIZE])
+{
+    snprintf(ret_table, STAGE_PREFIX_SIZE, "%s.stage_%d", installed->schema, set);
+}
 
 void stage_prefix(const struct installed *installed, int set, char ret_prefix[STAGE_PREFIX_SIZE])
 {
@@ -36,7 +42,10 @@ int stage_create(PGconn *conn, const struct processor *processor, const struct i
                installed->schema, installed->schema);
     for (int i = 0; i < sets; i++) {
         char prefix[STAGE_PREFIX_SIZE];
+        char table[STAGE_PREFIX_SIZE];
         stage_prefix(installed, i, prefix);
+        stage_table(installed, i, table);
+        stage_events_create(table, &sql);
         buf_printf(&sql, "INSERT INTO %s.stage VALUES (%d, false);", installed->schema, i);
         for (size_t k = 0; k < processor->relation_count; k++) {
             char type[128];
@@ -155,11 +164,13 @@ int stage_fold(PGconn *conn, const struct processor *processor, const struct ins
                int set, const atomic_int *stop, struct error *error)
 {
     char prefix[STAGE_PREFIX_SIZE];
+    char table[STAGE_PREFIX_SIZE];
     int folded = 0;
     struct buf sql = {0};
     if (is_folded(conn, installed, set, &folded, error) != 0 || folded)
         return folded ? 0 : -1;
     stage_prefix(installed, set, prefix);
+    stage_table(installed, set, table);
     buf_put_text(&sql, STAGE_SAMPLE "; ANALYZE");
     put_tables(processor, prefix, &sql);
     int code = pg_run(conn, buf_text(&sql), error);
@@ -167,10 +178,14 @@ int stage_fold(PGconn *conn, const struct processor *processor, const struct ins
         code = pg_run(conn, "BEGIN", error);
     if (code == 0)
         code = fold(conn, processor, installed, prefix, stop, error);
+    if (code == 0)
+        code = pg_run(conn, "RESET ROLE", error);
+    if (code == 0)
+        code = stage_events_settle(conn, processor, installed, table, error);
     buf_reset(&sql);
-    buf_put_text(&sql, "RESET ROLE; DROP TABLE");
+    buf_put_text(&sql, "DROP TABLE");
     put_tables(processor, prefix, &sql);
-    buf_printf(&sql, "; UPDATE %s.stage SET folded = true WHERE set = %d; COMMIT",
+    buf_printf(&sql, ", %s; UPDATE %s.stage SET folded = true WHERE set = %d; COMMIT", table,
                installed->schema, set);
     if (code == 0)
         code = pg_run(conn, buf_text(&sql), error);

@@ -37,7 +37,10 @@ int stage_create(PGconn *conn, const struct processor *processor, const struct i
 int stage_look(PGconn *conn, const struct installed *installed, enum stage_state *ret_state,
                int *ret_sets, struct error *error);
 
-/* What the names of a set's tables begin with: "ledger_2.stage_0_". */
+/* The name of the table of a set's events: "ledger_2.stage_0" (stage_events.h). */
+void stage_table(const struct installed *installed, int set, char ret_table[STAGE_PREFIX_SIZE]);
+
+/* What the names of its tables of relations begin with: "ledger_2.stage_0_". */
 void stage_prefix(const struct installed *installed, int set, char ret_prefix[STAGE_PREFIX_SIZE]);
 
 /* Runs apply.sql on a set and drops it, in one transaction; nothing when it has been folded. Ends

@@ -2,12 +2,14 @@
  *
  * What the live generation has not applied in its turn. It is left out here too; what was applied
  * later than in its turn is applied by itself, behind the offset that it came after there. That it
- * was is told by applied_event, so that a run that was killed does not do it twice. */
+ * was is told by applied_event, or by the stage, so that a run that was killed does not do it
+ * twice. */
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "processors/rebuild/stage.h"
 #include "processors/rebuild/worker_parts.h"
 
 enum {
@@ -75,17 +77,21 @@ int worker_load_left(struct worker *worker, struct error *error)
         buf_printf(&ids, "%s%d", i ? "," : "{", worker->positions[i].id);
     buf_put_text(&ids, worker->position_count ? "}" : "{}");
     const char *values[] = {buf_text(&ids)};
-    worker->left_rows = PQexecParams(
-        worker->conn,
+    char applied[STAGE_PREFIX_SIZE] = "applied_event";
+    if (worker->seen) /* that table is still empty */
+        stage_table(worker->options.installed, worker->options.index, applied);
+    char *sql = xasprintf(
         "SELECT position_id::bigint, kafka_offset, "
         "(extract(epoch FROM kafka_timestamp) * 1000000)::bigint, after, "
         "(extract(epoch FROM carried_out_at) * 1000000)::bigint, "
         "CASE WHEN after IS NOT NULL THEN key END, CASE WHEN after IS NOT NULL THEN value END "
-        "FROM (SELECT *, CASE WHEN applied_after IS NULL OR EXISTS (SELECT FROM applied_event a "
+        "FROM (SELECT *, CASE WHEN applied_after IS NULL OR EXISTS (SELECT FROM %s a "
         "WHERE a.position_id = l.position_id AND a.kafka_offset = l.kafka_offset) THEN NULL "
         "ELSE applied_after END AS after FROM weir.left_out l "
         "WHERE position_id = ANY ($1::integer[]) OFFSET 0) AS left_out",
-        1, NULL, values, NULL, NULL, 1);
+        applied);
+    worker->left_rows = PQexecParams(worker->conn, sql, 1, NULL, values, NULL, NULL, 1);
+    free(sql);
     buf_free(&ids);
     if (PQresultStatus(worker->left_rows) != PGRES_TUPLES_OK)
         return pg_fail(worker->conn, worker->left_rows, error);

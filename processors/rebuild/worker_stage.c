@@ -9,8 +9,10 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/failpoint.h"
+#include "lib/pg/copy.h"
 #include "processors/engine/bind.h"
 #include "processors/rebuild/stage.h"
+#include "processors/rebuild/stage_events.h"
 #include "processors/rebuild/worker_parts.h"
 
 enum { COPY_CHUNK = 64 << 10, PREFETCH_AHEAD = 8 };
@@ -103,7 +105,6 @@ static int advance(struct worker *worker, struct error *error)
     static const int positions[] = {POSITIONS};
     static const int aside[] = {DUPLICATES, DEAD_LETTERS, PARKED};
     static const int drained[] = {DRAINED};
-    static const int expired[] = {EXPIRED};
     int code = call(worker, "SELECT weir.advance($1::weir.batch_position[])", 1, positions, error);
     if (code == 0 && slice->duplicates + slice->dead_letters + slice->parked > 0)
         code = call(worker,
@@ -112,11 +113,6 @@ static int advance(struct worker *worker, struct error *error)
                     3, aside, error);
     if (code == 0 && worker->applying->drained_position >= 0)
         code = call(worker, "SELECT weir.drain($1::weir.batch_drained[])", 1, drained, error);
-    if (code == 0 && slice->expired > 0)
-        code = call(worker,
-                    "DELETE FROM applied_event AS a USING unnest($1::weir.batch_event[]) AS e "
-                    "WHERE a.event_id = e.event_id AND a.space_id = e.space_id",
-                    1, expired, error);
     return code;
 }
 
@@ -148,54 +144,46 @@ static const char *put_row(struct buf *out, const char *at, int32_t first)
     return at;
 }
 
-static int send_chunk(struct worker *worker, struct error *error)
-{
-    struct buf *out = &worker->copy;
-    int code = PQputCopyData(worker->conn, out->data, (int)out->size) == 1
-                   ? 0
-                   : pg_fail(worker->conn, NULL, error);
-    buf_reset(out);
-    return code;
-}
-
-static int send_rows(struct worker *worker, int parameter, int32_t first, struct error *error)
-{
-    static const char head[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0";
-    const char *at = worker->slice->values[parameter] + ARRAY_HEADER_SIZE;
-    const char *end = worker->slice->values[parameter] + worker->slice->lengths[parameter];
-    struct buf *out = &worker->copy;
-    int code = 0;
-    buf_reset(out);
-    buf_put(out, head, 19);
-    while (code == 0 && at < end) {
-        at = put_row(out, at, first);
-        if (out->size > COPY_CHUNK)
-            code = send_chunk(worker, error);
-    }
-    buf_put_be16(out, UINT16_MAX);
-    return code == 0 ? send_chunk(worker, error) : -1;
-}
-
 /* The rows of an array parameter into a table of the same columns. */
 static int copy_rows(struct worker *worker, const char *table, int parameter, int32_t first,
                      struct error *error)
 {
-    if (worker->slice->lengths[parameter] <= ARRAY_HEADER_SIZE)
+    const char *at = worker->slice->values[parameter] + ARRAY_HEADER_SIZE;
+    const char *end = worker->slice->values[parameter] + worker->slice->lengths[parameter];
+    struct buf *out = &worker->copy;
+    if (at >= end)
         return 0;
-    char *sql = xasprintf("COPY %s FROM STDIN (FORMAT binary)", table);
-    PGresult *result = PQexec(worker->conn, sql);
-    free(sql);
-    int code = PQresultStatus(result) == PGRES_COPY_IN ? 0 : pg_fail(worker->conn, result, error);
-    PQclear(result);
+    int code = pg_copy_begin(worker->conn, table, error);
     if (code != 0)
         return -1;
-    code = send_rows(worker, parameter, first, error);
-    if (PQputCopyEnd(worker->conn, code == 0 ? NULL : "given up") != 1 && code == 0)
-        code = pg_fail(worker->conn, NULL, error);
-    for (; (result = PQgetResult(worker->conn)); PQclear(result))
-        if (PQresultStatus(result) != PGRES_COMMAND_OK && code == 0)
-            code = pg_fail(worker->conn, result, error);
-    return code;
+    buf_reset(out);
+    while (code == 0 && at < end) {
+        at = put_row(out, at, first);
+        if (out->size < COPY_CHUNK && at < end)
+            continue;
+        code = pg_copy_put(worker->conn, out->data, out->size, error);
+        buf_reset(out);
+    }
+    return pg_copy_end(worker->conn, code, error);
+}
+
+/* The events that count, in one value. A record out of its turn is noted even if it counts not. */
+static int stage_events(struct worker *worker, struct error *error)
+{
+    const struct batch *batch = worker->applying;
+    const char *at = worker->slice->values[EVENTS] + ARRAY_HEADER_SIZE;
+    const char *end = worker->slice->values[EVENTS] + worker->slice->lengths[EVENTS];
+    int in_turn = batch->drained_position < 0;
+    char table[STAGE_PREFIX_SIZE];
+    if (in_turn && at >= end)
+        return 0;
+    buf_reset(&worker->copy);
+    while (at < end)
+        at = put_row(&worker->copy, at, -1);
+    stage_table(worker->options.installed, worker->options.index, table);
+    return stage_events_add(worker->conn, table, &worker->copy,
+                            in_turn ? -1 : worker->positions[batch->drained_position].id,
+                            in_turn ? -1 : batch->entries[0].record.offset, error);
 }
 
 static int copy_relations(struct worker *worker, struct error *error)
@@ -224,7 +212,7 @@ static int stage_slice(struct worker *worker, size_t from, struct error *error)
     if (code == 0)
         code = advance(worker, error);
     if (code == 0)
-        code = copy_rows(worker, "applied_event", EVENTS, -1, error);
+        code = stage_events(worker, error);
     if (code == 0)
         code = copy_relations(worker, error);
     slice_uncover(worker->slice, batch);
@@ -253,34 +241,6 @@ int worker_stage(struct worker *worker, struct error *error)
     return 0;
 }
 
-static int load_events(struct worker *worker, const char *positions, struct error *error)
-{
-    const char *values[] = {positions};
-    if (!PQsendQueryParams(worker->conn,
-                           "SELECT event_id, space_id, fingerprint, "
-                           "(extract(epoch FROM kafka_timestamp) * 1000000)::bigint "
-                           "FROM applied_event WHERE position_id = ANY ($1::integer[])",
-                           1, NULL, values, NULL, NULL, 0) ||
-        !PQsetSingleRowMode(worker->conn))
-        return pg_fail(worker->conn, NULL, error);
-    int code = 0;
-    for (PGresult *result; (result = PQgetResult(worker->conn)); PQclear(result)) {
-        ExecStatusType status = PQresultStatus(result);
-        for (int i = 0; code == 0 && i < PQntuples(result); i++) {
-            struct uuid event_id;
-            struct uuid space_id;
-            uuid_parse(PQgetvalue(result, i, 0), UUID_TEXT_SIZE, &event_id);
-            uuid_parse(PQgetvalue(result, i, 1), UUID_TEXT_SIZE, &space_id);
-            if (seen_put(worker->seen, &event_id, &space_id, pg_int(result, i, 2),
-                         pg_int(result, i, 3)) != 0)
-                code = error_set(error, ERROR_RETRY, WORKER_NEEDS_INDEX, "the stage is full");
-        }
-        if (status != PGRES_SINGLE_TUPLE && status != PGRES_TUPLES_OK && code == 0)
-            code = pg_fail(worker->conn, result, error);
-    }
-    return code;
-}
-
 /* Rows are numbered through, over all batches of a set. */
 static int load_staged(struct worker *worker, struct error *error)
 {
@@ -304,12 +264,10 @@ static int load_staged(struct worker *worker, struct error *error)
 
 int worker_open_stage(struct worker *worker, struct error *error)
 {
-    struct buf ids = {0};
+    char table[STAGE_PREFIX_SIZE];
     worker->seen = seen_new(worker->options.processor->duplicate_window_ms * 1000);
-    for (size_t i = 0; i < worker->position_count; i++)
-        buf_printf(&ids, "%s%d", i ? "," : "{", worker->positions[i].id);
-    buf_put_text(&ids, worker->position_count ? "}" : "{}");
-    int code = load_events(worker, buf_text(&ids), error);
-    buf_free(&ids);
-    return code == 0 ? load_staged(worker, error) : -1;
+    stage_table(worker->options.installed, worker->options.index, table);
+    return stage_events_load(worker->conn, table, worker->seen, error) == 0
+               ? load_staged(worker, error)
+               : -1;
 }

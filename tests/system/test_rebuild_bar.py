@@ -50,7 +50,7 @@ def on_terminal(stack, columns, *arguments, env=None):
                               stdin=subprocess.DEVNULL, text=True, timeout=120)
     finally:
         os.close(slave)
-        reader.join(60)
+        reader.join(10)
         os.close(master)
     return done.returncode, done.stdout, b"".join(shown).decode()
 
@@ -114,7 +114,7 @@ def test_lines_of_the_log_come_above_the_bar(filled):
                               "generation + 1, topic, kafka_partition FROM weir.position WHERE processor = 'ledger'")
             running = pool.submit(on_terminal, filled, WIDE, "rebuild", "ledger", "--no-swap")
             [early] = wait_until(lambda: filled.psql(waiting), 60, "it waits for the rows")[0]
-            tables.execute("LOCK TABLE ledger_2.applied_event IN SHARE MODE")
+            tables.execute("LOCK TABLE ledger_2.stage_0 IN SHARE MODE")
         others = f"{waiting} AND query !~ 'note_left_out'"
         [pid] = wait_until(lambda: filled.psql(others), 60, "a worker waits for the table")[0]
         assert pid != early and filled.value("SELECT pg_terminate_backend(%s, 20000)", pid)

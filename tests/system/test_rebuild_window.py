@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a rebuild knows of old events: those that have left the duplicate window are not kept, except where something that
+still waits may be a copy of them."""
+
+import json
+import time
+
+from test_rebuild_failures import ONCE, engine  # noqa: F401 a fixture
+from test_engine import ELSEWHERE, HERE, reaction, reactions
+from harness import wait_until
+
+WINDOW = ONCE + "duplicate_window = 1s\n"
+LONGER_S = 1.3  # broker time goes on as well
+KEPT = "SELECT kafka_offset FROM tally_2.applied_event ORDER BY kafka_offset"
+
+
+def unkeyed(engine):
+    """An id may count twice, further apart than the window: the test's own key is in the way."""
+    engine.stack.psql("ALTER TABLE tally_1.reaction DROP CONSTRAINT reaction_pkey")
+    tables = engine.home / "sql/processors/tally/tables.sql"
+    tables.write_text(tables.read_text().replace("event_id uuid PRIMARY KEY", "event_id uuid NOT NULL"))
+
+
+def produce(engine, *records):
+    """Waits until they are applied, or are no news."""
+    offsets = engine.stack.produce(records)
+    engine.drain()
+    return offsets
+
+
+def rebuild(engine):
+    """At the first try: batch by batch, which is what it falls back to, it would need none of this."""
+    done = engine.stack.run("rebuild", "tally", "--home", engine.home, "--verify", "-o", "json")
+    report = json.loads(done.stdout)
+    assert report["verified"] == "equal" and report["swapped"] and "anew" not in done.stderr, done.stderr
+    return report
+
+
+def test_what_has_left_the_window_is_not_kept(engine):
+    engine = engine(WINDOW)
+    unkeyed(engine)
+    engine.start()
+    twice = reaction("a")
+    produce(engine, twice, twice, *reactions("b"), *reactions("far", space=ELSEWHERE))
+    time.sleep(LONGER_S)
+    produce(engine, twice)
+    time.sleep(LONGER_S)
+    last = produce(engine, *reactions("c", "d"))
+    assert engine.chain() == ["a", "b", "a", "c", "d"]
+    rebuild(engine)
+    # the other partition has seen nothing newer than its only record
+    assert engine.stack.psql(KEPT) == sorted([(0,), (last[0],), (last[1],)])
+    # and the new generation knows what it has to know
+    produce(engine, *reactions("e"))
+    assert engine.chain() == ["a", "b", "a", "c", "d", "e"]
+
+
+def test_what_may_still_meet_its_copy_is_kept(engine):
+    """A dead letter is a copy of what was applied within its window; and an id counted twice is known once."""
+    engine = engine(WINDOW)
+    unkeyed(engine)
+    engine.start()
+    bad, twice = reaction("bad"), reaction("a")
+    engine.forbid("bad")
+    letter = produce(engine, bad, twice, *reactions("far", space=ELSEWHERE))[0]
+    wait_until(engine.letters, 20, "it is a dead letter")
+    engine.forbid()
+    produce(engine, bad)
+    time.sleep(LONGER_S)
+    again = produce(engine, twice)[0]
+    time.sleep(LONGER_S)
+    last = produce(engine, *reactions("c"))[0]
+    assert engine.chain() == ["a", "bad", "a", "c"]
+    assert rebuild(engine)["left_out"] == 1
+    assert engine.stack.psql(KEPT) == [(0,), (letter + 2,), (again,), (last,)]
+    assert engine.decide(letter, "redrive") == "applied"
+    assert engine.chain() == ["a", "bad", "a", "c"]
+    assert engine.stack.psql("SELECT kafka_offset FROM weir.duplicate JOIN weir.position USING (position_id) "
+                             "WHERE generation = 2 AND kafka_offset = %s", letter) == [(letter,)]  # fmt: skip
