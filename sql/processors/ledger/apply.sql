@@ -15,7 +15,8 @@
 
 -- The first valid purchase of an id takes its place in transfer_purchase. Those that found it taken by an earlier batch are
 -- looked for only when there are any; those behind another one of this batch are known. In the order of that index, because
--- purchase ids are random: a fifth less CPU in large batches. ON CONFLICT names no index: a rebuild has none of them yet.
+-- purchase ids are random: a fifth less CPU in large batches. ON CONFLICT names no index: a rebuild has none of them yet,
+-- and then inserts as if it were not there, and in the order of events.
 WITH again AS (
     -- Those behind another one of this batch, which only matters while there is no index to tell.
     SELECT seq
@@ -45,7 +46,7 @@ WITH again AS (
                        AND e.fee_bps >= 0 AND e.referral_bps >= 0
                        AND e.fee_bps::bigint + e.referral_bps <= 10000 AS sound
                 FROM product_purchased e
-                ORDER BY e.purchase_id, e.seq
+                ORDER BY CASE WHEN (SELECT to_regclass('transfer_purchase') IS NOT NULL) THEN e.purchase_id END, e.seq
                 OFFSET 0) s
           OFFSET 0) p
     ON CONFLICT DO NOTHING
@@ -102,7 +103,7 @@ WITH asked AS (
         AND t.problem IS NULL
     WHERE to_regclass('transfer_purchase') IS NULL
 ), refund AS (
-    -- How much of the purchase is paid back before and after each refund.
+    -- How much of the purchase is paid back before and after each refund. Without the index there are no earlier ones.
     SELECT s.*, least(s.total, s.asked_before) AS before, least(s.total, s.asked_before + s.wanted) AS after
     FROM (SELECT w.*,
                  w.accepted + sum(w.wanted) OVER (PARTITION BY w.purchase_id, w.space_id ORDER BY w.seq) - w.wanted
@@ -110,7 +111,7 @@ WITH asked AS (
           FROM (SELECT m.*, CASE WHEN m.problem IS NULL THEN m.amount ELSE 0 END AS wanted,
                        (SELECT coalesce(sum(x.clearing + x.suspense), 0) FROM transfer x
                         WHERE x.reference_id = m.purchase_id AND x.space_id IS NOT DISTINCT FROM m.space_id
-                          AND x.kind = 'refund')
+                          AND x.kind = 'refund' AND to_regclass('transfer_refund') IS NOT NULL)
                            AS accepted
                 FROM (SELECT r.seq, r.event_id, r.space_id, r.occurred_at, r.currency, r.amount, r.buyer_id,
                              r.purchase_id, r.total, r.fee, r.referral, r.referrer_id,

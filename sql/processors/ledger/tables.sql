@@ -36,9 +36,6 @@ CREATE TABLE transfer (
     CONSTRAINT transfer_balances CHECK (clearing + space + fee + suspense + member + counterparty = 0)
 );
 
--- What was refunded of a purchase is added up refund by refund, so that apply.sql needs it at any size of a batch.
-CREATE INDEX transfer_refund ON transfer (reference_id, space_id) WHERE kind = 'refund';
-
 CREATE TABLE space_balance (
     space_id uuid NOT NULL,
     currency text COLLATE "C" NOT NULL,
