@@ -20,6 +20,8 @@
 #include "producers/gateway/event.h"
 #include "producers/simulate/world.h"
 
+#define DAY_US INT64_C(86400000000)
+
 enum { WINDOW = 1000, SLEEP_MAX_US = 500, FLUSH_MS = 60000, POLL_EVERY = 256 };
 
 static const char *const ledger_events[] = {
@@ -35,6 +37,7 @@ struct filling {
     struct event_record record;
     struct buf value;
     rd_kafka_t *kafka;
+    int64_t begun_us;
     int64_t made;
     int64_t acked;
     int64_t failed;
@@ -60,6 +63,8 @@ static struct producer_message make_purchase(struct filling *filling, int64_t oc
     static char source[64] = "/spaces/";
     static char time[TIMESTAMP_TEXT_SIZE + 1];
     struct purchases *purchases = &filling->purchases;
+    if (filling->options->days)
+        purchases->id_ms = occurred_us / 1000;
     buf_reset(&filling->value);
     purchase_avro(purchases, occurred_us, &filling->value);
     memcpy(source + 8, purchases->space, sizeof purchases->space);
@@ -111,6 +116,17 @@ static struct producer_message make_mixed(struct filling *filling)
     return filling->record.message;
 }
 
+/* When the next event is said to have happened; 0: now. A topic has to take its producers' times.
+ */
+static int64_t past_us(const struct filling *filling)
+{
+    const struct options *options = filling->options;
+    int64_t back_us = options->days * DAY_US;
+    if (!options->days)
+        return 0;
+    return filling->begun_us - back_us + back_us / options->events * filling->made;
+}
+
 static void send_event(struct filling *filling, const struct producer_message *message,
                        int64_t sent_us)
 {
@@ -127,8 +143,8 @@ static void send_event(struct filling *filling, const struct producer_message *m
             RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
             RD_KAFKA_V_KEY((void *)message->key, UUID_TEXT_SIZE),
             RD_KAFKA_V_VALUE((void *)message->value, message->value_size),
-            RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE((void *)(intptr_t)sent_us),
-            RD_KAFKA_V_END);
+            RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_TIMESTAMP(past_us(filling) / 1000),
+            RD_KAFKA_V_OPAQUE((void *)(intptr_t)sent_us), RD_KAFKA_V_END);
         if (!code)
             return;
         if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL)
@@ -165,8 +181,9 @@ static void run(struct filling *filling)
     int64_t clock_us = timestamp_now_us() - started_us;
     for (; filling->made < options->events; filling->made++) {
         int64_t sent_us = wait_turn(filling, started_us);
+        int64_t occurred_us = past_us(filling) ? past_us(filling) : sent_us + clock_us;
         struct producer_message message =
-            mixed ? make_mixed(filling) : make_purchase(filling, sent_us + clock_us);
+            mixed ? make_mixed(filling) : make_purchase(filling, occurred_us);
         send_event(filling, &message, timed ? sent_us : 0);
         if (filling->made % POLL_EVERY == 0)
             rd_kafka_poll(filling->kafka, 0);
@@ -197,7 +214,8 @@ int tool_fill(const struct options *options)
         .catalog = catalog,
         .purchases = purchases_of(catalog, (uint64_t)options->seed, options->spaces),
         .world = sim_world_new((uint64_t)options->seed, (size_t)options->spaces, WINDOW,
-                               timestamp_now_us() / INT64_C(86400000000) * INT64_C(86400000000))};
+                               timestamp_now_us() / DAY_US * DAY_US),
+        .begun_us = timestamp_now_us()};
     filling.kafka = kafka_producer(options, on_report, &filling);
     /* the first message to a topic waits for metadata, which is not what is measured */
     const struct rd_kafka_metadata *metadata;

@@ -5,6 +5,9 @@ the same run: reading the topic and doing nothing with it, and COPY of the very 
 For one table the floor is COPY into the table with its indexes, for the ledger COPY and then the index builds. Neither
 has anything that makes events count once; the same with applied_event stands beside it. The time of a rebuild runs from
 the start of the program until all rows and indexes are there; checks and the swap are added in the last column.
+
+What is replayed is either the past, spread evenly over DAYS, of which all but the duplicate window need not be known event
+by event any more, or was all sent just now, so that it must be.
 """
 
 import json
@@ -12,6 +15,7 @@ import json
 from report import median
 from stack import per_million
 
+DAYS = 90
 LEDGER_TABLES = ["ledger_2.transfer", "ledger_2.space_balance", "ledger_2.member_balance"]
 EVENT_TABLES = ["event_log_2.event"]
 COPY_SQL = """SELECT format('CREATE TABLE floor.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', relname, oid::regclass)
@@ -53,16 +57,17 @@ def rebuild(stack, processor, events, *options):
     return json.loads(command.out.strip().splitlines()[-1]), used
 
 
-def print_phases(processor, runs):
+def print_phases(title, runs):
     """Where the time of the median run went."""
     run = sorted(runs, key=lambda done: done["fold_seconds"])[len(runs) // 2]
-    print(f"  {processor}: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in run["phases"].items())
+    print(f"  {title}: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in run["phases"].items())
           + f"; until all is indexed {run['fold_seconds']:.2f} s")
 
 
-def measure_one(stack, report, size, processor, tables, consume, options):
+def measure_one(stack, report, size, what, processor, tables, consume, options):
     events = size.filled["events"]
     rates, whole, used, copies, copies_all, copy_cpu, reports = [], [], [], [], [], [], []
+    title = f"{processor} {what}"
     applied = tables[0].split(".")[0] + ".applied_event"
     for _ in range(size.runs):
         done, cpu = rebuild(stack, processor, events, *options)
@@ -82,29 +87,38 @@ def measure_one(stack, report, size, processor, tables, consume, options):
         copies_all.append(events / (seconds + extra))
         copy_cpu.append({"postgres": cpu_s / events * 1e6})
     name = "COPY + index build" if processor == "ledger" else "COPY"
-    copy = report.add("B4", f"{processor}: {name}", "events/s", copies)
-    every = report.add("B4", f"{processor}: the same with applied_event", "events/s", copies_all)
+    copy = report.add("B4", f"{title}: {name}", "events/s", copies)
+    every = report.add("B4", f"{title}: the same with applied_event", "events/s", copies_all)
     floor, floor_name = min((copy, name), (consume, "consume"))
-    report.add("B4", f"{processor}: weir rebuild", "events/s", rates, floor, floor_name)
-    report.add("B4", f"{processor}: the same", "events/s", rates, min(every, consume), f"{name} with applied_event")
-    report.add("B4", f"{processor}: with checks and swap", "events/s", whole)
-    print_phases(processor, reports)
-    report.cpu("B4", f"{processor}: {name}", copy_cpu)
-    report.cpu("B4", f"{processor}: weir rebuild", used)
+    report.add("B4", f"{title}: weir rebuild", "events/s", rates, floor, floor_name)
+    report.add("B4", f"{title}: the same", "events/s", rates, min(every, consume), f"{name} with applied_event")
+    report.add("B4", f"{title}: with checks and swap", "events/s", whole)
+    print_phases(title, reports)
+    report.cpu("B4", f"{title}: {name}", copy_cpu)
+    report.cpu("B4", f"{title}: weir rebuild", used)
     return median(rates) / floor
 
 
-def measure(stack, report, size, options=()):
-    print(f"\nB4  replay of {size.filled['events']} purchases", flush=True)
+def measure_filled(stack, report, size, what, options):
+    """The two ratios, of what the topics hold now."""
+    print(f"\nB4  replay of {size.filled['events']} purchases, {what}", flush=True)
     reads = [stack.tool("consume", events=size.filled["events"])["rate"] for _ in range(size.runs)]
-    consume = report.add("B4", "consume from the beginning", "events/s", reads)
-    one = measure_one(stack, report, size, "event_log", EVENT_TABLES, consume, options)
-    report.check("B4", "rows and their sum",
+    consume = report.add("B4", f"consume {what}", "events/s", reads)
+    one = measure_one(stack, report, size, what, "event_log", EVENT_TABLES, consume, options)
+    report.check("B4", f"rows and their sum, {what}",
                  stack.sql("SELECT count(*) || ' ' || sum(total) FROM event_log_2.event", "bench"),
                  f"{size.filled['events']} {size.filled['total']}")
-    ledger = measure_one(stack, report, size, "ledger", LEDGER_TABLES, consume, options)
-    report.check("B4", "purchases and their sum",
+    ledger = measure_one(stack, report, size, what, "ledger", LEDGER_TABLES, consume, options)
+    report.check("B4", f"purchases and their sum, {what}",
                  stack.sql("SELECT count(*) || ' ' || sum(amount) FROM ledger_2.transfer WHERE kind = 'purchase'",
                            "bench"), f"{size.filled['purchases']} {size.filled['total']}")
     stack.drop_database("bench")
-    return f"replay: one table {one:.2f}, ledger {ledger:.2f}"
+    return f"one table {one:.2f}, ledger {ledger:.2f}"
+
+
+def measure(stack, report, size, fill, options=()):
+    fill(0)
+    recent = measure_filled(stack, report, size, "of today", options)
+    fill(DAYS)
+    past = measure_filled(stack, report, size, f"of {DAYS} days", options)
+    return f"replay of today, all inside the duplicate window: {recent}\nreplay: {past}"

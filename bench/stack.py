@@ -115,8 +115,8 @@ class Stack:
         shutil.copytree(ROOT / "sql", self.home / "sql")
         shutil.copytree(ROOT / "bench" / "processors", self.home / "sql" / "processors", dirs_exist_ok=True)
 
-    def reset_topics(self):
-        """Empty topics, with offsets from 0."""
+    def reset_topics(self, past=False):
+        """Empty topics, with offsets from 0; for records of the past they take the times of producers."""
         self.call("tests/services/kafka.sh", "tool", "org.apache.kafka.tools.TopicCommand", "--bootstrap-server",
                   f"127.0.0.1:{self.kafka_port}", "--delete", "--topic", r"weir\..*")
         # the broker takes its time, and one that is about to go is told to be there already
@@ -125,7 +125,11 @@ class Stack:
             if time.monotonic() > end:
                 raise Failed(f"the topics are still there {DELETE_DEADLINE_S} s after they were deleted")
             time.sleep(DELETE_POLL_S)
-        return self.weir("topics", "create")
+        self.weir("topics", "create")
+        if past:
+            self.call("tests/services/kafka.sh", "tool", "kafka.admin.ConfigCommand", "--bootstrap-server",
+                      f"127.0.0.1:{self.kafka_port}", "--alter", "--entity-type", "topics", "--entity-name",
+                      "weir.commerce", "--add-config", "message.timestamp.type=CreateTime")
 
     # programs
 

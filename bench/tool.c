@@ -29,7 +29,7 @@ static const struct {
     NUMBER_OPTION(events),      NUMBER_OPTION(spaces),    NUMBER_OPTION(seed),
     NUMBER_OPTION(partitions),  NUMBER_OPTION(rate),      NUMBER_OPTION(inflight),
     NUMBER_OPTION(connections), NUMBER_OPTION(lines),     NUMBER_OPTION(batch),
-    NUMBER_OPTION(linger_ms),   NUMBER_OPTION(timeout_s),
+    NUMBER_OPTION(linger_ms),   NUMBER_OPTION(timeout_s), NUMBER_OPTION(days),
 };
 
 void fail(const char *format, ...)

@@ -22,6 +22,7 @@ struct options {
     int64_t seed;
     int64_t partitions;
     int64_t rate;     /* a second; 0: as fast as it goes */
+    int64_t days;     /* events are spread over as many before now, by the broker's time too */
     int64_t inflight; /* most without an answer; 0: as many as fit */
     int64_t connections;
     int64_t lines; /* events per request */
