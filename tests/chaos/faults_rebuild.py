@@ -29,7 +29,7 @@ def rebuild_killed(world, scale):
     with world.traffic():
         for name in names * scale:
             rebuild = begin(world, name + ":1")
-            wait_until(lambda: not rebuild.is_alive(), 30, lambda: f"it dies at {name}: {rebuild.text()}")
+            wait_until(lambda: not rebuild.is_alive(), 120, lambda: f"it dies at {name}: {rebuild.text()}")
             assert f"failpoint {name}, hit 1: kill" in rebuild.text(), rebuild.text()
             world.stack.processes.remove(rebuild)
             assert finish(world)["resumed"]
@@ -40,13 +40,14 @@ def rebuild_killed(world, scale):
 @fault("rebuild kill -9, between two copies of an event", "1")
 def copies_apart(world, scale):
     """What a killed rebuild had staged is known to the next one: a copy behind the kill counts for nothing."""
+    world.running()
     with world.traffic(10000, rate=2000):  # so that the first batch of a rebuild is not all of it
         pass
     world.recover()
     first = [messages[0] for place, messages in world.stack.records().items() if messages[0].key()]
     world.stack.produce([(m.topic(), m.partition(), m.key(), m.value(), m.headers()) for m in first])
     rebuild = begin(world, "rebuild.staged:1")
-    wait_until(lambda: not rebuild.is_alive(), 30, rebuild.text)
+    wait_until(lambda: not rebuild.is_alive(), 120, rebuild.text)
     world.stack.processes.remove(rebuild)
     torn = "SELECT count(*) FROM weir.position p JOIN weir.position l USING (processor, topic, kafka_partition) " \
            "WHERE processor = 'ledger' AND l.generation = 1 AND p.generation > 1 AND p.next_offset > 0 " \
@@ -65,7 +66,7 @@ def stage_lost(world, scale):
     world.running()
     with world.traffic():
         rebuild = begin(world, "rebuild.staged:1:freeze")
-        wait_until(lambda: "freeze" in rebuild.text(), 30, rebuild.text)
+        wait_until(lambda: "freeze" in rebuild.text(), 60, rebuild.text)
         world.stack.postgres("kill")
         world.stack.postgres("start")
         send(rebuild.popen.pid, signal.SIGCONT)

@@ -50,7 +50,7 @@ def on_terminal(stack, columns, *arguments, env=None):
                               stdin=subprocess.DEVNULL, text=True, timeout=120)
     finally:
         os.close(slave)
-        reader.join(10)
+        reader.join(60)
         os.close(master)
     return done.returncode, done.stdout, b"".join(shown).decode()
 
