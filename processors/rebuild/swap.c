@@ -154,8 +154,9 @@ int swap_generation(PGconn *conn, const struct processor *processor, const struc
         return -1;
     int changed = PQntuples(result);
     PQclear(result);
-    return changed ? 0
-                   : error_set(error, ERROR_FATAL, "not-live",
-                               "generation %d of %s is not live any more", live->number,
-                               processor->name);
+    if (!changed)
+        return error_set(error, ERROR_FATAL, "not-live", "generation %d of %s is not live any more",
+                         live->number, processor->name);
+    const char *next_pair[] = {processor->name, numbers[1]};
+    return pg_query(conn, "SELECT weir.publish_late($1, $2)", 2, next_pair, NULL, error);
 }
