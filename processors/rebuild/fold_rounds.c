@@ -226,8 +226,9 @@ static int settle(struct rebuild *rebuild, struct error *error)
     int code = fold_sets(rebuild, error);
     if (*rebuild->options->stop)
         return -1;
+    if (code == 0 && FAILPOINT("rebuild.settled"))
+        code = error_set(error, ERROR_DEAD_LETTER, "failpoint", "what is folded does not fit");
     if (code == 0) {
-        FAILPOINT("rebuild.settled");
         rebuild_phase(rebuild, "index", rebuild->total);
         code = generation_index(rebuild->conn, rebuild->side, rebuild->processor, &rebuild->next,
                                 rebuild->beside, error);

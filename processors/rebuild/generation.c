@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/failpoint.h"
 #include "lib/base/hash.h"
 
 /* The session of a rebuild that was killed may need a moment to notice. */
@@ -144,8 +145,11 @@ static int drop(PGconn *conn, const char *processor, int number, struct error *e
 
 int generation_drop(PGconn *conn, const char *processor, int number, struct error *error)
 {
-    if (pg_run(conn, "BEGIN", error) == 0 && drop(conn, processor, number, error) == 0 &&
-        pg_run(conn, "COMMIT", error) == 0)
+    int code = pg_run(conn, "BEGIN", error);
+    if (code == 0)
+        code = drop(conn, processor, number, error);
+    FAILPOINT("rebuild.dropped");
+    if (code == 0 && pg_run(conn, "COMMIT", error) == 0)
         return 0;
     pg_run(conn, "ROLLBACK", NULL);
     return -1;
@@ -330,12 +334,9 @@ static void *add_key(void *argument)
 int generation_index(PGconn *conn, PGconn *side, const struct processor *processor,
                      struct generation *generation, int quietly, struct error *error)
 {
-    char number[16];
     pthread_t thread;
     struct key key = {
         .conn = side, .installed = &generation->installed, .memory = quietly ? QUIETLY : QUICKLY};
-    snprintf(number, sizeof number, "%d", generation->number);
-    const char *values[] = {processor->name, number};
     if (quietly)
         add_key(&key);
     else if (pthread_create(&thread, NULL, add_key, &key) != 0)
@@ -351,14 +352,12 @@ int generation_index(PGconn *conn, PGconn *side, const struct processor *process
     }
     if (code == 0)
         code = stage_drop(conn, &generation->installed, error);
-    if (code == 0)
-        code = pg_query(conn,
-                        "UPDATE weir.generation SET indexed = true WHERE processor = $1 AND "
-                        "generation = $2",
-                        2, values, NULL, error);
-    if (code == 0)
-        code = pg_run(conn, "COMMIT", error);
-    else
+    if (code == 0) /* with its COMMIT in one message, so that the chaos suite can cut that one */
+        code = pg_runf(conn, error,
+                       "UPDATE weir.generation SET indexed = true "
+                       "WHERE processor = '%s' AND generation = %d; COMMIT",
+                       processor->name, generation->number);
+    if (code != 0)
         pg_run(conn, "ROLLBACK", NULL);
     generation->indexed = code == 0;
     return code;

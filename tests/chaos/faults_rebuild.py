@@ -7,6 +7,7 @@ import signal
 from harness import wait_until
 from parts import fault, send
 
+UNFIT = "rebuild.settled:1:fail,"  # then it is begun anew
 REBUILD = ("rebuild", "ledger", "--verify", "--no-swap", "-o", "json")
 
 
@@ -28,7 +29,7 @@ def rebuild_killed(world, scale):
     world.running()
     with world.traffic():
         for name in names * scale:
-            rebuild = begin(world, name + ":1")
+            rebuild = begin(world, (UNFIT if name == "rebuild.dropped" else "") + name + ":1")
             wait_until(lambda: not rebuild.is_alive(), 120, lambda: f"it dies at {name}: {rebuild.text()}")
             assert f"failpoint {name}, hit 1: kill" in rebuild.text(), rebuild.text()
             world.stack.processes.remove(rebuild)
@@ -60,6 +61,37 @@ def copies_apart(world, scale):
     return len(first), world.recover()
 
 
+@fault("rebuild's COMMIT of its indexes cut, its reply lost", "8", short=True)
+def index_reply_lost(world, scale):
+    """The stage is gone and the indexes are there: it goes on behind them, and folds nothing twice."""
+    world.running()
+    proxy = world.stack.pg_proxy
+    with world.traffic():
+        for _ in range(scale):
+            cuts = proxy.cuts()
+            with proxy.ordered("cut-replies SET indexed"):
+                rebuild = begin(world, "")
+                assert rebuild.wait(120) == 0, rebuild.text()
+            assert proxy.cuts() > cuts and "trying again" in rebuild.text() and "anew" not in rebuild.text(), rebuild.text()
+            report = json.loads(rebuild.out.read_text())
+            assert report["verified"] == "equal" and not report["resumed"], report
+    world.stack.run("rebuild", "ledger", "--abandon")
+    return scale, world.recover()
+
+
+@fault("rebuild that does not fit as a whole", "37")
+def unfit(world, scale):
+    """It is begun anew batch by batch, by itself."""
+    world.running()
+    with world.traffic():
+        rebuild = begin(world, UNFIT)
+        assert rebuild.wait(120) == 0, rebuild.text()
+        assert "it is built anew, batch by batch" in rebuild.text(), rebuild.text()
+        assert finish(world)["resumed"]
+    world.stack.run("rebuild", "ledger", "--abandon")
+    return 1, world.recover()
+
+
 @fault("Postgres crashes while a rebuild stages", "10")
 def stage_lost(world, scale):
     """The stage is unlogged: the rebuild notices that it is empty, and begins anew by itself."""
@@ -70,7 +102,7 @@ def stage_lost(world, scale):
         world.stack.postgres("kill")
         world.stack.postgres("start")
         send(rebuild.popen.pid, signal.SIGCONT)
-        assert rebuild.wait(60) == 0, rebuild.text()
+        assert rebuild.wait(120) == 0, rebuild.text()
         assert "what was staged is lost; it is built anew" in rebuild.text(), rebuild.text()
         assert finish(world)["resumed"]
     world.stack.run("rebuild", "ledger", "--abandon")
