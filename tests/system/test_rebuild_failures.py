@@ -249,9 +249,9 @@ def test_an_event_that_fails_first_after_the_loss_is_published(engine):
     process = engine.start()
     engine.forbid("bad")
     offsets = engine.stack.produce(reactions("a", "bad", "b", "late", "c"))
-    wait_until(lambda: engine.chain() == ["a", "b", "late", "c"], 30, lambda: str(engine.chain()))
+    wait_until(lambda: engine.chain() == ["a", "b", "late", "c"], 60, lambda: str(engine.chain()))
     empty = lambda: engine.stack.value("SELECT count(*) FROM weir.outbox") == 0
-    wait_until(lambda: len(engine.letters()) == 1 and empty(), 30, "the dead letter is published")
+    wait_until(lambda: len(engine.letters()) == 1 and empty(), 60, "the dead letter is published")
     assert process.term() == 0
     for number, restored in enumerate((1, 2)):
         engine.stack.new_database()
@@ -263,7 +263,7 @@ def test_an_event_that_fails_first_after_the_loss_is_published(engine):
         assert engine.rebuild()["swapped"] and engine.chain() == ["a", "b", "c"]
         assert engine.letters() == [(offsets[1], "open"), (offsets[3], "open")]
         process = engine.start()
-        wait_until(empty, 30, "the outbox is empty")
+        wait_until(empty, 60, "the outbox is empty")
         [records] = engine.stack.records(["weir.dlt.tally"]).values()
         published = [int(dict(record.headers())["weir_offset"]) for record in records]
         assert published == [offsets[1], offsets[3]]
