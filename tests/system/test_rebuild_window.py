@@ -33,6 +33,7 @@ def rebuild(engine):
     done = engine.stack.run("rebuild", "tally", "--home", engine.home, "--verify", "-o", "json")
     report = json.loads(done.stdout)
     assert report["verified"] == "equal" and report["swapped"] and "anew" not in done.stderr, done.stderr
+    engine.stack.run("audit", "--home", engine.home)
     return report
 
 
