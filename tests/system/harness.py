@@ -110,9 +110,14 @@ class Process:
 
     def wait_metric(self, wanted, name, deadline=60.0, **labels):
         """Until the metric says that, and not more: what is in the tables already is counted a moment later."""
-        value = lambda: self.metric(name, **labels)
-        wait_until(lambda: value() >= wanted, deadline, lambda: f"{name} is {wanted}; it is {value()}")
-        assert value() == wanted, f"{name} is {value()}, not {wanted}"
+        seen = []
+
+        def reached():
+            seen.append(self.metric(name, **labels))
+            return seen[-1] >= wanted
+
+        wait_until(reached, deadline, lambda: f"{name} is {wanted}; it is {seen[-1]}")
+        assert seen[-1] == wanted, f"{name} is {seen[-1]}, not {wanted}"
 
     def wait_ready(self, deadline=60.0):
         def ready():
@@ -195,6 +200,9 @@ class Stack:
             WEIR_GATEWAY_LISTEN=self.gateway_url.removeprefix("http://"),
             WEIR_TARGET=self.gateway_url,
             WEIR_LOG_FORMAT="text",
+            # patience with a machine that is busy; tests of these times set them
+            WEIR_READ_TIMEOUT="30s",
+            WEIR_READ_WAIT="30s",
         )
         self.wait_until = wait_until
 

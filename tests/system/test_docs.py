@@ -118,7 +118,7 @@ class Shell:
 @pytest.fixture(scope="module")
 def ports(fresh):
     """Those of `./dev up`, which is what the pages start from, and those that they choose."""
-    gateway = fresh.start_gateway("--read-wait", "30s", "--read-timeout", "30s")  # however busy the machine is
+    gateway = fresh.start_gateway()
     processors = fresh.start_processors()
     up = {"18080": gateway.url.rpartition(":")[2], "18081": processors.url.rpartition(":")[2]}
     return up | {name: free_port() for name in ("18090", "18091")}

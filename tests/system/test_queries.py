@@ -23,7 +23,7 @@ def new_space():
 
 @pytest.fixture(scope="module")
 def system(fresh):
-    fresh.start_gateway("--read-wait", "15s", "--read-timeout", "30s")  # so that none fails because a machine is busy
+    fresh.start_gateway("--read-wait", "15s")
     fresh.start_processors()
     return fresh
 
