@@ -29,7 +29,7 @@ def at_once(engine, messages, *options, ready=True):
     """Has all of them read as one batch; returns the process and the offsets."""
     engine.stack.end(engine.start())
     offsets = engine.stack.produce(messages)
-    return engine.start("--batch-max-age", "60s", *options, ready=ready), offsets
+    return engine.start("--batch-max-age", "10s", *options, ready=ready), offsets
 
 
 def raising(code):
