@@ -112,22 +112,23 @@ void seen_prefetch(const struct seen *seen, const struct uuid *event_id,
     __builtin_prefetch(&seen->slots[hash(event_id, space) & (seen->slot_count - 1)]);
 }
 
-/* Makes `slot_count` slots, and leaves out what has left the window. */
-static void rehash(struct seen *seen, size_t slot_count)
+/* Leaves out what has left the window, in as many slots as before or, when more than a third of
+ * them would be taken, in twice as many. */
+static void make_room(struct seen *seen)
 {
     struct seen_event *old = seen->slots;
     size_t old_count = seen->slot_count;
     int64_t oldest_us =
         seen->horizon_us == INT64_MIN ? INT64_MIN : seen->horizon_us - seen->window_us;
-    seen->slot_count = slot_count;
-    seen->slots = xcalloc(slot_count, sizeof *seen->slots);
     seen->count = 0;
-    for (size_t i = 0; i < old_count; i++) {
-        if (old[i].space == 0 || old[i].timestamp_us < oldest_us)
-            continue;
-        *find_event(seen, &old[i].event_id, old[i].space) = old[i];
-        seen->count++;
-    }
+    for (size_t i = 0; i < old_count; i++)
+        seen->count += old[i].space != 0 && old[i].timestamp_us >= oldest_us;
+    if (seen->count * 3 > old_count && old_count < SEEN_SLOTS_MAX)
+        seen->slot_count *= 2;
+    seen->slots = xcalloc(seen->slot_count, sizeof *seen->slots);
+    for (size_t i = 0; i < old_count; i++)
+        if (old[i].space != 0 && old[i].timestamp_us >= oldest_us)
+            *find_event(seen, &old[i].event_id, old[i].space) = old[i];
     free(old);
 }
 
@@ -135,7 +136,7 @@ int seen_put(struct seen *seen, const struct uuid *event_id, const struct uuid *
              int64_t fingerprint, int64_t timestamp_us)
 {
     if ((seen->count + 1) * 4 > seen->slot_count * 3) {
-        rehash(seen, seen->slot_count < SEEN_SLOTS_MAX ? seen->slot_count * 2 : seen->slot_count);
+        make_room(seen);
         if ((seen->count + 1) * 4 > seen->slot_count * 3)
             return -1;
     }

@@ -2,9 +2,9 @@
  *
  * The events that a rebuild has applied, in memory: while nobody reads a generation its table of
  * applied events has no key, and duplicates are found here instead. Exact: an entry holds the whole
- * event id and its Space. Bounded: past SEEN_SLOTS_MAX what has left the duplicate window is
- * dropped, and when that is not enough the caller goes on with the table's key. Not for several
- * threads. */
+ * event id and its Space. Bounded: when room is needed, what has left the duplicate window is
+ * dropped; past SEEN_SLOTS_MAX, when that is not enough, the caller goes on with the table's key.
+ * Not for several threads. */
 #ifndef WEIR_REBUILD_SEEN_H
 #define WEIR_REBUILD_SEEN_H
 

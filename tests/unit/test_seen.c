@@ -60,6 +60,25 @@ static void test_grows(void **state)
     seen_free(seen);
 }
 
+/* A replay of a long past needs the room of one window. */
+static void test_keeps_its_size(void **state)
+{
+    struct seen *seen = seen_new(WINDOW_US);
+    const struct uuid space = make_id(1);
+    const uint64_t count = SEEN_SLOTS_FIRST * 3;
+    const int64_t step_us = WINDOW_US / (SEEN_SLOTS_FIRST / 8);
+    (void)state;
+    for (uint64_t i = 0; i < count; i++) {
+        const struct uuid event = make_id(i);
+        seen_set_horizon(seen, (int64_t)i * step_us);
+        assert_int_equal(seen_put(seen, &event, &space, 0, (int64_t)i * step_us), 0);
+        assert_true(seen_count(seen) <= SEEN_SLOTS_FIRST);
+    }
+    const struct uuid last_inside = make_id(count - SEEN_SLOTS_FIRST / 8);
+    assert_non_null(seen_find(seen, &last_inside, &space));
+    seen_free(seen);
+}
+
 /* Only what no record to come can be a copy of may be dropped, and only when room is needed. */
 static void test_forgets_what_left_the_window(void **state)
 {
@@ -91,6 +110,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_found_by_event_and_space),
         cmocka_unit_test(test_grows),
+        cmocka_unit_test(test_keeps_its_size),
         cmocka_unit_test(test_forgets_what_left_the_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
