@@ -85,6 +85,7 @@ CREATE TABLE weir.dead_letter (
     decision_id     uuid,
     applied_after   bigint,
     recorded_at     timestamptz NOT NULL DEFAULT now(),
+    published       boolean NOT NULL DEFAULT true,
     PRIMARY KEY (position_id, kafka_offset),
     CHECK ((state = 'redriven') = (applied_after IS NOT NULL))
 );
@@ -110,6 +111,7 @@ COMMENT ON COLUMN weir.dead_letter.state IS 'open: somebody has to decide; redri
 COMMENT ON COLUMN weir.dead_letter.decision_id IS 'The decision that brought it into its state';
 COMMENT ON COLUMN weir.dead_letter.applied_after IS 'Redriven: it was applied behind what its Space had up to this offset of the partition, and before what came later';
 COMMENT ON COLUMN weir.dead_letter.recorded_at IS 'When it was set aside';
+COMMENT ON COLUMN weir.dead_letter.published IS 'False: it was set aside by a generation that is not live, and nobody has published it';
 
 CREATE TABLE weir.decision (
     decision_id    uuid PRIMARY KEY DEFAULT gen_random_uuid(),

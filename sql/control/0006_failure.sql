@@ -68,7 +68,8 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION weir.iso_time IS 'An instant as RFC 3339 writes it';
 
--- Only the live generation publishes: what a rebuild folds was published before.
+-- Only the live generation publishes dead letters. What another one sets aside has been published as a rule, by the live
+-- one or before the database was lost; what has not is published when that generation becomes live.
 CREATE FUNCTION weir.publish_dead_letters(positions integer[], offsets bigint[]) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -92,9 +93,34 @@ BEGIN
     JOIN weir.position AS p USING (position_id)
     JOIN weir.processor AS live USING (processor, generation)
     ORDER BY d.position_id, d.kafka_offset;
+    UPDATE weir.dead_letter AS d
+    SET published = live.processor IS NOT NULL
+    FROM unnest(positions, offsets) AS u (position_id, kafka_offset)
+    JOIN weir.position AS p USING (position_id)
+    LEFT JOIN weir.processor AS live USING (processor, generation)
+    WHERE d.position_id = u.position_id AND d.kafka_offset = u.kafka_offset
+      AND d.published <> (live.processor IS NOT NULL);
 END
 $$;
 COMMENT ON FUNCTION weir.publish_dead_letters IS 'Puts the records of weir.dlt.<processor> for new dead letters into the outbox';
+
+CREATE FUNCTION weir.publish_late(of_processor text, of_generation integer) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    positions integer[];
+    offsets bigint[];
+BEGIN
+    SELECT array_agg(d.position_id), array_agg(d.kafka_offset) INTO positions, offsets
+    FROM weir.dead_letter AS d
+    JOIN weir.position AS p USING (position_id)
+    WHERE p.processor = of_processor AND p.generation = of_generation AND NOT d.published;
+    IF positions IS NOT NULL THEN
+        PERFORM weir.publish_dead_letters(positions, offsets);
+    END IF;
+    RETURN coalesce(cardinality(positions), 0);
+END
+$$;
+COMMENT ON FUNCTION weir.publish_late IS 'Publishes what a generation that is live now set aside while it was not; returns how many';
 
 CREATE FUNCTION weir.publish_decision(published_id uuid) RETURNS void
 LANGUAGE plpgsql AS $$
