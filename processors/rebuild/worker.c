@@ -43,7 +43,8 @@ static int open_consumer(struct worker *worker, struct error *error)
         {"enable.partition.eof", "true"},
         {"auto.offset.reset", "error"},
         {"isolation.level", "read_committed"},
-        {"queued.min.messages", "200000"},
+        /* a full local queue pauses fetching for a second: it has to last that long */
+        {"queued.min.messages", "1000000"},
         {"fetch.error.backoff.ms", "50"},
         {"socket.timeout.ms", "10000"}};
     rd_kafka_conf_t *conf = NULL;
