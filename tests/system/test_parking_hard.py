@@ -118,7 +118,7 @@ def test_hostile_records(parking):
 
 def test_headers_larger_than_the_events(parking):
     """What waits goes to Postgres in parts of a bounded size, and comes back in parts."""
-    engine = parking("backoff = 100ms\nbackoff_max = 100ms\n")
+    engine = parking("attempts = 1000\nbackoff = 100ms\nbackoff_max = 100ms\n")  # none is used up before all wait
     names = [f"{i}" for i in range(25)]
     big = [("pad", b"p" * 900_000)]
     process = engine.start()
