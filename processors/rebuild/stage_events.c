@@ -42,29 +42,11 @@ void stage_events_create(const char *table, struct buf *sql)
 {
     buf_printf(sql,
                "CREATE UNLOGGED TABLE %s (batch integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
-               "position_id integer, kafka_offset bigint, events bytea NOT NULL);"
+               "position_id integer, kafka_offset bigint, newest_us bigint NOT NULL, "
+               "events bytea NOT NULL);"
                "ALTER TABLE %s ALTER events SET STORAGE EXTERNAL;"
                "GRANT SELECT, INSERT ON %s TO weir_processor;",
                table, table, table);
-}
-
-int stage_events_add(PGconn *conn, const char *table, const struct buf *rows, int32_t position_id,
-                     int64_t offset, struct error *error)
-{
-    uint32_t position = htobe32((uint32_t)position_id);
-    uint64_t at = htobe64((uint64_t)offset);
-    const char *values[] = {rows->size ? rows->data : "", offset < 0 ? NULL : (char *)&position,
-                            offset < 0 ? NULL : (char *)&at};
-    const int lengths[] = {(int)rows->size, sizeof position, sizeof at};
-    const int formats[] = {1, 1, 1};
-    char *sql = xasprintf("INSERT INTO %s (events, position_id, kafka_offset) "
-                          "VALUES ($1::bytea, $2::integer, $3::bigint)",
-                          table);
-    PGresult *result = PQexecParams(conn, sql, 3, NULL, values, lengths, formats, 1);
-    int code = PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : pg_fail(conn, result, error);
-    PQclear(result);
-    free(sql);
-    return code;
 }
 
 static int64_t read_be64(const char *at)
@@ -88,13 +70,46 @@ static int32_t read_be32(const char *at)
     return (int32_t)be32toh(value);
 }
 
-/* Hands each value of the table, a number of rows, to `take`, one after the other in memory. */
-static int each_batch(PGconn *conn, const char *table,
+static int64_t timestamp_of(const char *row)
+{
+    return read_be64(row + AT_TIMESTAMP) + EPOCH_2000_US;
+}
+
+int stage_events_add(PGconn *conn, const char *table, const struct buf *rows, int32_t position_id,
+                     int64_t offset, struct error *error)
+{
+    uint32_t position = htobe32((uint32_t)position_id);
+    uint64_t at = htobe64((uint64_t)offset);
+    int64_t newest_us = INT64_MIN;
+    for (size_t i = 0; i < rows->size; i += STAGE_EVENT_SIZE) {
+        int64_t timestamp_us = timestamp_of(rows->data + i);
+        newest_us = timestamp_us > newest_us ? timestamp_us : newest_us;
+    }
+    uint64_t newest = htobe64((uint64_t)newest_us);
+    const char *values[] = {rows->size ? rows->data : "", offset < 0 ? NULL : (char *)&position,
+                            offset < 0 ? NULL : (char *)&at, (char *)&newest};
+    const int lengths[] = {(int)rows->size, sizeof position, sizeof at, sizeof newest};
+    const int formats[] = {1, 1, 1, 1};
+    char *sql = xasprintf("INSERT INTO %s (events, position_id, kafka_offset, newest_us) "
+                          "VALUES ($1::bytea, $2::integer, $3::bigint, $4::bigint)",
+                          table);
+    PGresult *result = PQexecParams(conn, sql, 4, NULL, values, lengths, formats, 1);
+    int code = PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : pg_fail(conn, result, error);
+    PQclear(result);
+    free(sql);
+    return code;
+}
+
+/* Hands each value of the table, a number of rows, to `take`, one after the other in memory; not
+ * those in which all are older than `oldest_us`. */
+static int each_batch(PGconn *conn, const char *table, int64_t oldest_us,
                       int (*take)(void *opaque, const char *rows, size_t size, struct error *error),
                       void *opaque, struct error *error)
 {
     PGresult *batches = NULL;
-    char *list = xasprintf("SELECT batch FROM %s WHERE length(events) > 0 ORDER BY batch", table);
+    char *list = xasprintf("SELECT batch FROM %s WHERE length(events) > 0 AND newest_us >= %" PRId64
+                           " ORDER BY batch",
+                           table, oldest_us);
     char *sql = xasprintf("SELECT events FROM %s WHERE batch = $1::integer", table);
     int code = pg_query(conn, list, 0, NULL, &batches, error);
     for (int i = 0; code == 0 && i < PQntuples(batches); i++) {
@@ -118,7 +133,7 @@ static int remember(void *opaque, const char *rows, size_t size, struct error *e
         struct uuid event_id = read_uuid(row + AT_EVENT_ID);
         struct uuid space_id = read_uuid(row + AT_SPACE_ID);
         if (seen_put(opaque, &event_id, &space_id, read_be64(row + AT_FINGERPRINT),
-                     read_be64(row + AT_TIMESTAMP) + EPOCH_2000_US) != 0)
+                     timestamp_of(row)) != 0)
             return error_set(error, ERROR_RETRY, WORKER_NEEDS_INDEX, "the stage is full");
     }
     return 0;
@@ -126,7 +141,7 @@ static int remember(void *opaque, const char *rows, size_t size, struct error *e
 
 int stage_events_load(PGconn *conn, const char *table, struct seen *seen, struct error *error)
 {
-    return each_batch(conn, table, remember, seen, error);
+    return each_batch(conn, table, -INT64_MAX, remember, seen, error);
 }
 
 static int compare_uuids(const void *left, const void *right)
@@ -178,7 +193,7 @@ static int load_horizons(PGconn *conn, const struct processor *processor, const 
 static int is_kept(const struct keep *keep, const char *row)
 {
     int32_t position_id = read_be32(row + AT_POSITION_ID);
-    int64_t timestamp_us = read_be64(row + AT_TIMESTAMP) + EPOCH_2000_US;
+    int64_t timestamp_us = timestamp_of(row);
     struct uuid space_id = read_uuid(row + AT_SPACE_ID);
     size_t i = 0;
     while (i < keep->horizon_count && keep->horizons[i].position_id != position_id)
@@ -186,6 +201,16 @@ static int is_kept(const struct keep *keep, const char *row)
     return i == keep->horizon_count || timestamp_us >= keep->horizons[i].oldest_us ||
            bsearch(&space_id, keep->spaces, keep->space_count, sizeof *keep->spaces,
                    compare_uuids) != NULL;
+}
+
+/* Nothing that is older is kept, of any partition. */
+static int64_t oldest_kept(const struct keep *keep)
+{
+    int64_t oldest_us = keep->horizon_count > 0 && keep->space_count == 0 ? INT64_MAX : -INT64_MAX;
+    for (size_t i = 0; i < keep->horizon_count; i++)
+        if (keep->horizons[i].oldest_us < oldest_us)
+            oldest_us = keep->horizons[i].oldest_us;
+    return oldest_us;
 }
 
 struct settling {
@@ -221,7 +246,7 @@ int stage_events_settle(PGconn *conn, const struct processor *processor,
     if (code == 0)
         code = load_spaces(conn, processor->name, generation, &settling.keep, error);
     if (code == 0)
-        code = each_batch(conn, table, settle_batch, &settling, error);
+        code = each_batch(conn, table, oldest_kept(&settling.keep), settle_batch, &settling, error);
     free(settling.keep.horizons);
     free(settling.keep.spaces);
     buf_free(&settling.rows);
