@@ -88,6 +88,21 @@ static inline void buf_put_be64(struct buf *buf, uint64_t value)
     buf_put(buf, &value, sizeof value);
 }
 
+/* The same the other way, from bytes anywhere. */
+static inline uint32_t buf_get_be32(const char *at)
+{
+    uint32_t value;
+    memcpy(&value, at, sizeof value);
+    return be32toh(value);
+}
+
+static inline uint64_t buf_get_be64(const char *at)
+{
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+    return be64toh(value);
+}
+
 static inline void buf_set_be32(struct buf *buf, size_t at, uint32_t value)
 {
     value = htobe32(value);

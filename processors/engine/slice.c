@@ -249,7 +249,6 @@ static void put_entries(struct slice *slice, const struct batch *batch,
     slice->duplicates = counts[TYPE_DUPLICATES];
     slice->dead_letters = counts[TYPE_DEAD_LETTERS];
     slice->parked = counts[TYPE_PARKED];
-    slice->expired = counts[TYPE_EXPIRED];
 }
 
 void slice_events(const struct batch *batch, size_t from, size_t to,

@@ -24,7 +24,6 @@ struct slice {
     size_t duplicates;
     size_t dead_letters;
     size_t parked;
-    size_t expired; /* older copies that count no more */
     int parameter_count;
     const char *values[SLICE_PARAMETERS_MAX];
     int lengths[SLICE_PARAMETERS_MAX];

@@ -11,10 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/timestamp.h"
 #include "lib/pg/copy.h"
 #include "processors/rebuild/worker.h"
-
-#define EPOCH_2000_US INT64_C(946684800000000)
 
 /* Where in a row the values begin: each has its size before it. */
 enum {
@@ -49,13 +48,6 @@ void stage_events_create(const char *table, struct buf *sql)
                table, table, table);
 }
 
-static int64_t read_be64(const char *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return (int64_t)be64toh(value);
-}
-
 static struct uuid read_uuid(const char *at)
 {
     struct uuid id;
@@ -63,16 +55,9 @@ static struct uuid read_uuid(const char *at)
     return id;
 }
 
-static int32_t read_be32(const char *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof value);
-    return (int32_t)be32toh(value);
-}
-
 static int64_t timestamp_of(const char *row)
 {
-    return read_be64(row + AT_TIMESTAMP) + EPOCH_2000_US;
+    return (int64_t)buf_get_be64(row + AT_TIMESTAMP) + POSTGRES_EPOCH_US;
 }
 
 int stage_events_add(PGconn *conn, const char *table, const struct buf *rows, int32_t position_id,
@@ -132,7 +117,7 @@ static int remember(void *opaque, const char *rows, size_t size, struct error *e
     for (const char *row = rows; row < rows + size; row += STAGE_EVENT_SIZE) {
         struct uuid event_id = read_uuid(row + AT_EVENT_ID);
         struct uuid space_id = read_uuid(row + AT_SPACE_ID);
-        if (seen_put(opaque, &event_id, &space_id, read_be64(row + AT_FINGERPRINT),
+        if (seen_put(opaque, &event_id, &space_id, (int64_t)buf_get_be64(row + AT_FINGERPRINT),
                      timestamp_of(row)) != 0)
             return error_set(error, ERROR_RETRY, WORKER_NEEDS_INDEX, "the stage is full");
     }
@@ -192,7 +177,7 @@ static int load_horizons(PGconn *conn, const struct processor *processor, const 
 
 static int is_kept(const struct keep *keep, const char *row)
 {
-    int32_t position_id = read_be32(row + AT_POSITION_ID);
+    int32_t position_id = (int32_t)buf_get_be32(row + AT_POSITION_ID);
     int64_t timestamp_us = timestamp_of(row);
     struct uuid space_id = read_uuid(row + AT_SPACE_ID);
     size_t i = 0;

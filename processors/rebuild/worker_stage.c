@@ -3,7 +3,6 @@
  * Batches of a bulk rebuild: rows go to the stage by COPY, with the events that count and the
  * position in one transaction. The array parameters that the procedure would get are rewritten:
  * a row of COPY is a composite value without its types. */
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,26 +115,19 @@ static int advance(struct worker *worker, struct error *error)
     return code;
 }
 
-static uint32_t read_be32(const char *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof value);
-    return be32toh(value);
-}
-
 /* Appends a composite value as a row of COPY; returns what follows it. `first` is added to its
  * first field, when that is a seq. */
 static const char *put_row(struct buf *out, const char *at, int32_t first)
 {
-    uint32_t fields = read_be32(at + 4);
+    uint32_t fields = buf_get_be32(at + 4);
     at += 8;
     buf_put_be16(out, (uint16_t)fields);
     for (uint32_t i = 0; i < fields; i++) {
-        int32_t size = (int32_t)read_be32(at + 4);
+        int32_t size = (int32_t)buf_get_be32(at + 4);
         size_t whole = 4 + (size_t)(size > 0 ? size : 0);
         if (i == 0 && first >= 0) {
             buf_put_be32(out, 4);
-            buf_put_be32(out, read_be32(at + 8) + (uint32_t)first);
+            buf_put_be32(out, buf_get_be32(at + 8) + (uint32_t)first);
         } else {
             buf_put(out, at + 4, whole);
         }

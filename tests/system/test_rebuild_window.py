@@ -3,14 +3,13 @@
 still waits may be a copy of them."""
 
 import json
-import time
 
 from test_rebuild_failures import ONCE, engine  # noqa: F401 a fixture
 from test_engine import ELSEWHERE, HERE, reaction, reactions
 from harness import wait_until
 
 WINDOW = ONCE + "duplicate_window = 1s\n"
-LONGER_S = 1.3  # broker time goes on as well
+LATER = "SELECT max(anchor_timestamp) < clock_timestamp() - interval '1.3 s' FROM weir.position WHERE processor = 'tally'"
 KEPT = "SELECT kafka_offset FROM tally_2.applied_event ORDER BY kafka_offset"
 
 
@@ -28,6 +27,11 @@ def produce(engine, *records):
     return offsets
 
 
+def leave_window(engine):
+    """The broker's time of the next record is further away from the last one than the window."""
+    wait_until(lambda: engine.stack.value(LATER), 30, "time goes on")
+
+
 def rebuild(engine):
     """At the first try: batch by batch, which is what it falls back to, it would need none of this."""
     done = engine.stack.run("rebuild", "tally", "--home", engine.home, "--verify", "-o", "json")
@@ -43,9 +47,9 @@ def test_what_has_left_the_window_is_not_kept(engine):
     engine.start()
     twice = reaction("a")
     produce(engine, twice, twice, *reactions("b"), *reactions("far", space=ELSEWHERE))
-    time.sleep(LONGER_S)
+    leave_window(engine)
     produce(engine, twice)
-    time.sleep(LONGER_S)
+    leave_window(engine)
     last = produce(engine, *reactions("c", "d"))
     assert engine.chain() == ["a", "b", "a", "c", "d"]
     rebuild(engine)
@@ -67,9 +71,9 @@ def test_what_may_still_meet_its_copy_is_kept(engine):
     wait_until(engine.letters, 20, "it is a dead letter")
     engine.forbid()
     produce(engine, bad)
-    time.sleep(LONGER_S)
+    leave_window(engine)
     again = produce(engine, twice)[0]
-    time.sleep(LONGER_S)
+    leave_window(engine)
     last = produce(engine, *reactions("c"))[0]
     assert engine.chain() == ["a", "bad", "a", "c"]
     assert rebuild(engine)["left_out"] == 1
