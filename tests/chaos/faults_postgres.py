@@ -203,14 +203,16 @@ def locked(world, scale):
     stack = world.stack
     before = set_aside(world)
     world.stopped()
-    world.running("--lock-timeout", "500ms", "--statement-timeout", "3s")
+    processors = world.running("--lock-timeout", "500ms", "--statement-timeout", "3s")
+    timeouts = lambda: processors.text().count("lock timeout")
     tables, seconds = ["ledger_1.transfer", "overview_1.space", "analytics_1.hourly"][:scale], 0.0
     with world.traffic() as traffic:
         for table in tables:
             world.wait_sent(traffic, 50)
             with stack.transaction() as holder:
                 holder.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-                time.sleep(2.5)
+                before_it = timeouts()
+                wait_until(lambda: timeouts() >= before_it + 5, 60, f"statements give up waiting for {table}")
             seconds = max(seconds, world.recover())
     world.stopped()
     assert set_aside(world) == before, "something was set aside because a table was locked"
