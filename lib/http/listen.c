@@ -3,14 +3,25 @@
  * The address is resolved by getaddrinfo; of a name with several addresses the first is bound. */
 #include "lib/http/listen.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { HOST_BYTES_MAX = 256, PORT_BYTES_MAX = 8 };
+enum { HOST_BYTES_MAX = 256, PORT_MAX = 65535 };
+
+/* Whether `text` is a port; getaddrinfo takes any number and keeps its low 16 bits. */
+static int is_port(const char *text)
+{
+    int64_t port = 0;
+    for (; isdigit((unsigned char)*text) && port <= PORT_MAX; text++)
+        port = port * 10 + (*text - '0');
+    return !*text && port <= PORT_MAX;
+}
 
 static int resolve(const char *address, struct addrinfo **ret_list, struct error *error)
 {
@@ -22,9 +33,11 @@ static int resolve(const char *address, struct addrinfo **ret_list, struct error
         start++;
         end--;
     }
-    if (!colon || end == start || (size_t)(end - start) >= sizeof host ||
-        strlen(colon + 1) >= PORT_BYTES_MAX || !colon[1])
+    if (!colon || end == start || (size_t)(end - start) >= sizeof host || !colon[1])
         return error_set(error, ERROR_USAGE, "bad-address", "\"%s\" must be HOST:PORT", address);
+    if (!is_port(colon + 1))
+        return error_set(error, ERROR_USAGE, "bad-address",
+                         "\"%s\": the port must be a number from 0 to %d", address, PORT_MAX);
     memcpy(host, start, (size_t)(end - start));
     host[end - start] = '\0';
     const struct addrinfo hints = {.ai_family = AF_UNSPEC,

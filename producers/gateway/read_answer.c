@@ -9,6 +9,7 @@
 #include "lib/base/hash.h"
 #include "lib/base/json_text.h"
 #include "producers/gateway/answer.h"
+#include "producers/gateway/etag.h"
 #include "producers/gateway/read.h"
 #include "producers/gateway/reads.h"
 
@@ -164,7 +165,6 @@ static void finish(struct read *read, int status, const char *type)
 void read_answer(struct read *read, const PGresult *result)
 {
     struct buf *out = http_reply(read->request);
-    const char *known = http_header(read->request, "If-None-Match");
     char digest[65];
     char etag[ETAG_DIGITS + 3];
     if (read->query->shape == QUERY_OBJECT && PQntuples(result) == 0) {
@@ -182,7 +182,7 @@ void read_answer(struct read *read, const PGresult *result)
     snprintf(etag, sizeof etag, "\"%.*s\"", ETAG_DIGITS, digest);
     http_reply_header(read->request, "ETag", etag);
     http_reply_header(read->request, "Cache-Control", "private, no-cache");
-    if (known && (strstr(known, etag) || strcmp(known, "*") == 0)) {
+    if (etag_matches(http_header(read->request, "If-None-Match"), etag)) {
         buf_reset(out);
         finish(read, 304, NULL);
     } else {

@@ -290,6 +290,7 @@ def test_health_and_metrics(gateway, space):
     (["--gateway-listen", "0.0.0.0:0"], "--gateway-behind-proxy"),
     (["--request-timeout", "5s", "--delivery-timeout", "6s"], "request-timeout"),
     (["--kafka", "no.such.thing=1"], "no.such.thing"), (["--gateway-listen", "nowhere"], "HOST:PORT"),
+    (["--gateway-listen", "127.0.0.1:99999"], "from 0 to 65535"), (["--gateway-listen", "127.0.0.1:80x"], "from 0 to 65535"),
     (["--partitions", "0"], "partitions"), (["surplus"], "surplus")])
 def test_bad_configuration_stops_the_start(options, text):
     done = subprocess.run([WEIR, "gateway", *options], capture_output=True, text=True, timeout=30)

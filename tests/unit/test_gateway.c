@@ -11,6 +11,7 @@
 
 #include "lib/base/json_text.h"
 #include "lib/base/nearest.h"
+#include "producers/gateway/etag.h"
 #include "producers/gateway/event.h"
 #include "producers/gateway/problem.h"
 
@@ -191,13 +192,45 @@ static void traceparents(void **state)
     assert_null(event_traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7\n01"));
 }
 
+static void etags(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *header;
+        int matches;
+    } cases[] = {
+        {"\"ab\"", 1},
+        {" \t\"ab\" ", 1},
+        {"W/\"ab\"", 1},
+        {"\"x\", \"ab\"", 1},
+        {"\"x\",,W/\"ab\" ,", 1},
+        {"\"a,b\", \"ab\"", 1},
+        {"*", 1},
+        {" * ", 1},
+        {NULL, 0},
+        {"", 0},
+        {"ab", 0},
+        {"\"abc\"", 0},
+        {"w/\"ab\"", 0},
+        {"*, \"x\"", 0},
+        {"\"x\", *", 0},
+        {"\"ab\"x", 0},      /* no list */
+        {"x\"ab\"", 0},      /* no list */
+        {"\"ab\" \"x\"", 0}, /* no comma */
+        {"\"ab\", \"x", 0},  /* not closed */
+        {"\"ab\", x", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(etag_matches(cases[i].header, "\"ab\""), cases[i].matches);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys),         cmocka_unit_test(event_ids),
         cmocka_unit_test(fingerprints), cmocka_unit_test(problems),
         cmocka_unit_test(json_texts),   cmocka_unit_test(nearest),
-        cmocka_unit_test(traceparents),
+        cmocka_unit_test(traceparents), cmocka_unit_test(etags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -226,6 +226,12 @@ static void addresses(void **state)
     assert_false(loopback);
     assert_int_equal(listen_is_loopback("80", &loopback, &error), -1);
     assert_int_equal(error.class, ERROR_USAGE);
+    static const char *const bad[] = {"127.0.0.1:99999", "127.0.0.1:65536", "127.0.0.1:http",
+                                      "127.0.0.1:-1", "127.0.0.1:18446744073709551616"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(listen_is_loopback(bad[i], &loopback, &error), -1);
+        assert_non_null(strstr(error.message, "from 0 to 65535"));
+    }
     struct http_server *server = start(1);
     struct http_server *second = NULL;
     char address[32];
