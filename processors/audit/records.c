@@ -13,8 +13,9 @@
 #include "lib/base/buf.h"
 #include "lib/base/timestamp.h"
 #include "lib/base/uuid.h"
+#include "processors/engine/message.h"
 
-enum { POLL_MS = 200, FRAME_BYTES = 5 };
+enum { POLL_MS = 200 };
 
 struct track {
     const struct audit_position *position;
@@ -92,25 +93,23 @@ static void close_tracks(struct account *account)
 }
 
 /* Whether the processor has to account for the record. -1: this build does not know its schema. */
-static int must_account(const struct processor *processor, const rd_kafka_message_t *message)
+static int must_account(const struct processor *processor, rd_kafka_message_t *message)
 {
-    const unsigned char *value = message->payload;
+    const struct record record = message_record(message, rd_kafka_topic_name(message->rkt));
     struct uuid space_id;
-    if (!message->key || uuid_parse(message->key, message->key_len, &space_id) != 0 || !value ||
-        message->len < FRAME_BYTES || value[0] != 0)
+    int32_t schema_id;
+    struct error error;
+    if (decoder_check_record(&record, INT32_MAX, &space_id, &schema_id, &error) != 0)
         return 1;
-    uint32_t id =
-        (uint32_t)value[1] << 24 | (uint32_t)value[2] << 16 | (uint32_t)value[3] << 8 | value[4];
-    if (id > INT32_MAX)
-        return 1;
-    const struct catalog_version *version = catalog_find_id(processor->catalog, (int32_t)id);
+    const struct catalog_version *version = catalog_find_id(processor->catalog, schema_id);
     if (!version)
         return -1;
-    return strcmp(version->event->topic, rd_kafka_topic_name(message->rkt)) != 0 ||
-           processor_consumes(processor, version->event) != NULL;
+    const struct catalog_event *event = version->event;
+    return decoder_check_event(&record, version->schema->full_name, event->topic, &error) != 0 ||
+           processor_consumes(processor, event) != NULL;
 }
 
-static void take_record(struct account *account, const rd_kafka_message_t *message)
+static void take_record(struct account *account, rd_kafka_message_t *message)
 {
     rd_kafka_timestamp_type_t kind;
     for (size_t i = 0; i < account->track_count; i++) {
@@ -205,18 +204,25 @@ static int read_table(PGconn *conn, struct account *account, const char *sql, in
 static int read_tables(PGconn *conn, struct account *account, const char *schema,
                        struct error *error)
 {
-    char sql[200];
+    char sql[512];
     snprintf(sql, sizeof sql, "SELECT position_id, kafka_offset FROM %s.applied_event", schema);
     if (read_table(conn, account, sql, &account->applied, error) != 0)
         return -1;
     if (read_table(conn, account, "SELECT position_id, kafka_offset FROM weir.duplicate",
                    &account->duplicates, error) != 0)
         return -1;
-    /* What is redriven was applied, or is a duplicate; what is being redriven is parked. */
-    if (read_table(conn, account,
-                   "SELECT position_id, kafka_offset FROM weir.dead_letter "
-                   "WHERE state NOT IN ('redriving', 'redriven')",
-                   &account->dead, error) != 0)
+    /* What is redriven was applied, or is a duplicate; what is being redriven is parked. Of a wrong
+     * header it may also turn out that the processor does not consume it. */
+    snprintf(
+        sql, sizeof sql,
+        "SELECT position_id, kafka_offset FROM weir.dead_letter AS d "
+        "WHERE state NOT IN ('redriving', 'redriven') OR (state = 'redriven' "
+        "AND code = 'type-wrong' AND NOT EXISTS (SELECT FROM (SELECT position_id, kafka_offset "
+        "FROM %s.applied_event UNION ALL SELECT position_id, kafka_offset FROM "
+        "weir.duplicate) AS a "
+        "WHERE (a.position_id, a.kafka_offset) = (d.position_id, d.kafka_offset)))",
+        schema);
+    if (read_table(conn, account, sql, &account->dead, error) != 0)
         return -1;
     return read_table(conn, account, "SELECT position_id, kafka_offset FROM weir.parked",
                       &account->parked, error);

@@ -18,7 +18,7 @@ enum { SLOTS_FIRST = 64 };
 struct slot {
     int32_t id;
     int known;
-    uint32_t batch; /* in which the id was met last */
+    char *name; /* full name of the event */
     const struct catalog_event *event;
     const struct consumed *consumed;
     struct plan *plan;
@@ -35,8 +35,6 @@ struct decoder {
     int32_t unknown_id;
     char *reads;               /* NULL: everything */
     struct registry *registry; /* NULL: ids are the catalog's */
-    uint32_t batch;
-    int first_use;
 };
 
 struct decoder *decoder_new(const struct processor *processor)
@@ -53,6 +51,7 @@ void decoder_free(struct decoder *decoder)
     for (size_t i = 0; i < decoder->slot_count; i++) {
         plan_free(decoder->slots[i].plan);
         schema_free(decoder->slots[i].document);
+        free(decoder->slots[i].name);
         free(decoder->slots[i].refusal);
     }
     free(decoder->slots);
@@ -69,16 +68,6 @@ void decoder_set_reads(struct decoder *decoder, char *reads)
 void decoder_use_registry(struct decoder *decoder, struct registry *registry)
 {
     decoder->registry = registry;
-}
-
-void decoder_begin_batch(struct decoder *decoder)
-{
-    decoder->batch++;
-}
-
-int decoder_first_use(const struct decoder *decoder)
-{
-    return decoder->first_use;
 }
 
 /* The slot of the id, or the free one where it belongs. */
@@ -117,8 +106,9 @@ static int is_ours(const struct catalog_event *event, const struct schema *schem
 /* Learns what an id means. `event` is NULL for a type that this build does not know, and so does
  * not consume: a build whose processor consumes it has another version of the processor, and reads
  * it anew. Takes `document` (may be NULL), which holds the writer's schema. */
-static int learn(struct decoder *decoder, int32_t id, const struct catalog_event *event,
-                 const struct schema *writer, struct schema_document *document, struct error *error)
+static int learn(struct decoder *decoder, int32_t id, const char *name,
+                 const struct catalog_event *event, const struct schema *writer,
+                 struct schema_document *document, struct error *error)
 {
     const struct consumed *consumed = processor_consumes(decoder->processor, event);
     struct plan *plan = NULL;
@@ -141,7 +131,7 @@ static int learn(struct decoder *decoder, int32_t id, const struct catalog_event
     }
     *slot_for(decoder, id) = (struct slot){.id = id,
                                            .known = 1,
-                                           .batch = decoder->batch - 1,
+                                           .name = xstrdup(name),
                                            .event = event,
                                            .consumed = consumed,
                                            .plan = plan,
@@ -167,7 +157,8 @@ static struct slot *find_slot(struct decoder *decoder, int32_t id, struct error 
     const struct catalog_version *version =
         decoder->registry ? NULL : catalog_find_id(decoder->processor->catalog, id);
     if (version)
-        return learn(decoder, id, version->event, version->schema, NULL, error) == 0
+        return learn(decoder, id, version->schema->full_name, version->event, version->schema, NULL,
+                     error) == 0
                    ? known_slot(decoder, id)
                    : NULL;
     decoder->unknown_id = id;
@@ -224,6 +215,61 @@ struct uuid decoder_event_id(const void *value, size_t size)
     return id;
 }
 
+/* The Space that ce_source names, as the gateway writes it; -1 when it names none. */
+static int read_source(const struct record *record, struct uuid *ret_space_id)
+{
+    static const char prefix[] = "/spaces/";
+    enum { PREFIX_SIZE = sizeof prefix - 1 };
+    return record->source_size == PREFIX_SIZE + UUID_TEXT_SIZE &&
+                   memcmp(record->source, prefix, PREFIX_SIZE) == 0
+               ? uuid_parse(record->source + PREFIX_SIZE, UUID_TEXT_SIZE, ret_space_id)
+               : -1;
+}
+
+int decoder_check_record(const struct record *record, uint32_t highest_id,
+                         struct uuid *ret_space_id, int32_t *ret_schema_id, struct error *error)
+{
+    const unsigned char *value = record->value;
+    struct uuid source;
+    *ret_schema_id = -1;
+    if (!record->key || uuid_parse(record->key, record->key_size, ret_space_id) != 0)
+        return error_set(error, ERROR_DEAD_LETTER, DECODER_KEYLESS,
+                         "the key is no Space id (36 characters of a UUID)");
+    if (read_source(record, &source) == 0 && memcmp(&source, ret_space_id, sizeof source) != 0)
+        return error_set(error, ERROR_DEAD_LETTER, "space-wrong",
+                         "the key names a Space, and the header ce_source another one: %.*s",
+                         (int)record->source_size, record->source);
+    if (!value || record->value_size < FRAME_SIZE || value[0] != 0)
+        return error_set(error, ERROR_DEAD_LETTER, "frame-invalid",
+                         "the value does not start with a zero byte and a schema id");
+    uint32_t id =
+        (uint32_t)value[1] << 24 | (uint32_t)value[2] << 16 | (uint32_t)value[3] << 8 | value[4];
+    if (id > highest_id)
+        return error_set(error, ERROR_DEAD_LETTER, "frame-invalid", "schema id %u is beyond %u", id,
+                         highest_id);
+    *ret_schema_id = (int32_t)id;
+    return 0;
+}
+
+/* A producer with ids of another source names another event: its bytes would be read by a wrong
+ * schema, and nobody would notice. */
+int decoder_check_event(const struct record *record, const char *full_name, const char *topic,
+                        struct error *error)
+{
+    if (topic && strcmp(topic, record->topic) != 0)
+        return error_set(error, ERROR_DEAD_LETTER, "topic-wrong", "%s belongs on %s", full_name,
+                         topic);
+    size_t size = record->type_size;
+    if (size == 0 || !full_name ||
+        (size == strlen(full_name) && memcmp(record->type, full_name, size) == 0))
+        return 0;
+    return error_set(error, ERROR_DEAD_LETTER, "type-wrong",
+                     "by its schema id it is %s, by its header ce_type %.*s: a wrong header, or its "
+                     "producer takes ids from another source (schemas/catalog.lock, or another "
+                     "registry)",
+                     full_name, (int)(size < 128 ? size : 128), record->type);
+}
+
 /* The bytes come from another thread's core: ask for all of them at once, not one line after the
  * other as they are read. */
 static void prefetch(const unsigned char *value, size_t size)
@@ -240,30 +286,17 @@ static int decode(struct decoder *decoder, const struct record *record, int32_t 
     const unsigned char *value = record->value;
     struct decoded *decoded = ret_decoded;
     memset(decoded, 0, sizeof *decoded);
-    decoded->schema_id = -1;
     prefetch(value, value ? record->value_size : 0);
-    if (!record->key || uuid_parse(record->key, record->key_size, &decoded->space_id) != 0)
-        return error_set(error, ERROR_DEAD_LETTER, DECODER_KEYLESS,
-                         "the key is no Space id (36 characters of a UUID)");
-    if (!value || record->value_size < FRAME_SIZE || value[0] != 0)
-        return error_set(error, ERROR_DEAD_LETTER, "frame-invalid",
-                         "the value does not start with a zero byte and a schema id");
-    uint32_t id =
-        (uint32_t)value[1] << 24 | (uint32_t)value[2] << 16 | (uint32_t)value[3] << 8 | value[4];
-    uint32_t highest = decoder->registry ? INT32_MAX : SCHEMA_ID_MAX;
-    if (id > highest)
-        return error_set(error, ERROR_DEAD_LETTER, "frame-invalid", "schema id %u is beyond %u", id,
-                         highest);
-    decoded->schema_id = (int32_t)id;
-    struct slot *slot = find_slot(decoder, (int32_t)id, error);
+    if (decoder_check_record(record, decoder->registry ? INT32_MAX : SCHEMA_ID_MAX,
+                             &decoded->space_id, &decoded->schema_id, error) != 0)
+        return -1;
+    struct slot *slot = find_slot(decoder, decoded->schema_id, error);
     if (!slot)
         return -1;
-    decoder->first_use = slot->batch != decoder->batch;
-    slot->batch = decoder->batch;
     decoded->event = slot->event;
-    if (slot->event && strcmp(slot->event->topic, record->topic) != 0)
-        return error_set(error, ERROR_DEAD_LETTER, "topic-wrong", "%s belongs on %s",
-                         slot->event->name, slot->event->topic);
+    if (decoder_check_event(record, slot->name, slot->event ? slot->event->topic : NULL, error) !=
+        0)
+        return -1;
     if (slot->consumed && !slot->plan)
         return refuse(decoder, slot, error);
     struct plan_record plan_record = {.space_id = decoded->space_id,
@@ -298,7 +331,9 @@ int decoder_decode(struct decoder *decoder, const struct record *record, int32_t
     return code;
 }
 
-/* Row of weir.schema: schema_id, event, definition. */
+#define LEARN_COLUMNS "schema_id, event, definition, 'weir.' || domain || '.' || event"
+
+/* A row of weir.schema. */
 static int learn_row(struct decoder *decoder, const PGresult *result, int row, struct error *error)
 {
     int32_t id = (int32_t)pg_int(result, row, 0);
@@ -308,7 +343,8 @@ static int learn_row(struct decoder *decoder, const PGresult *result, int row, s
     if (event && schema_parse(PQgetvalue(result, row, 2), (size_t)PQgetlength(result, row, 2),
                               &document, error) != 0)
         return -1;
-    return learn(decoder, id, event, document ? schema_root(document) : NULL, document, error);
+    return learn(decoder, id, PQgetvalue(result, row, 3), event,
+                 document ? schema_root(document) : NULL, document, error);
 }
 
 int decoder_load(struct decoder *decoder, PGconn *conn, struct error *error)
@@ -316,8 +352,8 @@ int decoder_load(struct decoder *decoder, PGconn *conn, struct error *error)
     PGresult *result = NULL;
     if (!decoder->registry)
         return 0;
-    int code = pg_query(conn, "SELECT schema_id, event, definition FROM weir.schema", 0, NULL,
-                        &result, error);
+    int code =
+        pg_query(conn, "SELECT " LEARN_COLUMNS " FROM weir.schema", 0, NULL, &result, error);
     for (int row = 0; code == 0 && row < PQntuples(result); row++)
         if (!known_slot(decoder, (int32_t)pg_int(result, row, 0)))
             code = learn_row(decoder, result, row, error);
@@ -346,7 +382,7 @@ static int ask_registry(struct decoder *decoder, int32_t id, struct error *error
         writer->name ? catalog_find_event(decoder->processor->catalog, writer->name) : NULL;
     if (event && strcmp(catalog_newest(event)->schema->full_name, writer->full_name) != 0)
         event = NULL;
-    return learn(decoder, id, event, writer, document, error);
+    return learn(decoder, id, writer->full_name, event, writer, document, error);
 }
 
 int32_t decoder_unknown_id(const struct decoder *decoder)
@@ -364,8 +400,8 @@ int decoder_look_up(struct decoder *decoder, int32_t schema_id, PGconn *conn, st
     if (slot) /* two partitions waited for it, or this build is too old for it */
         return slot->refusal ? refuse(decoder, slot, error) : 0;
     int code =
-        pg_query(conn, "SELECT schema_id, event, definition FROM weir.schema WHERE schema_id = $1",
-                 1, values, &result, error);
+        pg_query(conn, "SELECT " LEARN_COLUMNS " FROM weir.schema WHERE schema_id = $1", 1, values,
+                 &result, error);
     if (code == 0 && PQntuples(result) > 0)
         code = learn_row(decoder, result, 0, error);
     else if (code == 0 && decoder->registry)

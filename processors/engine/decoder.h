@@ -16,9 +16,9 @@ enum { FRAME_SIZE = 5, SCHEMA_ID_MAX = 1 << 20 };
 /* Codes of errors for which a partition waits: nobody has recorded the schema; or it is recorded,
  * but this build is too old to read it. */
 #define DECODER_UNKNOWN "schema-unknown"
+#define DECODER_NEWER "schema-newer"
 /* Code of a dead letter whose key names no Space. */
 #define DECODER_KEYLESS "key-invalid"
-#define DECODER_NEWER "schema-newer"
 
 struct decoder;
 
@@ -32,6 +32,12 @@ struct record {
     size_t key_size;
     const void *value; /* NULL for a tombstone */
     size_t value_size;
+    /* What its headers say: ce_type, the event, and ce_source, the Space. NULL: nothing, or it was
+     * judged before, when it was read from its topic. */
+    const char *type;
+    size_t type_size;
+    const char *source;
+    size_t source_size;
     void *owner; /* what keeps the bytes alive */
 };
 
@@ -45,10 +51,6 @@ void decoder_use_registry(struct decoder *decoder, struct registry *registry);
 /* With a registry: learns the ids that are recorded in weir.schema, so that they are known while
  * the registry is away. Without one: nothing. */
 int decoder_load(struct decoder *decoder, PGconn *conn, struct error *error);
-/* A new batch begins. decoder_first_use says afterwards whether the record decoded last is the
- * first of its schema id since then. */
-void decoder_begin_batch(struct decoder *decoder);
-int decoder_first_use(const struct decoder *decoder);
 void decoder_free(struct decoder *decoder);
 
 struct decoded {
@@ -64,9 +66,21 @@ struct decoded {
  * zero when they show none. An anchor is compared by it. */
 struct uuid decoder_event_id(const void *value, size_t size);
 
+/* What is wrong with a record whatever its schema id means; otherwise returns its Space and the id.
+ * Ids are at most `highest_id`. Errors: ERROR_DEAD_LETTER DECODER_KEYLESS, "space-wrong",
+ * "frame-invalid" (ret_space_id is set unless the key is at fault). */
+int decoder_check_record(const struct record *record, uint32_t highest_id,
+                         struct uuid *ret_space_id, int32_t *ret_schema_id, struct error *error);
+
+/* Whether a record is on the topic of the event that its id means, and says itself that it is one.
+ * `full_name` and `topic` may be NULL: they are not known then. Errors: ERROR_DEAD_LETTER
+ * "topic-wrong", "type-wrong". */
+int decoder_check_event(const struct record *record, const char *full_name, const char *topic,
+                        struct error *error);
+
 /* Decodes a record; rows and row_counts have an element for each relation of the processor.
- * Errors: ERROR_DEAD_LETTER "key-invalid", "frame-invalid", "avro-invalid" (ret_decoded holds what
- * could be read); ERROR_RETRY DECODER_UNKNOWN, DECODER_NEWER. */
+ * Errors: ERROR_DEAD_LETTER, those of the two checks above and "avro-invalid" (ret_decoded holds
+ * what could be read); ERROR_RETRY DECODER_UNKNOWN, DECODER_NEWER. */
 int decoder_decode(struct decoder *decoder, const struct record *record, int32_t seq,
                    struct buf *rows, uint32_t *row_counts, struct decoded *ret_decoded,
                    struct error *error);

@@ -190,7 +190,6 @@ static int fill_batch(struct engine *engine, const struct due *due, struct error
     int code = 0;
     batch_reset(drain->batch, engine->position_count);
     drain->batch->drained_position = due->position;
-    decoder_begin_batch(engine->decoder);
     for (int i = 0; code == 0 && i < PQntuples(rows); i++) {
         drain->headers[i] = (struct parked_headers){PQgetvalue(rows, i, COLUMN_HEADERS),
                                                     PQgetlength(rows, i, COLUMN_HEADERS)};

@@ -16,6 +16,7 @@
 #include "lib/base/timestamp.h"
 #include "lib/kafka/client.h"
 #include "processors/engine/internal.h"
+#include "processors/engine/message.h"
 #include "processors/engine/positions.h"
 
 static int set_properties(struct engine *engine, rd_kafka_conf_t *conf, struct error *error)
@@ -83,11 +84,6 @@ static int open_consumer(struct engine *engine, struct error *error)
     return 0;
 }
 
-static void release_message(void *owner)
-{
-    rd_kafka_message_destroy(owner);
-}
-
 int engine_new(const struct config *config, const struct processor *processor,
                struct metrics *metrics, struct health *health, const atomic_int *stop,
                struct engine **ret_engine, struct error *error)
@@ -103,10 +99,10 @@ int engine_new(const struct config *config, const struct processor *processor,
     engine->wary = engine->rows_max;
     engine->bytes_max = config_int(config, OPT_BATCH_MAX_BYTES);
     engine->age_max_us = config_int(config, OPT_BATCH_MAX_AGE) * 1000;
-    engine->filling = batch_new(processor, engine->rows_max + SPARE_RECORDS, release_message);
-    engine->applying = batch_new(processor, engine->rows_max + SPARE_RECORDS, release_message);
-    engine->filling->put_headers = fetch_put_headers;
-    engine->applying->put_headers = fetch_put_headers;
+    engine->filling = batch_new(processor, engine->rows_max + SPARE_RECORDS, message_release);
+    engine->applying = batch_new(processor, engine->rows_max + SPARE_RECORDS, message_release);
+    engine->filling->put_headers = message_put_headers;
+    engine->applying->put_headers = message_put_headers;
     engine->current = engine->applying;
     drain_init(engine);
     engine->slice = slice_new();

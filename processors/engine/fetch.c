@@ -9,8 +9,8 @@
 
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
-#include "processors/engine/headers.h"
 #include "processors/engine/internal.h"
+#include "processors/engine/message.h"
 
 int fetch_is_full(const struct engine *engine)
 {
@@ -187,43 +187,6 @@ void fetch_look_up(struct engine *engine)
     }
 }
 
-/* What the record says it is, beside its schema id. A producer with ids of another source would
- * name another event: the bytes would be read by a wrong schema, and nobody would notice. Each
- * batch is held to it once per id, before anything of it is applied. Returns 0 or -1. */
-static int check_type(struct engine *engine, const rd_kafka_message_t *message, struct error *error)
-{
-    const struct entry *entry = &engine->filling->entries[engine->filling->count - 1];
-    const struct catalog_event *event = entry->event;
-    rd_kafka_headers_t *headers;
-    const void *value;
-    size_t size;
-    if (!event || !decoder_first_use(engine->decoder) ||
-        rd_kafka_message_headers(message, &headers) != 0 ||
-        rd_kafka_header_get_last(headers, "ce_type", &value, &size) != 0 || size == 0)
-        return 0;
-    const char *name = catalog_newest(event)->schema->full_name;
-    if (size == strlen(name) && memcmp(value, name, size) == 0)
-        return 0;
-    return error_set(error, ERROR_HALT, "schema-ids-mixed",
-                     "schema id %d is %s here, but the record says that it is %.*s: its producer "
-                     "takes ids from another source (schemas/catalog.lock, or another registry). "
-                     "Set both up alike; `weir schema register --import` moves over",
-                     entry->schema_id, name, (int)(size < 128 ? size : 128), (const char *)value);
-}
-
-void fetch_put_headers(const void *owner, uint32_t header_oid, struct buf *out)
-{
-    rd_kafka_headers_t *from;
-    const char *name;
-    const void *value;
-    size_t size;
-    struct headers to = headers_open(out, header_oid);
-    if (rd_kafka_message_headers(owner, &from) == 0)
-        for (size_t i = 0; rd_kafka_header_get_all(from, i, &name, &value, &size) == 0; i++)
-            headers_add(&to, name, value, size);
-    headers_close(&to);
-}
-
 /* Takes one record. Returns 0 when nothing more should be taken for now. */
 static int take_record(struct engine *engine, rd_kafka_message_t *message)
 {
@@ -238,27 +201,15 @@ static int take_record(struct engine *engine, rd_kafka_message_t *message)
         return engine->attached;
     }
     uint32_t index = (uint32_t)(position - engine->positions);
-    const struct record record = {.topic = position->topic,
-                                  .partition = message->partition,
-                                  .offset = message->offset,
-                                  .timestamp_us = rd_kafka_message_timestamp(message, NULL) * 1000,
-                                  .key = message->key,
-                                  .key_size = message->key_len,
-                                  .value = message->payload,
-                                  .value_size = message->len,
-                                  .owner = message};
-    if (engine->filling->count == 0)
-        decoder_begin_batch(engine->decoder);
-    int added = batch_add(engine->filling, engine->decoder, &record, index, &error) == 0;
-    if (added && check_type(engine, message, &error) == 0) {
+    const struct record record = message_record(message, position->topic);
+    if (batch_add(engine->filling, engine->decoder, &record, index, &error) == 0) {
         position->taken_offset = message->offset;
         return 1;
     }
     char place[512];
     snprintf(place, sizeof place, "%s [%d] offset %" PRId64, position->topic, position->partition,
              message->offset);
-    if (!added) /* otherwise it is the batch's */
-        rd_kafka_message_destroy(message);
+    rd_kafka_message_destroy(message);
     error_prefix(&error, "%s", place);
     if (error.class == ERROR_RETRY) {
         wait_for_schema(engine, position, &error);

@@ -206,8 +206,6 @@ void fetch_look_up(struct engine *engine);
 
 /* Takes what has arrived into the filling batch, without waiting. */
 void fetch_some(struct engine *engine);
-/* The headers of a Kafka message, for batch.put_headers. */
-void fetch_put_headers(const void *owner, uint32_t header_oid, struct buf *out);
 int fetch_is_full(const struct engine *engine);
 
 /* apply.c */

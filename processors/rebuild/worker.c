@@ -15,14 +15,10 @@
 #include "lib/base/timestamp.h"
 #include "lib/kafka/client.h"
 #include "lib/registry/client.h"
+#include "processors/engine/message.h"
 #include "processors/engine/positions.h"
 #include "processors/engine/reads.h"
 #include "processors/rebuild/worker_parts.h"
-
-static void release_message(void *owner)
-{
-    rd_kafka_message_destroy(owner);
-}
 
 static void release_nothing(void *owner)
 {
@@ -173,9 +169,11 @@ int worker_open(const struct worker_options *options, struct worker **ret_worker
     int little = options->gentle || options->beside;
     worker->rows_max = little ? WORKER_GENTLE_ROWS : WORKER_BULK_ROWS;
     worker->bytes_max = little ? WORKER_GENTLE_BYTES : WORKER_BULK_BYTES;
-    worker->filling = batch_new(options->processor, worker->rows_max, release_message);
-    worker->applying = batch_new(options->processor, worker->rows_max, release_message);
+    worker->filling = batch_new(options->processor, worker->rows_max, message_release);
+    worker->applying = batch_new(options->processor, worker->rows_max, message_release);
     worker->single = batch_new(options->processor, 1, release_nothing);
+    worker->filling->put_headers = message_put_headers;
+    worker->applying->put_headers = message_put_headers;
     worker->slice = slice_new();
     worker->decoder = decoder_new(options->processor);
     worker->ahead = xcalloc(WORKER_AHEAD_MAX, sizeof(rd_kafka_message_t *));

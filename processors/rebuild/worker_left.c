@@ -171,7 +171,6 @@ static int add_left(struct worker *worker, const struct left_out *left, struct b
         .value_size = (size_t)PQgetlength(rows, row, COLUMN_VALUE)};
     batch_reset(batch, worker->position_count);
     batch->drained_position = (int64_t)left->position;
-    decoder_begin_batch(worker->decoder);
     return batch_add(batch, worker->decoder, &record, (uint32_t)left->position, error);
 }
 

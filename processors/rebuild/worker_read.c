@@ -13,6 +13,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/timestamp.h"
 #include "lib/kafka/client.h"
+#include "processors/engine/message.h"
 #include "processors/rebuild/worker_parts.h"
 
 int worker_is_full(const struct worker *worker)
@@ -185,17 +186,7 @@ static int wait_for_schema(struct worker *worker, struct error *error)
 static int add(struct worker *worker, size_t index, rd_kafka_message_t *message,
                struct error *error)
 {
-    const struct record record = {.topic = worker->positions[index].topic,
-                                  .partition = message->partition,
-                                  .offset = message->offset,
-                                  .timestamp_us = rd_kafka_message_timestamp(message, NULL) * 1000,
-                                  .key = message->key,
-                                  .key_size = message->key_len,
-                                  .value = message->payload,
-                                  .value_size = message->len,
-                                  .owner = message};
-    if (worker->filling->count == 0)
-        decoder_begin_batch(worker->decoder);
+    const struct record record = message_record(message, worker->positions[index].topic);
     if (batch_add(worker->filling, worker->decoder, &record, (uint32_t)index, error) == 0)
         return 0;
     if (error->class != ERROR_RETRY || wait_for_schema(worker, error) != 0)

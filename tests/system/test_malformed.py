@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every kind of malformed record on a domain's topic, beside honest Spaces: those flow, nothing halts, and there is a way
+past each by command line. Records are written by a producer that nobody here wrote."""
+
+import json
+import uuid
+
+import pytest
+
+import events
+from harness import wait_until
+
+TOPIC = "weir.commerce"
+PURCHASED = f"{TOPIC}.ProductPurchased"
+SPACES = [str(uuid.uuid5(uuid.NAMESPACE_URL, f"malformed {i}")) for i in range(200)]
+PARTITION = 2
+HERE = [space for space in SPACES if events.partition_of(space.encode()) == PARTITION]
+HONEST, BAD, OTHER = HERE[:3]
+PROCESSORS = ("ledger", "overview")
+REASON = ("--reason", "malformed, INC-114")
+
+
+def purchase(**options):
+    line = {"product_id": uuid.uuid4(), "quantity": 1, "unit_price": 1999, "label": None}
+    fields = {
+        "purchase_id": uuid.uuid4(), "buyer_id": uuid.uuid4(), "items": [line], "currency": "EUR", "discount": 0, "total": 1999,
+        "fee_bps": 500, "referrer_id": None, "referral_bps": 0, "channel": "WEB", "stream_id": None,
+    }  # fmt: skip
+    return events.make_record("ProductPurchased", fields, **options)
+
+
+def frame(schema_id, body):
+    return b"\0" + schema_id.to_bytes(4, "big") + body
+
+
+def made(event):
+    return events.make_record(event, events.Maker(3).body(event)[1])
+
+
+ID = events.NEWEST["ProductPurchased"].id
+GOOD = purchase()
+FOREIGN = next(e for e in events.EVENTS if events.NEWEST[e].topic != TOPIC)
+QUIET = next(  # ledger passes it over
+    e for e in events.EVENTS if events.NEWEST[e].topic == TOPIC and e not in events.consumed(events.ROOT, "ledger")
+)
+# {kind: (key, value, headers, code of its dead letter; None: it is applied)}
+KINDS = {
+    "a wrong magic byte": (BAD, b"\1" + GOOD[1:], None, "frame-invalid"),
+    "a short value": (BAD, b"\0\0\0", None, "frame-invalid"),
+    "an empty value": (BAD, b"", None, "frame-invalid"),
+    "a tombstone": (BAD, None, None, "frame-invalid"),
+    "a schema id beyond all": (BAD, frame(0x7FFFFFFF, GOOD[5:]), None, "frame-invalid"),
+    "a known id with garbage": (BAD, frame(ID, b"\xff" * 40), None, "avro-invalid"),
+    "a known id with nothing": (BAD, frame(ID, b""), None, "avro-invalid"),
+    "trailing bytes": (BAD, purchase() + b"\0", None, "avro-invalid"),
+    "invalid UTF-8": (BAD, purchase().replace(b"EUR", b"E\xff\xfe"), None, "avro-invalid"),
+    "a huge value": (BAD, frame(ID, b"\x80" * 900_000), None, "avro-invalid"),
+    "no key": (None, purchase(), None, "key-invalid"),
+    "an empty key": ("", purchase(), None, "key-invalid"),
+    "a key that is no UUID": ("not-a-space", purchase(), None, "key-invalid"),
+    "a key of another Space": (BAD, purchase(), [("ce_source", f"/spaces/{OTHER}".encode())], "space-wrong"),
+    "an event of another topic": (BAD, made(FOREIGN), None, "topic-wrong"),
+    "a wrong ce_type": (BAD, purchase(), [("ce_type", b"com.example.shop.sold")], "type-wrong"),
+    "a ce_type of another event": (BAD, purchase(), [("ce_type", b"weir.commerce.PurchaseRefunded")], "type-wrong"),
+    "a ce_type of another event, of one that few consume": (BAD, made(QUIET), [("ce_type", PURCHASED.encode())], "type-wrong"),
+    "a ce_type that is no text": (BAD, purchase(), [("ce_type", b"\0\xff\xfe")], "type-wrong"),
+    "two ce_type, the last one wrong": (
+        BAD, purchase(), [("ce_type", PURCHASED.encode()), ("ce_type", b"x")], "type-wrong",
+    ),
+    "two ce_type, the last one right": (BAD, purchase(), [("ce_type", b"x"), ("ce_type", PURCHASED.encode())], None),
+    "an empty ce_type": (BAD, purchase(), [("ce_type", b"")], None),
+    "a ce_type of null": (BAD, purchase(), [("ce_type", None)], None),
+    "a header without a name, and one of bytes": (BAD, purchase(), [("", b""), ("odd", b"\0\xff")], None),
+    "a hundred headers": (BAD, purchase(), [(f"h{i}", b"x" * 200) for i in range(100)], None),
+}  # fmt: skip
+CODES = {kind: code for kind, (_, _, _, code) in KINDS.items()}
+
+
+def honest(count=1):
+    return [(TOPIC, PARTITION, HONEST.encode(), purchase(), None) for _ in range(count)]
+
+
+def applied(stack, processor, offsets):
+    return stack.value(
+        f"SELECT count(*) FROM {processor}_1.applied_event JOIN weir.position USING (position_id) "
+        "WHERE topic = %s AND kafka_partition = %s AND kafka_offset = ANY (%s)",
+        TOPIC, PARTITION, list(offsets),
+    )  # fmt: skip
+
+
+def letters(stack, processor, status="any", **more):
+    listed = stack.run("dead-letters", "list", "--processor", processor, "--status", status, "--limit", 500, "-o", "json")
+    return {row["offset"]: row for row in json.loads(listed.stdout)["dead_letters"] if row["topic"] == TOPIC}
+
+
+class Sent:
+    """The records of all kinds, each between two honest ones."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        records = honest()
+        for key, value, headers, _ in KINDS.values():
+            records += [(TOPIC, PARTITION, key.encode() if key is not None else None, value, headers), *honest()]
+        offsets = stack.produce(records, **{"message.max.bytes": 2_000_000})
+        self.honest = offsets[::2]
+        self.kinds = dict(zip(KINDS, offsets[1::2]))
+        self.values = dict(zip(offsets, (record[3] for record in records)))
+
+
+@pytest.fixture(scope="module")
+def sent(fresh):
+    fresh.process = fresh.start_processors(*PROCESSORS, options=("--session-timeout", "6s"))
+    made = Sent(fresh)
+    fresh.wait_drained(*PROCESSORS)
+    return made
+
+
+def sound(stack):
+    """What the tables hold is what the topics and the decisions say."""
+    for name in PROCESSORS:
+        audit = stack.run("audit", name, "--wait", "60s", check=False)
+        assert audit.returncode == 0, audit.stdout + audit.stderr
+    done = stack.run("rebuild", *PROCESSORS, "--verify", "--no-swap", "-o", "json", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in PROCESSORS:
+        stack.run("rebuild", name, "--abandon")
+
+
+def test_honest_spaces_flow_and_nothing_halts(sent):
+    assert sent.stack.psql("SELECT * FROM weir.halt") == []
+    for processor in PROCESSORS:
+        assert applied(sent.stack, processor, sent.honest) == len(sent.honest)
+    assert sent.stack.process.is_ready()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_is_a_dead_letter_of_its_own(sent, kind):
+    offset = sent.kinds[kind]
+    for processor in PROCESSORS:
+        letter = letters(sent.stack, processor).get(offset)
+        assert (letter and letter["code"]) == CODES[kind], letter
+        assert applied(sent.stack, processor, [offset]) == (CODES[kind] is None)
+        if letter:
+            value = sent.stack.value(
+                "SELECT value FROM weir.dead_letter WHERE dead_letter_id = %s", letter["dead_letter_id"]
+            )  # fmt: skip
+            assert value == sent.values[offset], "the bytes as they were"
+
+
+def test_all_is_accounted_for_and_rebuilt_alike(sent):
+    sound(sent.stack)
+
+
+def test_the_way_past_each_is_a_command(sent):
+    """A wrong header is no reason to lose an event: it is redriven. The others are patched or discarded."""
+    stack = sent.stack
+    for processor in PROCESSORS:
+        for kind in ("a wrong ce_type", "a ce_type of another event, of one that few consume"):
+            place = f"commerce/{PARTITION}/{sent.kinds[kind]}"
+            stack.run("dead-letters", "redrive", place, "--processor", processor)
+    assert applied(stack, "ledger", [sent.kinds["a wrong ce_type"]]) == 1
+    wrong = f"commerce/{PARTITION}/{sent.kinds['trailing bytes']}"
+    ids = {name: str(uuid.uuid4()) for name in ("purchase_id", "buyer_id")}
+    body = stack.state / "patch.json"
+    body.write_text(json.dumps({**ids, "items": [], "currency": "EUR", "total": 1999}))
+    stack.run("dead-letters", "patch", wrong, "--processor", "ledger", "--as", "ProductPurchased", "--file", body, *REASON)
+    stack.run("dead-letters", "discard", "--processor", "ledger", "--max", 100, "--yes", *REASON)
+    stack.run("dead-letters", "discard", "--processor", "overview", "--max", 100, "--yes", *REASON)
+    for processor in PROCESSORS:
+        assert letters(stack, processor, "open") == {}
+    sound(stack)
