@@ -10,6 +10,14 @@
 #include "lib/base/timestamp.h"
 #include "lib/base/utf8.h"
 
+/* The last applied copy of an event: of the batch, or one that the database knows. */
+struct copy {
+    struct idtable_key event; /* and Space */
+    int64_t fingerprint;
+    int64_t timestamp_us;
+    int known; /* it is of the database */
+};
+
 struct batch *batch_new(const struct processor *processor, size_t entries_max,
                         void (*release)(void *owner))
 {
@@ -22,10 +30,7 @@ struct batch *batch_new(const struct processor *processor, size_t entries_max,
     batch->data = xcalloc(processor->relation_count, sizeof *batch->data);
     batch->rows = xcalloc(processor->relation_count, sizeof *batch->rows);
     batch->row_counts = xcalloc(processor->relation_count, sizeof *batch->row_counts);
-    /* Room for the batch's own events and as many known ones, at most half full. */
-    for (batch->slot_count = 16; batch->slot_count < entries_max * 4; batch->slot_count *= 2)
-        ;
-    batch->slots = xcalloc(batch->slot_count, sizeof *batch->slots);
+    batch->copies = idtable_new(sizeof(struct copy));
     return batch;
 }
 
@@ -54,7 +59,7 @@ void batch_free(struct batch *batch)
     free(batch->rows);
     free(batch->row_counts);
     free(batch->ends);
-    free(batch->slots);
+    idtable_free(batch->copies);
     free(batch);
 }
 
@@ -136,55 +141,6 @@ int batch_add(struct batch *batch, struct decoder *decoder, const struct record 
     return 0;
 }
 
-/* The judge's table maps (Space, event id) to the last applied copy: an entry of the batch, or,
- * from KNOWN_BASE on, a known event of the database. A slot holds the stamp of its use, so that
- * nothing has to be cleared between uses. */
-enum { KNOWN_BASE = 1 << 30 };
-
-static size_t hash_ids(const struct uuid *event_id, const struct uuid *space_id)
-{
-    uint64_t words[4];
-    memcpy(words, event_id, 16);
-    memcpy(words + 2, space_id, 16);
-    uint64_t hash =
-        words[0] ^ words[1] * 0x9e3779b97f4a7c15u ^ words[2] * 0xbf58476d1ce4e5b9u ^ words[3];
-    hash = (hash ^ hash >> 29) * 0x94d049bb133111ebu;
-    return (size_t)(hash ^ hash >> 32);
-}
-
-struct copy {
-    const struct uuid *event_id;
-    const struct uuid *space_id;
-    int64_t fingerprint;
-    int64_t timestamp_us;
-};
-
-static struct copy copy_at(const struct batch *batch, const struct known *known, uint32_t index)
-{
-    if (index >= KNOWN_BASE) {
-        const struct known *k = &known[index - KNOWN_BASE];
-        return (struct copy){&k->event_id, &k->space_id, k->fingerprint, k->timestamp_us};
-    }
-    const struct entry *entry = &batch->entries[index];
-    return (struct copy){&entry->event_id, &entry->space_id, entry->fingerprint,
-                         entry->record.timestamp_us};
-}
-
-/* The slot of an id: the one that holds it, or the free one where it goes. */
-static uint64_t *find_slot(const struct batch *batch, const struct known *known,
-                           const struct uuid *event_id, const struct uuid *space_id)
-{
-    size_t mask = batch->slot_count - 1;
-    for (size_t i = hash_ids(event_id, space_id) & mask;; i = (i + 1) & mask) {
-        uint64_t *slot = &batch->slots[i];
-        if (*slot >> 32 != batch->stamp)
-            return slot;
-        struct copy copy = copy_at(batch, known, (uint32_t)*slot);
-        if (memcmp(copy.event_id, event_id, 16) == 0 && memcmp(copy.space_id, space_id, 16) == 0)
-            return slot;
-    }
-}
-
 void batch_blame(struct entry *entry, const char *code, const char *reason)
 {
     free(entry->code);
@@ -205,13 +161,15 @@ size_t batch_judge(struct batch *batch, size_t from, size_t to, const struct kno
                    size_t known_count)
 {
     int64_t window_us = batch->processor->duplicate_window_ms * 1000;
-    if (++batch->stamp == 0) { /* slots of another round would look like this one's */
-        memset(batch->slots, 0, batch->slot_count * sizeof *batch->slots);
-        batch->stamp = 1;
+    int is_new;
+    idtable_clear(batch->copies);
+    for (size_t i = 0; i < known_count; i++) {
+        const struct idtable_key key = {known[i].event_id, known[i].space_id};
+        struct copy *copy = idtable_put(batch->copies, &key, &is_new);
+        copy->fingerprint = known[i].fingerprint;
+        copy->timestamp_us = known[i].timestamp_us;
+        copy->known = 1;
     }
-    for (size_t i = 0; i < known_count; i++)
-        *find_slot(batch, known, &known[i].event_id, &known[i].space_id) =
-            (uint64_t)batch->stamp << 32 | (KNOWN_BASE + i);
     for (size_t i = from; i < to; i++) {
         struct entry *entry = &batch->entries[i];
         entry->fate = entry->decoded_fate;
@@ -226,22 +184,24 @@ size_t batch_judge(struct batch *batch, size_t from, size_t to, const struct kno
             entry->failed &= entry->record.offset == since; /* else one before it has failed too */
             continue;
         }
-        uint64_t *slot = find_slot(batch, known, &entry->event_id, &entry->space_id);
-        if (*slot >> 32 == batch->stamp) {
-            struct copy copy = copy_at(batch, known, (uint32_t)*slot);
-            int in_window = entry->record.timestamp_us - copy.timestamp_us <= window_us;
-            if (in_window && entry->fingerprint == copy.fingerprint)
+        const struct idtable_key key = {entry->event_id, entry->space_id};
+        struct copy *last = idtable_put(batch->copies, &key, &is_new);
+        if (!is_new) {
+            int in_window = entry->record.timestamp_us - last->timestamp_us <= window_us;
+            if (in_window && entry->fingerprint == last->fingerprint)
                 entry->fate = FATE_DUPLICATE;
             else if (in_window)
                 make_conflict(entry);
-            else if ((uint32_t)*slot < KNOWN_BASE)
+            else if (!last->known)
                 return i; /* two copies to apply: the second one in a transaction of its own */
             else
                 entry->replaces = 1;
             if (in_window)
                 continue;
         }
-        *slot = (uint64_t)batch->stamp << 32 | i;
+        last->fingerprint = entry->fingerprint;
+        last->timestamp_us = entry->record.timestamp_us;
+        last->known = 0;
     }
     return to;
 }

@@ -12,6 +12,7 @@
 #ifndef WEIR_ENGINE_BATCH_H
 #define WEIR_ENGINE_BATCH_H
 
+#include "lib/base/idtable.h"
 #include "processors/engine/bind.h"
 #include "processors/engine/decoder.h"
 #include "processors/engine/parked.h"
@@ -91,10 +92,8 @@ struct batch {
     struct rows *rows;
     int64_t *ends; /* per position: end of the log behind the last record, or -1 */
     size_t position_capacity;
-    int64_t opened_us; /* monotonic: when the first record came */
-    uint64_t *slots;   /* the judge's hash table: stamp and entry */
-    size_t slot_count;
-    uint32_t stamp;
+    int64_t opened_us;      /* monotonic: when the first record came */
+    struct idtable *copies; /* the judge's: the last applied copy of each event */
 };
 
 enum { ARRAY_HEADER_SIZE = 20 };

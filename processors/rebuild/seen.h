@@ -3,7 +3,7 @@
  * The events that a rebuild has applied, in memory: while nobody reads a generation its table of
  * applied events has no key, and duplicates are found here instead. Exact: an entry holds the whole
  * event id and its Space. Bounded: when room is needed, what has left the duplicate window is
- * dropped; past SEEN_SLOTS_MAX, when that is not enough, the caller goes on with the table's key.
+ * dropped; past SEEN_EVENTS_MAX, when that is not enough, the caller goes on with the table's key.
  * Not for several threads. */
 #ifndef WEIR_REBUILD_SEEN_H
 #define WEIR_REBUILD_SEEN_H
@@ -11,16 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lib/base/uuid.h"
+#include "lib/base/idtable.h"
 
-enum { SEEN_SLOTS_FIRST = 1 << 16, SEEN_SLOTS_MAX = 1 << 23 };
+enum { SEEN_EVENTS_FIRST = 3 << 14, SEEN_EVENTS_MAX = SEEN_EVENTS_FIRST << 7 };
 
 /* The last applied copy of an event. */
 struct seen_event {
-    struct uuid event_id;
+    struct idtable_key event; /* and Space */
     int64_t fingerprint;
     int64_t timestamp_us; /* the broker's */
-    uint32_t space;       /* number of the Space; 0: a free slot */
 };
 
 struct seen;

@@ -35,16 +35,6 @@ static void add(struct batch *batch, unsigned char space, unsigned char event, i
                                                     .record = {.timestamp_us = day * DAY_US}};
 }
 
-/* The stamp of a round wraps after 2^32 rounds; slots that were never used must not look used. */
-static void test_the_first_round_after_the_stamp_wraps(void **state)
-{
-    struct batch *batch = *state;
-    batch->stamp = UINT32_MAX;
-    add(batch, 1, 1, 10, 0);
-    assert_int_equal(batch_judge(batch, 0, 1, NULL, 0), 1);
-    assert_int_equal(batch->entries[0].fate, FATE_APPLIED);
-}
-
 /* An anchor's id must not depend on what else is wrong with the record. */
 static void test_an_event_id_is_read_from_bytes_alone(void **state)
 {
@@ -167,7 +157,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         JUDGE_TEST(test_the_same_event_again_is_a_duplicate),
-        JUDGE_TEST(test_the_first_round_after_the_stamp_wraps),
         JUDGE_TEST(test_an_event_id_is_read_from_bytes_alone),
         JUDGE_TEST(test_another_space_may_have_the_same_id),
         JUDGE_TEST(test_another_body_is_a_conflict),

@@ -44,7 +44,7 @@ static void test_found_by_event_and_space(void **state)
 static void test_grows(void **state)
 {
     struct seen *seen = seen_new(WINDOW_US);
-    const uint64_t count = SEEN_SLOTS_FIRST * 3;
+    const uint64_t count = SEEN_EVENTS_FIRST * 3;
     (void)state;
     for (uint64_t i = 0; i < count; i++) {
         const struct uuid event = make_id(i);
@@ -65,16 +65,16 @@ static void test_keeps_its_size(void **state)
 {
     struct seen *seen = seen_new(WINDOW_US);
     const struct uuid space = make_id(1);
-    const uint64_t count = SEEN_SLOTS_FIRST * 3;
-    const int64_t step_us = WINDOW_US / (SEEN_SLOTS_FIRST / 8);
+    const uint64_t count = SEEN_EVENTS_FIRST * 3;
+    const int64_t step_us = WINDOW_US / (SEEN_EVENTS_FIRST / 8);
     (void)state;
     for (uint64_t i = 0; i < count; i++) {
         const struct uuid event = make_id(i);
         seen_set_horizon(seen, (int64_t)i * step_us);
         assert_int_equal(seen_put(seen, &event, &space, 0, (int64_t)i * step_us), 0);
-        assert_true(seen_count(seen) <= SEEN_SLOTS_FIRST);
+        assert_true(seen_count(seen) <= SEEN_EVENTS_FIRST);
     }
-    const struct uuid last_inside = make_id(count - SEEN_SLOTS_FIRST / 8);
+    const struct uuid last_inside = make_id(count - SEEN_EVENTS_FIRST / 8);
     assert_non_null(seen_find(seen, &last_inside, &space));
     seen_free(seen);
 }
@@ -86,19 +86,19 @@ static void test_forgets_what_left_the_window(void **state)
     const struct uuid space = make_id(1);
     const struct uuid first = make_id(0);
     (void)state;
-    for (uint64_t i = 0; i < SEEN_SLOTS_FIRST / 2; i++) {
+    for (uint64_t i = 0; i < SEEN_EVENTS_FIRST / 2; i++) {
         const struct uuid event = make_id(i);
         assert_int_equal(seen_put(seen, &event, &space, 0, 0), 0);
     }
     seen_set_horizon(seen, WINDOW_US);
-    for (uint64_t i = 0; i < SEEN_SLOTS_FIRST / 2; i++) {
-        const struct uuid event = make_id(SEEN_SLOTS_FIRST + i);
+    for (uint64_t i = 0; i < SEEN_EVENTS_FIRST / 2; i++) {
+        const struct uuid event = make_id(SEEN_EVENTS_FIRST + i);
         assert_int_equal(seen_put(seen, &event, &space, 0, WINDOW_US), 0);
     }
     assert_non_null(seen_find(seen, &first, &space)); /* exactly the window away: still a copy */
     seen_set_horizon(seen, WINDOW_US + 1);
-    for (uint64_t i = 0; i < SEEN_SLOTS_FIRST * 2; i++) {
-        const struct uuid event = make_id(SEEN_SLOTS_FIRST * 2 + i);
+    for (uint64_t i = 0; i < SEEN_EVENTS_FIRST * 2; i++) {
+        const struct uuid event = make_id(SEEN_EVENTS_FIRST * 2 + i);
         assert_int_equal(seen_put(seen, &event, &space, 0, WINDOW_US + 1), 0);
     }
     assert_null(seen_find(seen, &first, &space));
