@@ -8,12 +8,12 @@
 
 static int run_list(struct letters_context *context, struct error *error)
 {
-    return failed_list(context->config, context->conn, FAILED_DEAD_LETTERS, context->format, error);
+    return failed_list(context->config, context->conn, context->kind, context->format, error);
 }
 
 static int run_show(struct letters_context *context, struct error *error)
 {
-    return failed_show(context->config, context->conn, FAILED_DEAD_LETTERS, context->format, error);
+    return failed_show(context->config, context->conn, context->kind, context->format, error);
 }
 
 static struct decide decide_about(struct letters_context *context, const char *verdict)
@@ -21,7 +21,7 @@ static struct decide decide_about(struct letters_context *context, const char *v
     return (struct decide){.config = context->config,
                            .conn = context->conn,
                            .format = context->format,
-                           .kind = FAILED_DEAD_LETTERS,
+                           .kind = context->kind,
                            .verdict = verdict};
 }
 
@@ -66,7 +66,7 @@ static int run_action(struct letters_context *context, struct error *error)
 
 static int run(const struct config *config, struct error *error)
 {
-    struct letters_context context = {.config = config};
+    struct letters_context context = {.config = config, .kind = FAILED_DEAD_LETTERS};
     int result = EXIT_FAILED;
     if (output_format(config, &context.format, error) == 0 &&
         pg_connect(config_text(config, OPT_DATABASE), "weir dead-letters", &context.conn, error) ==

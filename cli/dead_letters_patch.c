@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * weir dead-letters patch: another event is published instead of one that cannot be applied, and
- * the old one is discarded.
+ * weir dead-letters patch, weir parked patch: another event is published instead of one that cannot
+ * be applied, and the old one is discarded.
  *
  * Order: the new event first, acknowledged by the broker, then the decision. Its id is made from
  * the record that it replaces, so a crash in between loses nothing and doubles nothing: the same
@@ -29,7 +29,7 @@ struct patch {
     struct letters_context *context;
     struct assets *assets;
     struct catalog *catalog;
-    PGresult *rows; /* the first one is the dead letter */
+    PGresult *rows; /* the first one is the old event */
     struct failed_record record;
     const struct catalog_event *event;
     json_t *body;     /* without meta, as it was */
@@ -84,12 +84,12 @@ static int load(struct patch *patch, struct error *error)
         return error_set(error, ERROR_RETRY, "patched", "it is patched already");
     if (count != 1)
         return error_set(error, ERROR_USAGE, "bad-argument",
-                         "a patch is about one dead letter, and these are %d", count);
+                         "a patch is about one record of one processor, and these are %d", count);
     if (PQgetisnull(patch->rows, 0, FAILED_SPACE))
         return error_set(error, ERROR_USAGE, "no-space",
                          "its key names no Space, so nobody knows whose event it is; discard it, "
                          "and let its producer send it again");
-    if (failed_record_load(conn, FAILED_DEAD_LETTERS, patch->rows, 0, &patch->record, error) != 0)
+    if (failed_record_load(conn, patch->context->kind, patch->rows, 0, &patch->record, error) != 0)
         return -1;
     if (failed_event_json(conn, patch->catalog, &patch->record, 1, &patch->event, &event, &why) !=
         0) {
@@ -128,11 +128,13 @@ static int encode(struct patch *patch, struct error *error)
     struct faults faults = {0};
     if (json_equal(patch->edit.value, patch->body))
         return error_set(error, ERROR_USAGE, "unchanged",
-                         "nothing was changed; to apply the event as it is, redrive it");
+                         "nothing was changed; to apply the event as it is, %s it",
+                         patch->context->kind == FAILED_PARKED ? "retry" : "redrive");
     if (is_masked(patch->edit.value) && !is_masked(patch->body))
         return error_set(error, ERROR_USAGE, "masked",
                          "\"***\" stands for a value that was masked: take the event from `weir "
-                         "dead-letters show --show-pii`");
+                         "%s show --show-pii`",
+                         patch->context->kind == FAILED_PARKED ? "parked" : "dead-letters");
     if (replacement_encode(&patch->replacement, patch->context->conn, patch->event, patch->rows,
                            &patch->record, patch->meta, patch->edit.value, &faults, error) == 0)
         return 0;
@@ -253,7 +255,7 @@ int letters_patch(struct letters_context *context, struct error *error)
                           .decide = {.config = context->config,
                                      .conn = context->conn,
                                      .format = context->format,
-                                     .kind = FAILED_DEAD_LETTERS,
+                                     .kind = context->kind,
                                      .verdict = "patch"}};
     int result = run_patch(&patch, error);
     replacement_free(&patch.replacement);

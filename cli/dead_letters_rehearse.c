@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * weir dead-letters redrive --dry-run: which rows a redrive would change, or how it would fail. */
+ * redrive --dry-run, patch --dry-run: which rows a redrive would change, or how it would fail. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,7 +118,7 @@ static int rehearse_row(struct run *run, int row, struct error *error)
     struct failed_record bytes;
     const PGresult *rows = run->rows;
     const char *time = PQgetvalue(rows, row, FAILED_TIMESTAMP);
-    if (failed_record_load(run->context->conn, FAILED_DEAD_LETTERS, rows, row, &bytes, error) != 0)
+    if (failed_record_load(run->context->conn, run->context->kind, rows, row, &bytes, error) != 0)
         return -1;
     struct record record = {.topic = PQgetvalue(rows, row, FAILED_TOPIC),
                             .partition = (int32_t)pg_int(rows, row, FAILED_PARTITION),

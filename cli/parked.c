@@ -3,63 +3,61 @@
  * weir parked: events that wait, the one that failed and those of its Space behind it. */
 #include <string.h>
 
+#include "cli/dead_letters.h"
 #include "cli/decide.h"
 
-struct parked_context {
-    const struct config *config;
-    enum output_format format;
-    PGconn *conn;
-};
-
-static int run_list(struct parked_context *context, struct error *error)
+static int run_list(struct letters_context *context, struct error *error)
 {
-    return failed_list(context->config, context->conn, FAILED_PARKED, context->format, error);
+    return failed_list(context->config, context->conn, context->kind, context->format, error);
 }
 
-static int run_show(struct parked_context *context, struct error *error)
+static int run_show(struct letters_context *context, struct error *error)
 {
-    return failed_show(context->config, context->conn, FAILED_PARKED, context->format, error);
+    return failed_show(context->config, context->conn, context->kind, context->format, error);
 }
 
-static int decide_about(struct parked_context *context, const char *verdict, struct error *error)
+static int decide_about(struct letters_context *context, const char *verdict, struct error *error)
 {
     struct decide decide = {.config = context->config,
                             .conn = context->conn,
                             .format = context->format,
-                            .kind = FAILED_PARKED,
+                            .kind = context->kind,
                             .verdict = verdict};
     return decide_run(&decide, error);
 }
 
-static int run_retry(struct parked_context *context, struct error *error)
+static int run_retry(struct letters_context *context, struct error *error)
 {
     return decide_about(context, "retry", error);
 }
 
-static int run_discard(struct parked_context *context, struct error *error)
+static int run_discard(struct letters_context *context, struct error *error)
 {
     return decide_about(context, "discard", error);
 }
 
-static int run_action(struct parked_context *context, struct error *error)
+static int run_action(struct letters_context *context, struct error *error)
 {
     static const struct {
         const char *name;
-        int (*run)(struct parked_context *context, struct error *error);
-    } actions[] = {
-        {"list", run_list}, {"show", run_show}, {"retry", run_retry}, {"discard", run_discard}};
+        int (*run)(struct letters_context *context, struct error *error);
+    } actions[] = {{"list", run_list},
+                   {"show", run_show},
+                   {"retry", run_retry},
+                   {"discard", run_discard},
+                   {"patch", letters_patch}};
     const char *name = config_argument(context->config, 0);
     for (size_t i = 0; name && i < sizeof actions / sizeof *actions; i++)
         if (strcmp(name, actions[i].name) == 0)
             return actions[i].run(context, error);
     error_set(error, ERROR_USAGE, "bad-argument",
-              "say what to do: list, show, retry or discard; see --help");
+              "say what to do: list, show, retry, discard or patch; see --help");
     return EXIT_USAGE;
 }
 
 static int run(const struct config *config, struct error *error)
 {
-    struct parked_context context = {.config = config};
+    struct letters_context context = {.config = config, .kind = FAILED_PARKED};
     int result = EXIT_FAILED;
     if (output_format(config, &context.format, error) == 0 &&
         pg_connect(config_text(config, OPT_DATABASE), "weir parked", &context.conn, error) == 0)
@@ -68,14 +66,37 @@ static int run(const struct config *config, struct error *error)
     return result;
 }
 
-static const enum option_id options[] = {
-    OPT_DATABASE, OPT_PROCESSOR, OPT_SPACE, OPT_EVENT, OPT_ERROR,  OPT_SINCE, OPT_UNTIL, OPT_ALL,
-    OPT_LIMIT,    OPT_SHOW_PII,  OPT_YES,   OPT_BY,    OPT_REASON, OPT_MAX,   OPT_RATE,  OPT_WAIT};
+static const enum option_id options[] = {OPT_DATABASE,
+                                         OPT_PROCESSOR,
+                                         OPT_SPACE,
+                                         OPT_EVENT,
+                                         OPT_ERROR,
+                                         OPT_SINCE,
+                                         OPT_UNTIL,
+                                         OPT_ALL,
+                                         OPT_LIMIT,
+                                         OPT_SHOW_PII,
+                                         OPT_YES,
+                                         OPT_BY,
+                                         OPT_REASON,
+                                         OPT_MAX,
+                                         OPT_RATE,
+                                         OPT_WAIT,
+                                         OPT_DRY_RUN,
+                                         OPT_SET,
+                                         OPT_FILE,
+                                         OPT_AS,
+                                         OPT_KAFKA_BROKERS,
+                                         OPT_KAFKA,
+                                         OPT_DELIVERY_TIMEOUT,
+                                         OPT_SCHEMA_REGISTRY_URL,
+                                         OPT_SCHEMA_REGISTRY_AUTH,
+                                         OPT_SCHEMA_REGISTRY_CA};
 
 const struct command command_parked = {
     .name = "parked",
-    .arguments = "list|show|retry|discard [PLACE...]",
-    .summary = "events that wait for one that failed: list, show, retry and discard them",
+    .arguments = "list|show|retry|discard|patch [PLACE...]",
+    .summary = "events that wait for one that failed: list, show, retry, discard and patch them",
     .help =
         "An event that failed is tried again, and later events of its Space and topic wait behind "
         "it.\n\n"
@@ -84,7 +105,9 @@ const struct command command_parked = {
         "         are parked; with --all a line for each event\n"
         "show     everything about them: the event as JSON, the error, headers, what was decided\n"
         "retry    try the first event of a Space now\n"
-        "discard  never apply it: it becomes a dead letter that is settled; needs --reason\n\n"
+        "discard  never apply it: it becomes a dead letter that is settled; needs --reason\n"
+        "patch    publish another event instead of one: its JSON as --set and --file say, or in "
+        "$EDITOR; needs --reason;\n         --dry-run rehearses it\n\n"
         "They are chosen by PLACE (topic/partition/offset, as in commerce/3/17) or by options. "
         "Fields that identify people\n"
         "(x-pii) read \"***\" unless --show-pii is given. What is decided is written down with "
@@ -95,7 +118,10 @@ const struct command command_parked = {
         "Examples:\n"
         "  weir parked list --processor ledger\n"
         "  weir parked show commerce/3/17\n"
-        "  weir parked retry --processor ledger --error 23514 --yes\n\n"
+        "  weir parked retry --processor ledger --error 23514 --yes\n"
+        "  weir parked patch commerce/3/17 --processor ledger --set /total=1999 --reason 'cents, "
+        "not "
+        "euros'\n\n"
         "Exit codes: 0 done; 1 something did not come out as wanted, or in time; 2 wrong usage, "
         "or none like that.",
     .options = options,

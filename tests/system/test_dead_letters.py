@@ -427,6 +427,23 @@ def test_patch_publishes_and_discards(letters, owner):
     assert letters.decisions("verdict, outcome, replacement_id") == [("patch", "discarded", record["meta"]["event_id"])]
 
 
+def test_patch_of_a_parked_event(letters, owner):
+    first, second = letters.park(2)
+    place = f"commerce/{partition()}/{first}"
+    options = ("parked", "patch", place, "--processor", "ledger", "--reason", "cents, not euros")
+    assert "retry it" in letters.run(*options, "--set", "/total=1999", code=2).stderr
+    assert "would be applied" in letters.run(*options, "--set", "/total=20", "--dry-run").stdout
+    assert letters.published() == [] and letters.decisions() == []
+    with owner():
+        letters.run(*options, "--set", "/total=20")
+        wait_until(lambda: letters.listed("--all", group="parked") == [], what="the one behind it follows")
+    (message,) = letters.published()
+    _, record = events.decode(message.value())
+    assert message.key() == str(SPACE).encode() and record["total"] == 20 and record["meta"]["actor"] == ACTOR
+    assert letters.decisions() == [("patch", "discarded")]
+    assert letters.listed("--status", "patched") == [first]
+
+
 def test_patch_again_after_a_crash_has_the_same_id(letters):
     letter, _ = letters.set_aside()
     for _ in range(2):  # as if the decision of the first had never been written
