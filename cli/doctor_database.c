@@ -10,7 +10,7 @@
 #include "cli/doctor.h"
 #include "lib/base/asset.h"
 #include "lib/base/timestamp.h"
-#include "lib/pg/pg.h"
+#include "lib/pg/migrate.h"
 #include "processors/engine/install.h"
 #include "processors/engine/processor.h"
 #include "processors/engine/source.h"
@@ -170,31 +170,23 @@ static void examine_halts(PGconn *conn, struct report *report)
 /* Returns whether the control schema is there. */
 static int examine_migrations(PGconn *conn, const struct assets *assets, struct report *report)
 {
-    static const char folder[] = "sql/control/";
+    static const char subject[] = "migrations";
+    static const char remedy[] = "`weir migrate` runs them";
+    struct error error = {0};
     char text[64];
     size_t done = 0;
     size_t missing = 0;
     one_value(conn, "SELECT to_regclass('weir.migration')", text, sizeof text);
-    for (size_t i = 0; i < assets_count(assets); i++) {
-        const char *path = assets_at(assets, i)->path;
-        if (strncmp(path, folder, sizeof folder - 1) != 0)
-            continue;
-        const char *values[] = {path + sizeof folder - 1};
-        PGresult *result = NULL;
-        int found = *text &&
-                    pg_query(conn, "SELECT FROM weir.migration WHERE version = left($1, 4)", 1,
-                             values, &result, NULL) == 0 &&
-                    PQntuples(result) > 0;
-        PQclear(result);
-        done += found;
-        missing += !found;
-    }
-    if (missing)
-        report_add(report, FINDING_FAIL, "migrations", "`weir migrate` runs them",
-                   "%zu of %zu are missing", missing, done + missing);
+    if (!*text)
+        report_add(report, FINDING_FAIL, subject, remedy, "all are missing");
+    else if (migrate_compare(conn, assets, &done, &missing, &error) != 0)
+        report_add(report, FINDING_FAIL, subject, NULL, "%s", error.message);
+    else if (missing)
+        report_add(report, FINDING_FAIL, subject, remedy, "%zu of %zu are missing", missing,
+                   done + missing);
     else
-        report_add(report, FINDING_OK, "migrations", NULL, "all %zu are there", done);
-    return *text && missing == 0;
+        report_add(report, FINDING_OK, subject, NULL, "all %zu are there", done);
+    return *text && done > 0 && missing == 0;
 }
 
 struct search {

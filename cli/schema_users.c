@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/base/buf.h"
+#include "lib/pg/migrate.h"
 #include "lib/pg/sql_scan.h"
 #include "processors/engine/install.h"
 #include "processors/prove/published.h"
@@ -123,24 +124,13 @@ json_t *schema_users_mention(const struct schema_users *users, const struct cata
 /* What processors stand on, in a database that was never migrated. */
 static int make_control(const struct schema_users *users, PGconn *conn, struct error *error)
 {
-    static const char folder[] = "sql/control/";
     PGresult *result = NULL;
     if (pg_query(conn, "SELECT to_regnamespace('weir_event') IS NOT NULL", 0, NULL, &result,
                  error) != 0)
         return -1;
     int there = *PQgetvalue(result, 0, 0) == 't';
     PQclear(result);
-    if (there)
-        return 0;
-    if (pg_run(conn, "CREATE SCHEMA IF NOT EXISTS weir", error) != 0)
-        return -1;
-    for (size_t i = 0; i < assets_count(users->assets); i++) {
-        const struct asset *asset = assets_at(users->assets, i);
-        if (strncmp(asset->path, folder, sizeof folder - 1) == 0 &&
-            pg_run(conn, asset->data, error) != 0)
-            return error_prefix(error, "%s", asset->path);
-    }
-    return 0;
+    return there ? 0 : migrate_control(conn, users->assets, error);
 }
 
 int schema_users_compile(const struct schema_users *users, PGconn *conn, json_t *faults,

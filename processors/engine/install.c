@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/pg/migrate.h"
 #include "processors/engine/bind.h"
 #include "processors/engine/reads.h"
 #include "processors/engine/source.h"
@@ -18,72 +19,13 @@ static const char LOCK[] = "SELECT pg_advisory_lock(2003134834)";
 static const char LOCK_UNTIL_COMMIT[] = "SELECT pg_advisory_xact_lock(2003134834)";
 static const char UNLOCK[] = "SELECT pg_advisory_unlock(2003134834)";
 
-static int run_file(PGconn *conn, const struct asset *asset, struct error *error)
+static int run_migrations(PGconn *conn, const struct assets *assets, struct error *error)
 {
-    PGresult *result = PQexec(conn, asset->data);
-    ExecStatusType status = PQresultStatus(result);
-    int code = 0;
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY) {
-        const char *position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
-        int line = 1;
-        for (int i = 0, end = position ? atoi(position) : 0; i < end && asset->data[i]; i++)
-            line += asset->data[i] == '\n';
-        pg_fail(conn, result, error);
-        code = position ? error_prefix(error, "%s:%d", asset->path, line)
-                        : error_prefix(error, "%s", asset->path);
-        if (error->class == ERROR_HALT || error->class == ERROR_DEAD_LETTER)
-            error->class = ERROR_USAGE;
-    }
-    PQclear(result);
-    return code;
-}
-
-static int run_migration(PGconn *conn, const struct asset *asset, const char *version,
-                         struct error *error)
-{
-    const char *values[] = {version, asset->path};
-    PGresult *result = NULL;
-    if (pg_query(conn, "SELECT FROM weir.migration WHERE version = $1", 1, values, &result,
-                 error) != 0)
-        return -1;
-    int done = PQntuples(result) > 0;
-    PQclear(result);
-    if (done)
-        return 0;
-    if (pg_run(conn, "BEGIN", error) == 0 && run_file(conn, asset, error) == 0 &&
-        pg_query(conn, "INSERT INTO weir.migration (version, path) VALUES ($1, $2)", 2, values,
-                 NULL, error) == 0 &&
+    if (pg_run(conn, "BEGIN", error) == 0 && migrate_control(conn, assets, error) == 0 &&
         pg_run(conn, "COMMIT", error) == 0)
         return 0;
     pg_run(conn, "ROLLBACK", NULL);
     return -1;
-}
-
-static int run_migrations(PGconn *conn, const struct assets *assets, struct error *error)
-{
-    static const char folder[] = "sql/control/";
-    if (pg_run(conn,
-               "CREATE SCHEMA IF NOT EXISTS weir;"
-               "COMMENT ON SCHEMA weir IS 'Weir: control tables';"
-               "CREATE TABLE IF NOT EXISTS weir.migration ("
-               "    version text COLLATE \"C\" PRIMARY KEY, path text NOT NULL, applied_at "
-               "timestamptz NOT NULL DEFAULT now());"
-               "COMMENT ON TABLE weir.migration IS 'Files of sql/control/ that this database has';"
-               "COMMENT ON COLUMN weir.migration.version IS 'Number at the head of the file name';"
-               "COMMENT ON COLUMN weir.migration.path IS 'The file';"
-               "COMMENT ON COLUMN weir.migration.applied_at IS 'When it was run'",
-               error) != 0)
-        return -1;
-    for (size_t i = 0; i < assets_count(assets); i++) {
-        const struct asset *asset = assets_at(assets, i);
-        if (strncmp(asset->path, folder, sizeof folder - 1) != 0)
-            continue;
-        char version[5];
-        snprintf(version, sizeof version, "%.4s", asset->path + sizeof folder - 1);
-        if (run_migration(conn, asset, version, error) != 0)
-            return -1;
-    }
-    return 0;
 }
 
 static int record_schema(PGconn *conn, const struct catalog_version *version, struct error *error)
@@ -202,7 +144,7 @@ static int create_generation(PGconn *conn, const struct processor *processor, co
             "COMMENT ON COLUMN applied_event.kafka_timestamp IS 'Its broker timestamp'",
             schema, schema, schema, processor->name, processor->name) != 0)
         return -1;
-    return run_file(conn, processor->tables, error);
+    return migrate_run_file(conn, processor->tables, error);
 }
 
 /* By the name that duplicates are noticed by. What is there stays. */
@@ -230,7 +172,7 @@ static int add_indexes(PGconn *conn, const struct processor *processor, const ch
 {
     if (pg_runf(conn, error, "SET LOCAL search_path = %s, pg_catalog", schema) != 0)
         return -1;
-    return processor->indexes ? run_file(conn, processor->indexes, error) : 0;
+    return processor->indexes ? migrate_run_file(conn, processor->indexes, error) : 0;
 }
 
 /* Whether Postgres' context, which names the innermost function first, begins in screen.sql's. */
@@ -409,7 +351,7 @@ int install_views(PGconn *conn, const struct processor *processor,
                 "SET LOCAL search_path = %s, pg_catalog; CREATE SCHEMA IF NOT EXISTS %s",
                 installed->schema, processor->name) != 0)
         return -1;
-    if (processor->views && run_file(conn, processor->views, error) != 0)
+    if (processor->views && migrate_run_file(conn, processor->views, error) != 0)
         return -1;
     return pg_runf(conn, error,
                    "GRANT USAGE ON SCHEMA %s TO weir_reader; GRANT SELECT ON ALL TABLES IN SCHEMA "

@@ -3,7 +3,7 @@
 -- After the loss of the database: dead letters and decisions come back from weir.dlt.<processor> and
 -- weir.decisions.<processor>, in the order of their partitions. Whatever comes twice has one effect.
 
-CREATE FUNCTION weir.restore_dead_letter(of_processor text, of_generation integer, of_topic text, of_partition integer,
+CREATE OR REPLACE FUNCTION weir.restore_dead_letter(of_processor text, of_generation integer, of_topic text, of_partition integer,
                                          at_offset bigint, about jsonb, header_names text[], header_values bytea[],
                                          letter_key bytea, letter_value bytea)
 RETURNS void
@@ -23,7 +23,7 @@ LANGUAGE sql AS $$
 $$;
 COMMENT ON FUNCTION weir.restore_dead_letter IS 'Takes back a dead letter from its record';
 
-CREATE FUNCTION weir.restore_decision(of_processor text, of_generation integer, decision jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION weir.restore_decision(of_processor text, of_generation integer, decision jsonb) RETURNS void
 LANGUAGE sql AS $$
     INSERT INTO weir.decision (decision_id, position_id, kafka_offset, space_id, verdict, replacement_id, decided_by, reason,
                                decided_at, taken_at, outcome, message, applied_after, carried_out_at)

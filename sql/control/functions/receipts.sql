@@ -1,23 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- What the gateway needs to answer queries over HTTP: the published views, as every reader, and a word on how far the
--- processors are with an event. It sees no table of the control schema.
+-- A word to the gateway on how far the processors are with an event. It sees no table of the control schema.
 
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'weir_gateway') THEN
-        CREATE ROLE weir_gateway NOLOGIN;
-    END IF;
-    -- A superuser may take any role; whoever is a member counts as a reader too.
-    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
-        EXECUTE format('GRANT weir_gateway TO %I', current_user);
-    END IF;
-END
-$$;
-COMMENT ON ROLE weir_gateway IS 'Weir: answers queries over HTTP';
-GRANT weir_reader TO weir_gateway;
-
-CREATE FUNCTION weir.receipt_outcome(readers text[], topics text[], partitions integer[], offsets bigint[],
+CREATE OR REPLACE FUNCTION weir.receipt_outcome(readers text[], topics text[], partitions integer[], offsets bigint[],
                                      spaces uuid[])
 RETURNS TABLE (number bigint, processor text, next_offset bigint, outcome text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -44,6 +29,6 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     ORDER BY r.number, p.processor
 $$;
 COMMENT ON FUNCTION weir.receipt_outcome IS 'For each receipt, and each of its readers that consumes the topic: behind, applied, parked or dead-lettered';
+
 REVOKE ALL ON FUNCTION weir.receipt_outcome FROM PUBLIC;
-GRANT USAGE ON SCHEMA weir TO weir_gateway;
 GRANT EXECUTE ON FUNCTION weir.receipt_outcome TO weir_gateway;

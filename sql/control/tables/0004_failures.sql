@@ -7,6 +7,11 @@
 --
 -- People decide about dead letters. A decision is a row that the command line writes and the owner carries out under its
 -- fence; what was done, and behind which offset, goes to the topic weir.decisions.<processor>.
+--
+-- What a rebuild leaves out because the live generation has not applied it is in weir.left_out: parked events and dead
+-- letters. Each round of a rebuild reads them in the snapshot in which it reads how far the live generation is; below those
+-- offsets the set only shrinks. What the live generation applies later than in its turn (drained, or redriven) is applied
+-- by the rebuild behind the same offset.
 
 CREATE TYPE weir.header AS (name text, value bytea);
 COMMENT ON TYPE weir.header IS 'A header of a Kafka record';
@@ -147,23 +152,65 @@ COMMENT ON COLUMN weir.decision.message IS 'Failed and refused: why';
 COMMENT ON COLUMN weir.decision.applied_after IS 'Applied: behind this offset of the partition';
 COMMENT ON COLUMN weir.decision.carried_out_at IS 'When it came to that';
 
-CREATE TABLE weir.outbox (
-    outbox_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    topic           text COLLATE "C" NOT NULL,
-    kafka_partition integer NOT NULL,
+CREATE TABLE weir.left_out (
+    position_id     integer NOT NULL REFERENCES weir.position ON DELETE CASCADE,
+    kafka_offset    bigint NOT NULL,
+    kafka_timestamp timestamptz NOT NULL,
     key             bytea,
     value           bytea,
-    headers         weir.header[] NOT NULL DEFAULT '{}',
-    created_at      timestamptz NOT NULL DEFAULT now()
+    applied_after   bigint,
+    carried_out_at  timestamptz,
+    PRIMARY KEY (position_id, kafka_offset)
 );
-COMMENT ON TABLE weir.outbox IS 'Records that are to be published because their transaction committed; deleted once the broker has them';
-COMMENT ON COLUMN weir.outbox.outbox_id IS 'Order of publication';
-COMMENT ON COLUMN weir.outbox.topic IS 'Topic to publish to';
-COMMENT ON COLUMN weir.outbox.kafka_partition IS 'Partition to publish to';
-COMMENT ON COLUMN weir.outbox.key IS 'Key of the record';
-COMMENT ON COLUMN weir.outbox.value IS 'Value of the record';
-COMMENT ON COLUMN weir.outbox.headers IS 'Headers of the record';
-COMMENT ON COLUMN weir.outbox.created_at IS 'When it was written';
+COMMENT ON TABLE weir.left_out IS 'Records that a generation beside the live one leaves out, or has left out';
+COMMENT ON COLUMN weir.left_out.position_id IS 'Partition of the record, for that generation';
+COMMENT ON COLUMN weir.left_out.kafka_offset IS 'Offset of the record';
+COMMENT ON COLUMN weir.left_out.kafka_timestamp IS 'Broker timestamp of the record';
+COMMENT ON COLUMN weir.left_out.key IS 'Key bytes as they were';
+COMMENT ON COLUMN weir.left_out.value IS 'Value bytes as they were';
+COMMENT ON COLUMN weir.left_out.applied_after IS 'It is to be applied behind this offset of its partition; null: not at all so far';
+COMMENT ON COLUMN weir.left_out.carried_out_at IS 'When it was redriven; decides among those behind one offset';
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON weir.parked, weir.parked_space, weir.outbox TO weir_processor;
+-- What the engine hands over with a batch, each as an array.
+
+CREATE TYPE weir.batch_dead_letter AS (
+    position_id     integer,
+    kafka_offset    bigint,
+    kafka_timestamp timestamptz,
+    space_id        uuid,
+    event_id        uuid,
+    schema_id       integer,
+    code            text,
+    message         text,
+    headers         weir.header[],
+    key             bytea,
+    value           bytea
+);
+COMMENT ON TYPE weir.batch_dead_letter IS 'A record that a batch sets aside';
+
+CREATE TYPE weir.batch_parked AS (
+    position_id     integer,
+    kafka_offset    bigint,
+    kafka_timestamp timestamptz,
+    space_id        uuid,
+    event_id        uuid,
+    schema_id       integer,
+    code            text,
+    message         text,
+    headers         weir.header[],
+    key             bytea,
+    value           bytea,
+    retry_after_ms  bigint
+);
+COMMENT ON TYPE weir.batch_parked IS 'An event that a batch parks; with a code it is the one that failed, without it waits behind that one';
+
+CREATE TYPE weir.batch_drained AS (
+    position_id    integer,
+    space_id       uuid,
+    through_offset bigint
+);
+COMMENT ON TYPE weir.batch_drained IS 'Parked events that a batch deals with: those of a Space up to an offset';
+
+-- weir.left_out, because `weir process` keeps former generations up to date
+GRANT SELECT, INSERT, UPDATE, DELETE ON weir.parked, weir.parked_space, weir.left_out TO weir_processor;
 GRANT SELECT, INSERT, UPDATE ON weir.dead_letter, weir.decision TO weir_processor;

@@ -4,7 +4,7 @@
 -- settings from the login alone, so each login is given its own bounds. They are there against mistakes, since a session
 -- may change its own settings; what a reader may touch is a matter of privileges.
 
-CREATE FUNCTION weir.limit_reader(login name, statement_timeout interval DEFAULT '1 minute',
+CREATE OR REPLACE FUNCTION weir.limit_reader(login name, statement_timeout interval DEFAULT '1 minute',
                                   idle_timeout interval DEFAULT '1 minute', lock_timeout interval DEFAULT '5 seconds')
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
@@ -47,7 +47,7 @@ $$;
 COMMENT ON FUNCTION weir.limit_reader IS 'Makes a login a reader of the published views: read-only by default, with timeouts, in UTC';
 
 -- What a login starts with: its own setting in this database, its own, this database's, the server's.
-CREATE VIEW weir.reader AS
+CREATE OR REPLACE VIEW weir.reader AS
 WITH RECURSIVE member AS (
     SELECT oid FROM pg_roles WHERE rolname = 'weir_reader'
     UNION

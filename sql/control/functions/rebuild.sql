@@ -1,32 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- What a rebuild leaves out because the live generation has not applied it: parked events and dead letters. Each round of
--- a rebuild reads them in the snapshot in which it reads how far the live generation is; below those offsets the set
--- only shrinks. What the live generation applies later than in its turn (drained, or redriven) is applied by the
--- rebuild behind the same offset.
-
-CREATE TABLE weir.left_out (
-    position_id     integer NOT NULL REFERENCES weir.position ON DELETE CASCADE,
-    kafka_offset    bigint NOT NULL,
-    kafka_timestamp timestamptz NOT NULL,
-    key             bytea,
-    value           bytea,
-    applied_after   bigint,
-    carried_out_at  timestamptz,
-    PRIMARY KEY (position_id, kafka_offset)
-);
-COMMENT ON TABLE weir.left_out IS 'Records that a generation beside the live one leaves out, or has left out';
-COMMENT ON COLUMN weir.left_out.position_id IS 'Partition of the record, for that generation';
-COMMENT ON COLUMN weir.left_out.kafka_offset IS 'Offset of the record';
-COMMENT ON COLUMN weir.left_out.kafka_timestamp IS 'Broker timestamp of the record';
-COMMENT ON COLUMN weir.left_out.key IS 'Key bytes as they were';
-COMMENT ON COLUMN weir.left_out.value IS 'Value bytes as they were';
-COMMENT ON COLUMN weir.left_out.applied_after IS 'It is to be applied behind this offset of its partition; null: not at all so far';
-COMMENT ON COLUMN weir.left_out.carried_out_at IS 'When it was redriven; decides among those behind one offset';
-GRANT SELECT, INSERT, UPDATE, DELETE ON weir.left_out TO weir_processor; -- it follows former generations
+-- How far another generation is, what it leaves out, and what moves to it when it becomes the live one.
 
 -- What a generation has not applied, with a row for each.
-CREATE VIEW weir.not_applied AS
+CREATE OR REPLACE VIEW weir.not_applied AS
 SELECT position_id, kafka_offset, kafka_timestamp, key, value, NULL::bigint AS applied_after, NULL::timestamptz AS carried_out_at
 FROM weir.parked
 UNION ALL
@@ -36,9 +13,22 @@ LEFT JOIN weir.decision n USING (decision_id)
 WHERE NOT EXISTS (SELECT FROM weir.parked p
                   WHERE p.position_id = d.position_id AND p.space_id = d.space_id AND p.kafka_offset = d.kafka_offset);
 COMMENT ON VIEW weir.not_applied IS 'Parked events and dead letters; applied_after is set for those that were redriven';
+
 GRANT SELECT ON weir.not_applied TO weir_processor;
 
-CREATE FUNCTION weir.position_pairs(of_processor text, source integer, target integer,
+-- Positions that nobody ever claimed are of topics that the generation does not consume.
+CREATE OR REPLACE FUNCTION weir.records_behind(of_processor text, of_generation integer) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce(sum(greatest(l.next_offset - p.next_offset, 0)), 0)::bigint
+    FROM weir.position p
+    JOIN weir.processor live USING (processor)
+    JOIN weir.position l ON (l.processor, l.generation, l.topic, l.kafka_partition)
+                          = (live.processor, live.generation, p.topic, p.kafka_partition)
+    WHERE p.processor = of_processor AND p.generation = of_generation AND p.owner IS NOT NULL
+$$;
+COMMENT ON FUNCTION weir.records_behind IS 'How many records a generation is behind the live one';
+
+CREATE OR REPLACE FUNCTION weir.position_pairs(of_processor text, source integer, target integer,
                                     OUT source_id integer, OUT target_id integer, OUT next_offset bigint)
 RETURNS SETOF record
 LANGUAGE sql STABLE AS $$
@@ -49,7 +39,7 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION weir.position_pairs IS 'The positions of the same partitions in two generations, and where the second one is';
 
-CREATE FUNCTION weir.note_left_out(of_processor text, source integer, target integer) RETURNS bigint
+CREATE OR REPLACE FUNCTION weir.note_left_out(of_processor text, source integer, target integer) RETURNS bigint
 LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO weir.position (processor, generation, topic, kafka_partition)
@@ -82,7 +72,7 @@ END
 $$;
 COMMENT ON FUNCTION weir.note_left_out IS 'Notes what the target is to leave out, and what it is to apply after all; returns how many there are';
 
-CREATE FUNCTION weir.move_failures(of_processor text, source integer, target integer) RETURNS void
+CREATE OR REPLACE FUNCTION weir.move_failures(of_processor text, source integer, target integer) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM weir.left_out l

@@ -1,0 +1,169 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- The functions that move events between applied, parked and dead. Each runs in a transaction of the partition's owner,
+-- behind its fence: a batch (set_aside, drained) behind weir.advance, the others behind weir.hold.
+
+CREATE OR REPLACE FUNCTION weir.set_aside(duplicates weir.batch_event[], dead_letters weir.batch_dead_letter[],
+                                parked weir.batch_parked[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    again record;
+BEGIN
+    INSERT INTO weir.duplicate (position_id, kafka_offset, space_id, event_id)
+    SELECT d.position_id, d.kafka_offset, d.space_id, d.event_id
+    FROM unnest(duplicates) AS d;
+    IF cardinality(dead_letters) > 0 THEN
+        -- One that is redriven is there already, and has failed again.
+        FOR again IN
+            SELECT l.decision_id, d.message FROM unnest(dead_letters) AS d
+            JOIN weir.dead_letter AS l USING (position_id, kafka_offset)
+            WHERE l.state = 'redriving'
+        LOOP
+            PERFORM weir.finish_decision(again.decision_id, 'failed', again.message);
+        END LOOP;
+        INSERT INTO weir.dead_letter AS l (position_id, kafka_offset, kafka_timestamp, space_id, event_id, schema_id, code,
+                                           message, headers, key, value)
+        SELECT d.position_id, d.kafka_offset, d.kafka_timestamp, d.space_id, d.event_id, d.schema_id, d.code, d.message,
+               d.headers, d.key, d.value
+        FROM unnest(dead_letters) AS d
+        ON CONFLICT (position_id, kafka_offset) DO UPDATE
+        SET code = excluded.code, message = excluded.message, attempts = l.attempts + 1, last_failed_at = now(),
+            state = 'open';
+        PERFORM weir.publish_dead_letters(
+            ARRAY(SELECT d.position_id FROM unnest(dead_letters) AS d),
+            ARRAY(SELECT d.kafka_offset FROM unnest(dead_letters) AS d));
+    END IF;
+    IF cardinality(parked) > 0 THEN
+        INSERT INTO weir.parked_space (position_id, space_id, events, attempts, code, message, first_failed_at,
+                                       last_failed_at, next_attempt_at)
+        SELECT p.position_id, p.space_id, 0, 1, p.code, p.message, now(), now(),
+               now() + p.retry_after_ms * interval '1 ms'
+        FROM unnest(parked) AS p
+        WHERE p.code IS NOT NULL;
+        INSERT INTO weir.parked (position_id, space_id, kafka_offset, kafka_timestamp, event_id, schema_id, headers, key,
+                                 value)
+        SELECT p.position_id, p.space_id, p.kafka_offset, p.kafka_timestamp, p.event_id, p.schema_id, p.headers, p.key,
+               p.value
+        FROM unnest(parked) AS p;
+        UPDATE weir.parked_space AS s
+        SET events = s.events + n.events
+        FROM (SELECT p.position_id, p.space_id, count(*) AS events FROM unnest(parked) AS p GROUP BY 1, 2) AS n
+        WHERE s.position_id = n.position_id AND s.space_id = n.space_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION weir.set_aside IS 'Records what a batch did not apply';
+
+-- A Space whose parked events are all dealt with flows again; otherwise the next of them is due, unless it stands behind a
+-- dead letter that has to be decided about.
+CREATE OR REPLACE FUNCTION weir.release_space(held_position integer, released_space uuid, gone bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE weir.parked_space AS s
+    SET events = s.events - gone, attempts = 0, code = NULL, message = NULL, first_failed_at = NULL, last_failed_at = NULL,
+        next_attempt_at = CASE
+            WHEN s.blocked_by IS NULL
+              OR EXISTS (SELECT FROM weir.parked AS p
+                         WHERE p.position_id = s.position_id AND p.space_id = s.space_id
+                           AND p.kafka_offset <= s.blocked_by) THEN now()
+        END
+    WHERE s.position_id = held_position AND s.space_id = released_space;
+    DELETE FROM weir.parked_space
+    WHERE position_id = held_position AND space_id = released_space AND events = 0 AND blocked_by IS NULL;
+END
+$$;
+COMMENT ON FUNCTION weir.release_space IS 'The first parked events of a Space are gone, or what it waited for is decided';
+
+CREATE OR REPLACE FUNCTION weir.drain(drained weir.batch_drained[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    part weir.batch_drained;
+    gone bigint;
+    letter weir.dead_letter;
+    behind bigint;
+BEGIN
+    FOREACH part IN ARRAY drained LOOP
+        FOR letter IN
+            SELECT * FROM weir.dead_letter AS l
+            WHERE l.position_id = part.position_id AND l.space_id = part.space_id
+              AND l.kafka_offset <= part.through_offset AND l.state = 'redriving'
+            ORDER BY l.kafka_offset
+        LOOP
+            -- Whatever still waited for it comes behind it; everything else of its Space came before.
+            behind := coalesce(
+                (SELECT p.kafka_offset FROM weir.parked AS p
+                 WHERE p.position_id = part.position_id AND p.space_id = part.space_id AND p.kafka_offset > letter.kafka_offset
+                   AND NOT EXISTS (SELECT FROM weir.dead_letter AS l
+                                   WHERE l.position_id = p.position_id AND l.kafka_offset = p.kafka_offset
+                                     AND l.state IN ('redriving', 'redriven'))
+                 ORDER BY p.kafka_offset LIMIT 1),
+                (SELECT p.next_offset FROM weir.position AS p WHERE p.position_id = part.position_id)) - 1;
+            UPDATE weir.dead_letter SET state = 'redriven', applied_after = behind
+            WHERE position_id = letter.position_id AND kafka_offset = letter.kafka_offset;
+            PERFORM weir.finish_decision(letter.decision_id, 'applied', NULL, behind);
+        END LOOP;
+        DELETE FROM weir.parked AS p
+        WHERE p.position_id = part.position_id AND p.space_id = part.space_id AND p.kafka_offset <= part.through_offset;
+        GET DIAGNOSTICS gone = ROW_COUNT;
+        UPDATE weir.parked_space SET blocked_by = NULL
+        WHERE position_id = part.position_id AND space_id = part.space_id AND blocked_by <= part.through_offset;
+        PERFORM weir.release_space(part.position_id, part.space_id, gone);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION weir.drain IS 'Parked events were applied in this transaction, or set aside for good';
+
+CREATE OR REPLACE FUNCTION weir.head_failed(held_position integer, held_epoch bigint, held_space uuid, failed_offset bigint,
+                                 failed_code text, failed_message text, retry_after_ms bigint, used_up boolean,
+                                 block boolean)
+RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    space weir.parked_space;
+    letter weir.dead_letter;
+BEGIN
+    PERFORM weir.hold(held_position, held_epoch);
+    SELECT * INTO STRICT space FROM weir.parked_space WHERE position_id = held_position AND space_id = held_space;
+    SELECT * INTO letter FROM weir.dead_letter
+    WHERE position_id = held_position AND kafka_offset = failed_offset AND state = 'redriving';
+    IF FOUND THEN
+        UPDATE weir.dead_letter
+        SET state = 'open', code = failed_code, message = failed_message, attempts = attempts + 1, last_failed_at = now()
+        WHERE position_id = held_position AND kafka_offset = failed_offset;
+        PERFORM weir.finish_decision(letter.decision_id, 'failed', failed_message);
+    ELSIF used_up THEN
+        INSERT INTO weir.dead_letter (position_id, kafka_offset, kafka_timestamp, space_id, event_id, schema_id, code, message,
+                                      attempts, first_failed_at, headers, key, value)
+        SELECT position_id, kafka_offset, kafka_timestamp, space_id, event_id, schema_id, failed_code, failed_message,
+               space.attempts + 1, coalesce(space.first_failed_at, now()), headers, key, value
+        FROM weir.parked
+        WHERE position_id = held_position AND space_id = held_space AND kafka_offset = failed_offset;
+        PERFORM weir.publish_dead_letters(ARRAY[held_position], ARRAY[failed_offset]);
+        UPDATE weir.parked_space SET blocked_by = failed_offset
+        WHERE block AND position_id = held_position AND space_id = held_space;
+    ELSE
+        UPDATE weir.parked_space
+        SET attempts = attempts + 1, code = failed_code, message = failed_message,
+            first_failed_at = coalesce(first_failed_at, now()), last_failed_at = now(),
+            next_attempt_at = now() + head_failed.retry_after_ms * interval '1 ms'
+        WHERE position_id = held_position AND space_id = held_space;
+        RETURN true;
+    END IF;
+    DELETE FROM weir.parked
+    WHERE position_id = held_position AND space_id = held_space AND kafka_offset = failed_offset;
+    PERFORM weir.release_space(held_position, held_space, 1);
+    RETURN EXISTS (SELECT FROM weir.parked_space WHERE position_id = held_position AND space_id = held_space);
+END
+$$;
+COMMENT ON FUNCTION weir.head_failed IS 'The first parked event of a Space failed again: later once more, or it becomes a dead letter; returns whether the Space is still held back';
+
+-- Nothing has failed: no attempt is spent.
+CREATE OR REPLACE FUNCTION weir.postpone(held_position integer, held_epoch bigint, held_space uuid, pause_ms bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM weir.hold(held_position, held_epoch);
+    UPDATE weir.parked_space AS s SET next_attempt_at = now() + pause_ms * interval '1 ms'
+    WHERE s.position_id = held_position AND s.space_id = held_space AND s.next_attempt_at IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION weir.postpone IS 'Something is in the way of the parked events of a Space that is not about them: later once more';

@@ -1,0 +1,145 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- The fence, and how partitions change hands.
+
+-- The fence. The first thing in each transaction with effects: whoever does not hold the newest epoch, or is not where the
+-- row says, may write nothing. The caller sorts by position_id, so that two owners cannot deadlock.
+CREATE OR REPLACE FUNCTION weir.advance(positions weir.batch_position[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    moved integer;
+BEGIN
+    UPDATE weir.position AS p
+    SET next_offset = b.next_offset,
+        anchor_offset = coalesce(b.anchor_offset, p.anchor_offset),
+        anchor_event_id = CASE WHEN b.anchor_offset IS NULL THEN p.anchor_event_id ELSE b.anchor_event_id END,
+        anchor_timestamp = coalesce(b.anchor_timestamp, p.anchor_timestamp),
+        updated_at = now()
+    FROM unnest(positions) AS b
+    WHERE p.position_id = b.position_id
+      AND p.epoch = b.epoch
+      AND p.next_offset = b.expected_offset
+      AND b.next_offset >= b.expected_offset;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    IF moved = cardinality(positions) THEN
+        RETURN;
+    END IF;
+    -- An owner whose generation is not live any more looks which one is, and goes on with that at once.
+    IF EXISTS (SELECT FROM unnest(positions) AS b
+               JOIN weir.position p USING (position_id)
+               JOIN weir.generation g ON g.processor = p.processor AND g.generation = p.generation
+               WHERE g.state = 'previous' AND p.epoch <> b.epoch) THEN
+        RAISE EXCEPTION 'another generation of the processor is live now' USING ERRCODE = 'WR002';
+    END IF;
+    RAISE EXCEPTION 'another owner has claimed a partition of this batch' USING ERRCODE = 'WR001';
+END
+$$;
+COMMENT ON FUNCTION weir.advance IS 'Moves positions under their epoch, or raises WR001; WR002 when another generation is live now';
+
+CREATE OR REPLACE FUNCTION weir.hold(held_position integer, held_epoch bigint) RETURNS weir.position
+LANGUAGE plpgsql AS $$
+DECLARE
+    held weir.position;
+BEGIN
+    SELECT * INTO held FROM weir.position WHERE position_id = held_position AND epoch = held_epoch FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'another owner has claimed a partition of this batch' USING ERRCODE = 'WR001';
+    END IF;
+    RETURN held;
+END
+$$;
+COMMENT ON FUNCTION weir.hold IS 'The fence of a transaction that moves no position: locks its row under its epoch, or raises WR001';
+
+CREATE OR REPLACE FUNCTION weir.claim(claimed_processor text, claimed_generation integer, topics text[], partitions integer[],
+                           new_owner text, backend_started_at timestamptz DEFAULT NULL)
+RETURNS SETOF weir.position
+LANGUAGE plpgsql AS $$
+BEGIN
+    -- Generation 0 are scratch folds; any other one is gone after a reset, and its owner must not begin it anew.
+    IF claimed_generation <> 0 AND NOT EXISTS (SELECT FROM weir.processor p
+                                               WHERE p.processor = claimed_processor
+                                                 AND p.generation = claimed_generation) THEN
+        RAISE EXCEPTION 'processor % has no generation % any more', claimed_processor, claimed_generation
+            USING ERRCODE = 'WR002';
+    END IF;
+    INSERT INTO weir.position (processor, generation, topic, kafka_partition)
+    SELECT claimed_processor, claimed_generation, c.topic, c.kafka_partition
+    FROM unnest(topics, partitions) AS c (topic, kafka_partition)
+    WHERE NOT EXISTS (SELECT FROM weir.position p
+                      WHERE (p.processor, p.generation, p.topic, p.kafka_partition)
+                          = (claimed_processor, claimed_generation, c.topic, c.kafka_partition))
+    ORDER BY c.topic, c.kafka_partition
+    ON CONFLICT DO NOTHING;
+    PERFORM FROM weir.position p
+    JOIN unnest(topics, partitions) AS c (topic, kafka_partition) USING (topic, kafka_partition)
+    WHERE p.processor = claimed_processor AND p.generation = claimed_generation
+    ORDER BY p.position_id
+    FOR UPDATE OF p;
+    RETURN QUERY
+    UPDATE weir.position AS p
+    SET epoch = p.epoch + 1,
+        owner = new_owner,
+        owner_pid = pg_backend_pid(),
+        owner_started_at = backend_started_at, -- a session under SET ROLE cannot see its own
+        claimed_at = now()
+    FROM unnest(topics, partitions) AS c (topic, kafka_partition)
+    WHERE (p.processor, p.generation, p.topic, p.kafka_partition)
+        = (claimed_processor, claimed_generation, c.topic, c.kafka_partition)
+    RETURNING p.*;
+END
+$$;
+COMMENT ON FUNCTION weir.claim IS 'Makes the caller the owner of partitions and returns where to go on';
+
+-- As weir.claim, for a generation that is not live: only `weir rebuild` folds into one.
+CREATE OR REPLACE FUNCTION weir.claim_generation(claimed_processor text, claimed_generation integer, topics text[],
+                                      partitions integer[], new_owner text, backend_started_at timestamptz DEFAULT NULL)
+RETURNS SETOF weir.position
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM weir.generation g
+                   WHERE g.processor = claimed_processor AND g.generation = claimed_generation
+                     AND g.state <> 'live') THEN
+        RAISE EXCEPTION 'processor % has no generation % beside the live one', claimed_processor, claimed_generation
+            USING ERRCODE = 'WR002';
+    END IF;
+    INSERT INTO weir.position (processor, generation, topic, kafka_partition)
+    SELECT claimed_processor, claimed_generation, c.topic, c.kafka_partition
+    FROM unnest(topics, partitions) AS c (topic, kafka_partition)
+    ORDER BY c.topic, c.kafka_partition
+    ON CONFLICT DO NOTHING;
+    PERFORM FROM weir.position p
+    JOIN unnest(topics, partitions) AS c (topic, kafka_partition) USING (topic, kafka_partition)
+    WHERE p.processor = claimed_processor AND p.generation = claimed_generation
+    ORDER BY p.position_id
+    FOR UPDATE OF p;
+    RETURN QUERY
+    UPDATE weir.position AS p
+    SET epoch = p.epoch + 1,
+        owner = new_owner,
+        owner_pid = pg_backend_pid(),
+        owner_started_at = backend_started_at,
+        claimed_at = now()
+    FROM unnest(topics, partitions) AS c (topic, kafka_partition)
+    WHERE (p.processor, p.generation, p.topic, p.kafka_partition)
+        = (claimed_processor, claimed_generation, c.topic, c.kafka_partition)
+    RETURNING p.*;
+END
+$$;
+COMMENT ON FUNCTION weir.claim_generation IS 'Makes a rebuild the owner of partitions of a generation that is not live';
+
+CREATE OR REPLACE FUNCTION weir.evict(claimed_processor text, claimed_generation integer, topics text[], partitions integer[])
+RETURNS integer
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT count(*)::integer
+    FROM (SELECT DISTINCT a.pid
+          FROM weir.position p
+          JOIN unnest(topics, partitions) AS c (topic, kafka_partition) USING (topic, kafka_partition)
+          JOIN pg_stat_activity a ON a.pid = p.owner_pid AND a.backend_start = p.owner_started_at
+          WHERE p.processor = claimed_processor AND p.generation = claimed_generation
+            AND a.pid <> pg_backend_pid()) AS former
+    WHERE pg_terminate_backend(former.pid)
+$$;
+COMMENT ON FUNCTION weir.evict IS 'Ends the database sessions of the owners of partitions: one frozen in mid-transaction blocks nobody for long';
+
+REVOKE ALL ON FUNCTION weir.evict FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION weir.evict TO weir_processor;
