@@ -77,8 +77,10 @@ int pg_fail(PGconn *conn, const PGresult *result, struct error *error)
                      primary ? primary : "failed", detail ? ": " : "", detail ? detail : "", state);
 }
 
-int pg_connect(const char *conninfo, const char *application, PGconn **ret_conn,
-               struct error *error)
+/* `open` is PQconnectdbParams or PQconnectStartParams. */
+static int begin(PGconn *(*open)(const char *const *, const char *const *, int),
+                 const char *conninfo, const char *application, PGconn **ret_conn,
+                 struct error *error)
 {
     char timeout[16];
     snprintf(timeout, sizeof timeout, "%d", PG_CONNECT_TIMEOUT_S);
@@ -94,9 +96,20 @@ int pg_connect(const char *conninfo, const char *application, PGconn **ret_conn,
         timeout,  "15000",     "10",
         conninfo, application, "-c timezone=UTC -c datestyle=ISO -c client_min_messages=warning",
         NULL};
-    PGconn *conn = PQconnectdbParams(names, values, 1);
-    if (!conn)
+    *ret_conn = open(names, values, 1);
+    if (!*ret_conn)
         return error_set(error, ERROR_FATAL, "memory", "out of memory");
+    return 0;
+}
+
+int pg_connect_start(const char *conninfo, const char *application, PGconn **ret_conn,
+                     struct error *error)
+{
+    return begin(PQconnectStartParams, conninfo, application, ret_conn, error);
+}
+
+int pg_connect_check(PGconn *conn, struct error *error)
+{
     if (PQstatus(conn) != CONNECTION_OK) {
         int result = pg_fail(conn, NULL, error);
         PQfinish(conn);
@@ -108,6 +121,16 @@ int pg_connect(const char *conninfo, const char *application, PGconn **ret_conn,
         return error_set(error, ERROR_USAGE, "postgres-too-old",
                          "Postgres %d is too old: 15 or newer is needed", version);
     }
+    return 0;
+}
+
+int pg_connect(const char *conninfo, const char *application, PGconn **ret_conn,
+               struct error *error)
+{
+    PGconn *conn;
+    if (begin(PQconnectdbParams, conninfo, application, &conn, error) != 0 ||
+        pg_connect_check(conn, error) != 0)
+        return -1;
     *ret_conn = conn;
     return 0;
 }

@@ -25,6 +25,12 @@ enum { PG_CONNECT_TIMEOUT_S = 5, PG_PARAMETERS_MAX = 65535 };
 int pg_connect(const char *conninfo, const char *application, PGconn **ret_conn,
                struct error *error);
 
+/* The two halves of it, for who waits in between by PQconnectPoll (lib/pg/wait.h). The second one
+ * ends the connection when it is none that can be used. */
+int pg_connect_start(const char *conninfo, const char *application, PGconn **ret_conn,
+                     struct error *error);
+int pg_connect_check(PGconn *conn, struct error *error);
+
 /* Runs a script of any number of statements without parameters. */
 int pg_run(PGconn *conn, const char *sql, struct error *error);
 int pg_runf(PGconn *conn, struct error *error, const char *format, ...)

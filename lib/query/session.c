@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Statements are sent, and the answer is waited for with poll. Statements are prepared when they
- * are first used. Their plans are generic and made without scans of whole tables: they are kept,
- * and were perhaps made while the tables were small. */
+ * Statements are sent, and the answer is waited for. They are prepared when they are first used.
+ * Their plans are generic and made without scans of whole tables: they are kept, and were perhaps
+ * made while the tables were small. */
 #include "lib/query/session.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,49 +12,19 @@
 #include "lib/base/timestamp.h"
 #include "lib/pg/pg.h"
 
-enum {
-    GRACE_MS = 500, /* for Postgres to say itself that time ran out */
-    CHECK_TIMEOUT_MS = 20000
-};
+enum { CHECK_TIMEOUT_MS = 20000 };
 
 struct query_session {
     PGconn *conn;
     const struct queries *queries;
-    int64_t timeout_ms;
     int lost;
     char *prepared; /* by the index of the query */
 };
 
-static int give_up(struct query_session *session, struct error *error)
-{
-    session->lost = 1;
-    return error_set(error, ERROR_RETRY, QUERY_TIMED_OUT, "Postgres did not answer in time");
-}
-
-/* Waits until PQgetResult does not block. */
-static int await(struct query_session *session, int64_t deadline_us, struct error *error)
-{
-    while (PQisBusy(session->conn)) {
-        struct pollfd poll_fd = {.fd = PQsocket(session->conn), .events = POLLIN};
-        int64_t left_us = deadline_us - monotonic_now_us();
-        if (left_us <= 0)
-            return give_up(session, error);
-        int ready = poll(&poll_fd, 1, (int)(left_us / 1000) + 1);
-        if (ready < 0 && errno != EINTR)
-            return give_up(session, error);
-        if (ready > 0 && !PQconsumeInput(session->conn)) {
-            session->lost = 1;
-            return pg_fail(session->conn, NULL, error);
-        }
-    }
-    return 0;
-}
-
 /* The result of what was sent; `sent` is what libpq said about sending. */
-static int receive(struct query_session *session, int sent, PGresult **ret_result,
-                   struct error *error)
+static int receive(struct query_session *session, int sent, const struct pg_limit *limit,
+                   PGresult **ret_result, struct error *error)
 {
-    int64_t deadline_us = monotonic_now_us() + (session->timeout_ms + GRACE_MS) * 1000;
     PGresult *last = NULL;
     PGresult *next;
     if (!sent) {
@@ -64,7 +32,8 @@ static int receive(struct query_session *session, int sent, PGresult **ret_resul
         return pg_fail(session->conn, NULL, error);
     }
     for (;;) {
-        if (await(session, deadline_us, error) != 0) {
+        if (pg_await(session->conn, limit, error) != 0) {
+            session->lost = 1;
             PQclear(last);
             return -1;
         }
@@ -90,17 +59,19 @@ static int receive(struct query_session *session, int sent, PGresult **ret_resul
     return -1;
 }
 
-static int set_up(struct query_session *session, struct error *error)
+static int set_up(struct query_session *session, int64_t timeout_ms, const struct pg_limit *limit,
+                  struct error *error)
 {
     char sql[512];
     PGresult *result = NULL;
     snprintf(sql, sizeof sql,
              "SET ROLE weir_gateway; SET default_transaction_read_only = on; "
-             "SET statement_timeout = %lld; SET search_path = pg_catalog; "
+             "SET statement_timeout = %lld; SET client_connection_check_interval = %d; "
+             "SET search_path = pg_catalog; "
              "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; "
              "SET enable_bitmapscan = off; SET jit = off",
-             (long long)session->timeout_ms);
-    int code = receive(session, PQsendQuery(session->conn, sql), &result, error);
+             (long long)timeout_ms, QUERY_GRACE_MS);
+    int code = receive(session, PQsendQuery(session->conn, sql), limit, &result, error);
     PQclear(result);
     if (code != 0 && strcmp(error->code, "22023") == 0)
         error_set(error, ERROR_HALT, "not-migrated",
@@ -109,17 +80,17 @@ static int set_up(struct query_session *session, struct error *error)
 }
 
 int query_session_open(const char *conninfo, const struct queries *queries, int64_t timeout_ms,
-                       struct query_session **ret_session, struct error *error)
+                       const struct pg_limit *limit, struct query_session **ret_session,
+                       struct error *error)
 {
     PGconn *conn;
-    if (pg_connect(conninfo, "weir gateway", &conn, error) != 0)
+    if (pg_connect_within(conninfo, "weir gateway", limit, &conn, error) != 0)
         return -1;
     struct query_session *session = xcalloc(1, sizeof *session);
     session->conn = conn;
     session->queries = queries;
-    session->timeout_ms = timeout_ms;
     session->prepared = xcalloc(queries_count(queries) + 1, 1);
-    if (set_up(session, error) != 0) {
+    if (set_up(session, timeout_ms, limit, error) != 0) {
         query_session_free(session);
         return -1;
     }
@@ -141,34 +112,37 @@ int query_session_lost(const struct query_session *session)
     return session->lost;
 }
 
-static int prepare(struct query_session *session, const struct query *query, struct error *error)
+static int prepare(struct query_session *session, const struct query *query,
+                   const struct pg_limit *limit, struct error *error)
 {
     PGresult *result = NULL;
     int code = receive(session,
                        PQsendPrepare(session->conn, query->name, query->sql,
                                      (int)query->bound_count, query->types),
-                       &result, error);
+                       limit, &result, error);
     PQclear(result);
     session->prepared[query->index] = code == 0;
     return code;
 }
 
 int query_session_run(struct query_session *session, const struct query *query,
-                      const char *const *values, PGresult **ret_result, struct error *error)
+                      const char *const *values, const struct pg_limit *limit,
+                      PGresult **ret_result, struct error *error)
 {
-    if (!session->prepared[query->index] && prepare(session, query, error) != 0)
+    if (!session->prepared[query->index] && prepare(session, query, limit, error) != 0)
         return -1;
     return receive(session,
                    PQsendQueryPrepared(session->conn, query->name, (int)query->bound_count, values,
                                        NULL, NULL, 0),
-                   ret_result, error);
+                   limit, ret_result, error);
 }
 
 int query_session_ask(struct query_session *session, const char *sql, int count,
-                      const char *const *values, PGresult **ret_result, struct error *error)
+                      const char *const *values, const struct pg_limit *limit,
+                      PGresult **ret_result, struct error *error)
 {
     return receive(session,
-                   PQsendQueryParams(session->conn, sql, count, NULL, values, NULL, NULL, 0),
+                   PQsendQueryParams(session->conn, sql, count, NULL, values, NULL, NULL, 0), limit,
                    ret_result, error);
 }
 
@@ -176,6 +150,7 @@ int query_session_ask(struct query_session *session, const char *sql, int count,
 static int check_query(struct query_session *session, const struct query *query,
                        struct error *error)
 {
+    PQsetnonblocking(session->conn, 0);
     PGresult *result =
         PQprepare(session->conn, "", query->sql, (int)query->bound_count, query->types);
     const char *position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
@@ -197,7 +172,8 @@ static int check_query(struct query_session *session, const struct query *query,
 int query_session_check(const char *conninfo, const struct queries *queries, struct error *error)
 {
     struct query_session *session = NULL;
-    int code = query_session_open(conninfo, queries, CHECK_TIMEOUT_MS, &session, error);
+    struct pg_limit limit = {.deadline_us = monotonic_now_us() + CHECK_TIMEOUT_MS * 1000};
+    int code = query_session_open(conninfo, queries, CHECK_TIMEOUT_MS, &limit, &session, error);
     for (size_t i = 0; code == 0 && i < queries_count(queries); i++)
         code = check_query(session, queries_at(queries, i), error);
     query_session_free(session);

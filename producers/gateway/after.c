@@ -34,8 +34,8 @@ struct after {
     pthread_cond_t wake;
     /* Under the lock. */
     struct read *arrived;
-    int count; /* with those that the thread has */
-    int stop;
+    int count;       /* with those that the thread has */
+    atomic_int stop; /* set under the lock; a session looks at it without */
 };
 
 /* What is known of one waiting read after asking. */
@@ -131,18 +131,32 @@ static int judge(struct after *after, struct read **waiting, int count, const PG
     return left;
 }
 
+/* Until the first wait is over, and a moment longer: it has to be answered then. */
+static struct pg_limit limit_of(const struct after *after, struct read *const *waiting, int count)
+{
+    int64_t now_us = monotonic_now_us();
+    int64_t until_us = now_us + after->timeout_ms * 1000;
+    for (int i = 0; i < count; i++)
+        if (waiting[i]->wait_until_us < until_us)
+            until_us = waiting[i]->wait_until_us;
+    return (struct pg_limit){.deadline_us =
+                                 (until_us > now_us ? until_us : now_us) + QUERY_GRACE_MS * 1000,
+                             .stop = &after->stop};
+}
+
 static int ask(struct after *after, struct read **waiting, int count, PGresult **ret_result,
                struct error *error)
 {
     struct buf arrays[ARRAYS] = {0};
     const char *values[ARRAYS];
+    struct pg_limit limit = limit_of(after, waiting, count);
     if (!after->session && query_session_open(after->conninfo, after->queries, after->timeout_ms,
-                                              &after->session, error) != 0)
+                                              &limit, &after->session, error) != 0)
         return -1;
     put_arrays(waiting, count, arrays);
     for (int i = 0; i < ARRAYS; i++)
         values[i] = buf_text(&arrays[i]);
-    int code = query_session_ask(after->session, ASK, ARRAYS, values, ret_result, error);
+    int code = query_session_ask(after->session, ASK, ARRAYS, values, &limit, ret_result, error);
     for (int i = 0; i < ARRAYS; i++)
         buf_free(&arrays[i]);
     if (query_session_lost(after->session)) {
@@ -159,7 +173,7 @@ static int round_of(struct after *after, struct read **waiting, int count)
     PGresult *result = NULL;
     int fresh = !after->session;
     int code = ask(after, waiting, count, &result, &error);
-    if (code != 0 && !after->session && !fresh)
+    if (code != 0 && !after->session && !fresh && strcmp(error.code, PG_NO_ANSWER) != 0)
         code = ask(after, waiting, count, &result, &error);
     if (code == 0) {
         int left = judge(after, waiting, count, result);
@@ -168,9 +182,16 @@ static int round_of(struct after *after, struct read **waiting, int count)
     }
     if (error.class != ERROR_RETRY)
         log_error("reads: asking about receipts: %s", error.message);
+    int silent = strcmp(error.code, PG_NO_ANSWER) == 0;
+    int left = 0;
+    if (strcmp(error.code, PG_STOPPED) == 0)
+        return count;
     for (int i = 0; i < count; i++)
-        read_problem(waiting[i], PROBLEM_DATABASE_AWAY, "reads are not possible at the moment");
-    return 0;
+        if (silent && monotonic_now_us() < waiting[i]->wait_until_us)
+            waiting[left++] = waiting[i];
+        else
+            read_problem(waiting[i], PROBLEM_DATABASE_AWAY, "reads are not possible at the moment");
+    return left;
 }
 
 /* Fetches what has arrived, waiting for it when there is nothing, else for the next round. */
@@ -215,15 +236,18 @@ static void *watch(void *context)
 void after_submit(struct after *after, struct read *read)
 {
     pthread_mutex_lock(&after->lock);
+    int stop = after->stop;
     int full = after->count >= READ_WAITING_MAX;
-    if (!full) {
+    if (!stop && !full) {
         after->count++;
         read->next = after->arrived;
         after->arrived = read;
         pthread_cond_signal(&after->wake);
     }
     pthread_mutex_unlock(&after->lock);
-    if (full)
+    if (stop)
+        read_problem(read, PROBLEM_SHUTTING_DOWN, "ask another gateway");
+    else if (full)
         read_problem(read, PROBLEM_READS_FULL, "%d reads wait for events already",
                      READ_WAITING_MAX);
 }
@@ -245,22 +269,32 @@ int after_start(const char *conninfo, const struct queries *queries, int64_t tim
     pthread_cond_init(&after->wake, &clock);
     pthread_condattr_destroy(&clock);
     if (pthread_create(&after->thread, NULL, watch, after) != 0) {
-        free(after);
+        after->stop = 1;
+        after_free(after);
         return error_set(error, ERROR_FATAL, "thread", "cannot start the threads for reads");
     }
     *ret_after = after;
     return 0;
 }
 
-void after_free(struct after *after)
+void after_stop(struct after *after)
 {
     if (!after)
         return;
     pthread_mutex_lock(&after->lock);
+    int stopped = after->stop;
     after->stop = 1;
     pthread_cond_signal(&after->wake);
     pthread_mutex_unlock(&after->lock);
-    pthread_join(after->thread, NULL);
+    if (!stopped)
+        pthread_join(after->thread, NULL);
+}
+
+void after_free(struct after *after)
+{
+    if (!after)
+        return;
+    after_stop(after);
     pthread_cond_destroy(&after->wake);
     pthread_mutex_destroy(&after->lock);
     free(after);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A gateway's life. Up: catalog, producer, watch, server; down in the order that loses nothing:
- * stop accepting, let every event under way end, give the producer up (which ends what is left as
- * unknown), send those answers too, and only then take the parts apart. */
+ * stop accepting, let every event and read under way end, give the producer up (which ends what is
+ * left as unknown) and the reads (503), send those answers too. Connections that were kept alive
+ * may ask until the server is gone, so the parts are taken apart after it. */
 #include "producers/gateway/gateway.h"
 
 #include <signal.h>
@@ -149,8 +150,7 @@ static void shut_down(struct gateway *gateway, struct http_server *server, int64
     if (open > 0)
         log_warn("gateway: %d requests are still open after the drain timeout", open);
     producer_close(gateway->producer, 0);
-    reads_free(gateway->reads);
-    gateway->reads = NULL;
+    reads_stop(gateway->reads);
     http_server_drain(server, LAST_ANSWERS_MS);
     http_server_free(server);
     log_info("gateway: stopped");

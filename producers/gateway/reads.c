@@ -12,6 +12,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
+#include "lib/pg/pg.h"
 #include "producers/gateway/after.h"
 
 enum { RECONNECT_FIRST_MS = 100, RECONNECT_LAST_MS = 5000 };
@@ -60,9 +61,9 @@ struct reads {
     struct read **tail;
     int queued;
     int sessions;
-    int tried; /* workers that have tried to connect at least once */
-    int away;  /* and none of them can: it was logged */
-    int stop;
+    int tried;       /* workers that have tried to connect at least once */
+    int away;        /* and none of them can: it was logged */
+    atomic_int stop; /* set under the lock; a session looks at it without */
     int worker_count;
     struct worker workers[READ_WORKERS_MAX];
 };
@@ -85,10 +86,10 @@ static void note_sessions(struct reads *reads, int change, const struct error *e
 }
 
 /* Returns 0 when the worker has a session now. */
-static int connect_worker(struct worker *worker, struct error *error)
+static int connect_worker(struct worker *worker, const struct pg_limit *limit, struct error *error)
 {
     struct reads *reads = worker->reads;
-    int code = query_session_open(reads->conninfo, reads->queries, reads->timeout_ms,
+    int code = query_session_open(reads->conninfo, reads->queries, reads->timeout_ms, limit,
                                   &worker->session, error);
     pthread_mutex_lock(&reads->lock);
     reads->tried += !worker->tried;
@@ -112,7 +113,7 @@ static void drop_session(struct worker *worker, const struct error *error)
     query_session_free(worker->session);
     worker->session = NULL;
     worker->retry_at_us = 0;
-    note_sessions(worker->reads, -1, error);
+    note_sessions(worker->reads, -1, strcmp(error->code, PG_STOPPED) == 0 ? NULL : error);
 }
 
 static void answer_error(struct worker *worker, struct read *read, const struct error *error)
@@ -123,7 +124,10 @@ static void answer_error(struct worker *worker, struct read *read, const struct 
             read_problem(read, PROBLEM_INVALID_PARAMETER, "%s", error->message);
             return;
         }
-    if (strcmp(error->code, QUERY_TIMED_OUT) == 0) {
+    if (strcmp(error->code, PG_STOPPED) == 0) {
+        read_problem(read, PROBLEM_SHUTTING_DOWN, "ask another gateway");
+    } else if (strcmp(error->code, QUERY_TIMED_OUT) == 0 ||
+               strcmp(error->code, PG_NO_ANSWER) == 0) {
         read_problem(read, PROBLEM_READ_TIMEOUT, "%s took longer than %lld ms", read->query->name,
                      (long long)worker->reads->timeout_ms);
     } else if (error->class == ERROR_RETRY) {
@@ -134,14 +138,26 @@ static void answer_error(struct worker *worker, struct read *read, const struct 
     }
 }
 
+static struct pg_limit limit_of(const struct reads *reads, int64_t timeout_ms)
+{
+    return (struct pg_limit){.deadline_us = monotonic_now_us() + timeout_ms * 1000,
+                             .stop = &reads->stop};
+}
+
 static void serve(struct worker *worker, struct read *read)
 {
+    struct reads *reads = worker->reads;
     struct error error = {0};
     PGresult *result = NULL;
+    /* One limit for all: opening a session anew, preparing, and the query itself. */
+    struct pg_limit limit = limit_of(reads, reads->timeout_ms + QUERY_GRACE_MS);
+    int away = 0;
     for (int again = 0; again < 2; again++) {
-        if (!worker->session && connect_worker(worker, &error) != 0)
+        away = !worker->session && connect_worker(worker, &limit, &error) != 0;
+        if (away)
             break;
-        int code = query_session_run(worker->session, read->query, read->values, &result, &error);
+        int code =
+            query_session_run(worker->session, read->query, read->values, &limit, &result, &error);
         int lost = query_session_lost(worker->session);
         if (lost)
             drop_session(worker, &error);
@@ -150,10 +166,10 @@ static void serve(struct worker *worker, struct read *read)
             PQclear(result);
             return;
         }
-        if (!lost || strcmp(error.code, QUERY_TIMED_OUT) == 0)
+        if (!lost || strcmp(error.code, PG_NO_ANSWER) == 0)
             break;
     }
-    if (!worker->session && strcmp(error.code, QUERY_TIMED_OUT) != 0)
+    if (away && strcmp(error.code, PG_STOPPED) != 0)
         read_problem(read, PROBLEM_DATABASE_AWAY, "reads are not possible at the moment");
     else
         answer_error(worker, read, &error);
@@ -169,20 +185,18 @@ static struct read *next_read(struct worker *worker, int *ret_stop)
 {
     struct reads *reads = worker->reads;
     struct read *read = NULL;
-    *ret_stop = 0;
     pthread_mutex_lock(&reads->lock);
     for (;;) {
         int may_take = worker->session || (worker->tried && reads->sessions == 0);
+        *ret_stop = atomic_load(&reads->stop);
+        if (*ret_stop)
+            break;
         if (reads->head && may_take) {
             read = reads->head;
             reads->head = read->next;
             if (!reads->head)
                 reads->tail = &reads->head;
             metrics_gauge_set(reads->queued_gauge, --reads->queued);
-            break;
-        }
-        if (reads->stop && (!reads->head || reads->sessions > 0)) {
-            *ret_stop = 1;
             break;
         }
         if (worker->session) {
@@ -205,8 +219,9 @@ static void *work(void *context)
     int stop = 0;
     while (!stop) {
         struct read *read = next_read(worker, &stop);
+        struct pg_limit limit = limit_of(worker->reads, PG_CONNECT_TIMEOUT_S * 1000);
         if (!read && !stop)
-            connect_worker(worker, &error);
+            connect_worker(worker, &limit, &error);
         else if (read && !worker->session && monotonic_now_us() < worker->retry_at_us)
             read_problem(read, PROBLEM_DATABASE_AWAY, "reads are not possible at the moment");
         else if (read)
@@ -220,9 +235,10 @@ static void enqueue(struct read *read, void *context)
 {
     struct reads *reads = context;
     pthread_mutex_lock(&reads->lock);
+    int stop = atomic_load(&reads->stop);
     int away = reads->sessions == 0 && reads->tried > 0;
     int full = reads->queued >= reads->queue_max;
-    if (!away && !full) {
+    if (!stop && !away && !full) {
         read->next = NULL;
         *reads->tail = read;
         reads->tail = &read->next;
@@ -234,7 +250,9 @@ static void enqueue(struct read *read, void *context)
             pthread_cond_broadcast(&reads->wake);
     }
     pthread_mutex_unlock(&reads->lock);
-    if (away)
+    if (stop)
+        read_problem(read, PROBLEM_SHUTTING_DOWN, "ask another gateway");
+    else if (away)
         read_problem(read, PROBLEM_DATABASE_AWAY, "reads are not possible at the moment");
     else if (full)
         read_problem(read, PROBLEM_READS_FULL, "%d reads wait already", reads->queue_max);
@@ -319,17 +337,34 @@ int reads_start(const struct config *config, const struct assets *assets, struct
     return 0;
 }
 
+void reads_stop(struct reads *reads)
+{
+    if (!reads)
+        return;
+    pthread_mutex_lock(&reads->lock);
+    int stopped = atomic_exchange(&reads->stop, 1);
+    struct read *left = reads->head;
+    reads->head = NULL;
+    reads->tail = &reads->head;
+    reads->queued = 0;
+    pthread_cond_broadcast(&reads->wake);
+    pthread_mutex_unlock(&reads->lock);
+    while (left) {
+        struct read *next = left->next;
+        read_problem(left, PROBLEM_SHUTTING_DOWN, "ask another gateway");
+        left = next;
+    }
+    after_stop(reads->after);
+    for (int i = 0; !stopped && i < reads->worker_count; i++)
+        pthread_join(reads->workers[i].thread, NULL);
+}
+
 void reads_free(struct reads *reads)
 {
     if (!reads)
         return;
+    reads_stop(reads);
     after_free(reads->after);
-    pthread_mutex_lock(&reads->lock);
-    reads->stop = 1;
-    pthread_cond_broadcast(&reads->wake);
-    pthread_mutex_unlock(&reads->lock);
-    for (int i = 0; i < reads->worker_count; i++)
-        pthread_join(reads->workers[i].thread, NULL);
     queries_free(reads->queries);
     free(reads->durations);
     pthread_cond_destroy(&reads->wake);

@@ -18,7 +18,10 @@ struct reads;
  * file, ERROR_FATAL. */
 int reads_start(const struct config *config, const struct assets *assets, struct gateway *gateway,
                 struct reads **ret_reads, struct error *error);
-/* Answers what is queued, then stops. Call it after the server has been drained. */
+/* Ends what is under way, and from now on answers whatever is left or still comes with 503. NULL is
+ * nothing. Call it when the server has been drained. */
+void reads_stop(struct reads *reads);
+/* Call it when the server is gone: no handler submits any more. */
 void reads_free(struct reads *reads);
 
 const struct queries *reads_queries(const struct reads *reads);

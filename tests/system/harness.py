@@ -182,7 +182,7 @@ class Stack:
         self.state = pathlib.Path(os.environ["WEIR_STATE"]) if self.shared else ROOT / ".weir" / "system"
         self.kafka_port = int(os.environ["WEIR_KAFKA_PORT"]) if self.shared else free_port(2)
         self.pg_port = int(os.environ["WEIR_PG_PORT"]) if self.shared else free_port()
-        self.weir = ROOT / "build" / "weir"
+        self.weir = pathlib.Path(os.environ.get("WEIR_TEST_PROGRAM", ROOT / "build" / "weir"))
         self.brokers = f"127.0.0.1:{self.kafka_port}"
         self.database = f"host=127.0.0.1 port={self.pg_port} dbname=weir user=weir"
         self.gateway_url = f"http://127.0.0.1:{free_port()}"
