@@ -47,7 +47,10 @@ struct simulation {
     int64_t start_us;
     int64_t end_us; /* when the last slot was emptied after stopping */
     int stopped;
-    size_t busy; /* slots that are not free */
+    int64_t given_up_us; /* what is under way then is given up; 0: never */
+    int reached;         /* something was answered */
+    char problem[128];   /* why the latest attempt had no answer */
+    size_t busy;         /* slots that are not free */
     size_t paused;
     size_t ready_first, ready_count;
     size_t ready[SIMULATION_WINDOW];
@@ -94,7 +97,30 @@ void simulation_free(struct simulation *simulation)
 
 void simulation_stop(struct simulation *simulation)
 {
+    int64_t now_us = monotonic_now_us();
+    int64_t finish_us = simulation->reached ? SIMULATION_FINISH_MS * INT64_C(1000) : 0;
     simulation->stopped = 1;
+    if (!simulation->given_up_us)
+        simulation->given_up_us = now_us + finish_us;
+}
+
+/* Whatever has no answer yet is given up. Nothing may be polled afterwards. */
+static void give_all_up(struct simulation *simulation)
+{
+    for (size_t i = 0; i < SIMULATION_WINDOW; i++) {
+        struct slot *slot = &simulation->slots[i];
+        if (slot->state == SLOT_FREE)
+            continue;
+        simulation->progress.failed++;
+        simulation->progress.unknown +=
+            (slot->maybe_there || slot->state == SLOT_FLYING) && !slot->acked;
+        slot->state = SLOT_FREE;
+    }
+    simulation->busy = 0;
+    if (!*simulation->complaint)
+        snprintf(simulation->complaint, sizeof simulation->complaint,
+                 "stopped while events had no answer%s%s", *simulation->problem ? ": " : "",
+                 simulation->problem);
 }
 
 const char *simulation_complaint(const struct simulation *simulation)
@@ -227,6 +253,11 @@ static void on_answer(const struct http_answer *answer, void *opaque)
     struct slot *slot = opaque;
     struct simulation *simulation = slot->simulation;
     int status = answer->status;
+    int direct = strcmp(simulation->options.target, SIMULATION_TARGET_KAFKA) == 0;
+    if (status > 0 && !(direct && status >= 500))
+        simulation->reached = 1;
+    else
+        snprintf(simulation->problem, sizeof simulation->problem, "%s", answer->problem);
     if (status == 0 || status == 429 || status >= 500) {
         pause_slot(slot, answer);
     } else if (status >= 200 && status < 300 && !slot->event.invalid) {
@@ -291,6 +322,13 @@ int simulation_step(struct simulation *simulation, int timeout_ms, struct error 
         make_events(simulation, now_us);
         if (send_ready(simulation, error) != 0)
             return -1;
+        if (!simulation->reached &&
+            now_us - simulation->start_us > SIMULATION_REACH_MS * INT64_C(1000))
+            return error_set(error, ERROR_RETRY, "no-answer", "%s: no answer in %d s%s%s",
+                             simulation->options.target, SIMULATION_REACH_MS / 1000,
+                             *simulation->problem ? ": " : "", simulation->problem);
+        if (simulation->given_up_us && now_us >= simulation->given_up_us)
+            give_all_up(simulation);
         if (simulation->stopped && simulation->busy == 0) {
             if (!simulation->end_us)
                 simulation->end_us = now_us;

@@ -5,8 +5,9 @@
  * loop), up to a window beyond the oldest one without an answer.
  *
  * An event is sent until it has an answer: 429, 503, 504 and lost connections are tried again under
- * the same Idempotency-Key with growing pauses, for up to SIMULATION_GIVE_UP_MS. Latency counts
- * from when an event was due to its acknowledgement, so that waiting in line is not hidden. */
+ * the same Idempotency-Key with growing pauses, for up to SIMULATION_GIVE_UP_MS; a target that
+ * never answered at all is given up after SIMULATION_REACH_MS. Latency counts from when an event
+ * was due to its acknowledgement, so that waiting in line is not hidden. */
 #ifndef WEIR_SIMULATE_SIMULATION_H
 #define WEIR_SIMULATE_SIMULATION_H
 
@@ -19,6 +20,8 @@
 enum {
     SIMULATION_WINDOW = 1024,
     SIMULATION_GIVE_UP_MS = 120000,
+    SIMULATION_REACH_MS = 10000,  /* until the first answer */
+    SIMULATION_FINISH_MS = 5000,  /* from simulation_stop to the last answer */
     SIMULATION_OVERRUN_MS = 1000, /* a sender that fell behind makes no events longer than this */
     SIMULATION_PAUSE_FIRST_MS = 25,
     SIMULATION_PAUSE_MAX_MS = 1000
@@ -58,11 +61,12 @@ int simulation_open(const struct simulation_options *options, struct simulation 
                     struct error *error);
 void simulation_free(struct simulation *simulation);
 
-/* Goes on for up to timeout_ms. Returns 1 when every event has its answer, 0 when there is more to
- * do, -1 on an error. */
+/* Goes on for up to timeout_ms. Returns 1 when every event has its answer or was given up, 0 when
+ * there is more to do, -1 on an error. Errors: ERROR_RETRY for a target that does not answer. */
 int simulation_step(struct simulation *simulation, int timeout_ms, struct error *error);
 
-/* Makes no more events; those under way are still carried to their end. */
+/* Makes no more events. Those under way have SIMULATION_FINISH_MS, or nothing when the target never
+ * answered; then they are given up. */
 void simulation_stop(struct simulation *simulation);
 
 void simulation_progress(const struct simulation *simulation,

@@ -66,6 +66,7 @@ class World:
             # also when the fault's own test failed: the sums of the tests behind it count this one's events
             self.heal()
             if count is None:
+                self.wait_sent(process, 100)  # it has a moment to finish from here on, so there must be answers
                 process.send(signal.SIGINT)
             code = process.wait(150)
             self.reports.append(json.loads(process.out.read_text()))
