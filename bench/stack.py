@@ -74,11 +74,13 @@ class Stack:
         self.pg_port = port("WEIR_PG_PORT", 15432)
         self.gateway_port = port("WEIR_GATEWAY_PORT", 18080)
         self.processor_port = port("WEIR_PROCESSOR_PORT", 18081)
+        self.admin_port = port("WEIR_ADMIN_PORT", self.processor_port + 1)
         self.bare_port = self.gateway_port + 5
         self.processes = []
         self.env = dict(os.environ, WEIR_STATE=str(self.state), WEIR_KAFKA_PORT=str(self.kafka_port),
                         WEIR_PG_PORT=str(self.pg_port), WEIR_KAFKA_BROKERS=f"127.0.0.1:{self.kafka_port}",
                         WEIR_GATEWAY_LISTEN=f"127.0.0.1:{self.gateway_port}",
+                        WEIR_ADMIN_LISTEN=f"127.0.0.1:{self.admin_port}",
                         WEIR_PROCESSOR_LISTEN=f"127.0.0.1:{self.processor_port}")
         self.home = self.state / "home"
         self.program = ROOT / "build" / "weir"

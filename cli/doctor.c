@@ -102,8 +102,8 @@ static void ask_role(struct report *report, const char *subject, const char *bas
 void doctor_roles(const struct config *config, struct report *report)
 {
     char base[256];
-    gateway_base(config, base, sizeof base);
-    ask_role(report, "gateway", base, "`weir gateway` starts it; --target says where it is");
+    listen_base(config_text(config, OPT_ADMIN_LISTEN), base, sizeof base);
+    ask_role(report, "gateway", base, "`weir gateway` starts it; --admin-listen says where it is");
     listen_base(config_text(config, OPT_PROCESSOR_LISTEN), base, sizeof base);
     ask_role(report, "processors", base,
              "`weir process NAME...` starts them; --processor-listen says where they are");
@@ -182,11 +182,15 @@ static int run(const struct config *config, struct error *error)
     return print_report(&report, format);
 }
 
-static const enum option_id options[] = {OPT_KAFKA_BROKERS,       OPT_KAFKA,
-                                         OPT_PARTITIONS,          OPT_DATABASE,
-                                         OPT_GATEWAY_LISTEN,      OPT_TARGET,
-                                         OPT_PROCESSOR_LISTEN,    OPT_PROBE,
-                                         OPT_SCHEMA_REGISTRY_URL, OPT_SCHEMA_REGISTRY_AUTH,
+static const enum option_id options[] = {OPT_KAFKA_BROKERS,
+                                         OPT_KAFKA,
+                                         OPT_PARTITIONS,
+                                         OPT_DATABASE,
+                                         OPT_ADMIN_LISTEN,
+                                         OPT_PROCESSOR_LISTEN,
+                                         OPT_PROBE,
+                                         OPT_SCHEMA_REGISTRY_URL,
+                                         OPT_SCHEMA_REGISTRY_AUTH,
                                          OPT_SCHEMA_REGISTRY_CA};
 
 const struct command command_doctor = {
@@ -207,7 +211,7 @@ const struct command command_doctor = {
             "Examples:\n"
             "  weir doctor\n"
             "  weir doctor -o json | jq '.findings[] | select(.state != \"ok\")'\n"
-            "  weir doctor --probe http://127.0.0.1:18080/readyz\n"
+            "  weir doctor --probe http://127.0.0.1:18082/readyz\n"
             "\n"
             "Exit codes: 0 nothing failed (there may be warnings); 1 the probed URL does not "
             "answer 200; 2 wrong usage;\n"

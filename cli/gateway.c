@@ -6,6 +6,7 @@
 
 static const enum option_id options[] = {OPT_GATEWAY_LISTEN,
                                          OPT_GATEWAY_BEHIND_PROXY,
+                                         OPT_ADMIN_LISTEN,
                                          OPT_KAFKA_BROKERS,
                                          OPT_KAFKA,
                                          OPT_PARTITIONS,
@@ -51,7 +52,11 @@ const struct command command_gateway = {
         "  GET  /v1/spaces/{space_id}/{query}          what a query of sql/queries/ finds\n"
         "  GET  /v1/queries                            the queries\n"
         "  GET  /v1/events, /v1/events/{Event}         the event types and their schemas\n"
-        "  GET  /livez, /readyz, /metrics\n\n"
+        "\n"
+        "On --admin-listen, so that they answer while the other address is full:\n\n"
+        "  GET  /livez, /readyz, /metrics              health and metrics\n"
+        "  GET  /subjects, /schemas                    the schema registry's API, as far as it "
+        "reads\n\n"
         "Queries need Postgres; without it they are answered 503, and events are taken as ever.\n"
         "An Idempotency-Key makes a retry safe; without one the answer brings one to retry under.\n"
         "Failures are RFC 9457 problems. SIGTERM drains: what was taken is answered.\n\n"

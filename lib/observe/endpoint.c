@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Liveness has no dependencies: it answers as long as the server's threads do. */
+ * Liveness has no dependencies: it answers as long as the process has a thread that runs. */
 #include "lib/observe/endpoint.h"
 
 #include <string.h>
 
-enum { OBSERVE_CONNECTIONS_MAX = 64, OBSERVE_BODY_MAX = 1024, OBSERVE_TIMEOUT_MS = 10000 };
+enum {
+    OBSERVE_CONNECTIONS_MAX = 64,
+    OBSERVE_BODY_MAX =
+        262144, /* a schema that is looked up; the largest of the catalog has 10 kB */
+    OBSERVE_TIMEOUT_MS = 10000
+};
 
 #define TEXT "text/plain; charset=utf-8"
 
@@ -14,7 +19,8 @@ static int is_get(const struct http_request *request)
     return strcmp(http_method(request), "GET") == 0 || strcmp(http_method(request), "HEAD") == 0;
 }
 
-int observe_answer(const struct observe *observe, struct http_request *request)
+/* Returns 0 when the path is another's. */
+static int answer(const struct observe *observe, struct http_request *request)
 {
     const char *path = http_path(request);
     int alive = strcmp(path, "/livez") == 0;
@@ -44,8 +50,13 @@ int observe_answer(const struct observe *observe, struct http_request *request)
 
 static void handle(struct http_request *request, void *context)
 {
-    if (observe_answer(context, request))
+    const struct observe *observe = context;
+    if (answer(observe, request))
         return;
+    if (observe->other) {
+        observe->other(request, observe->context);
+        return;
+    }
     buf_put_text(http_reply(request), "there are /livez, /readyz and /metrics\n");
     http_respond(request, 404, TEXT);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * /livez, /readyz, /healthz and /metrics over HTTP: as a part of another server's handler (the
- * gateway), or as a small server of its own (the processors). */
+ * /livez, /readyz, /healthz and /metrics over HTTP, on a small server of their own: it answers
+ * however many clients another one has. */
 #ifndef WEIR_OBSERVE_ENDPOINT_H
 #define WEIR_OBSERVE_ENDPOINT_H
 
@@ -9,17 +9,15 @@
 #include "lib/observe/health.h"
 #include "lib/observe/metrics.h"
 
-/* Both must outlive the server. */
+/* It and what it names must outlive the server. */
 struct observe {
     struct metrics *metrics;
     struct health *health;
+    http_handler other; /* answers the other paths; NULL: there are none */
+    void *context;      /* of `other` */
 };
 
-/* Answers the request when it is for one of the paths. Returns 1 then; 0 leaves it to the caller.
- */
-int observe_answer(const struct observe *observe, struct http_request *request);
-
-/* A server with nothing else on it; free it with http_server_free. Errors: as http_server_start. */
+/* Free the server with http_server_free. Errors: as http_server_start. */
 int observe_serve(const struct observe *observe, const char *listen,
                   struct http_server **ret_server, struct error *error);
 

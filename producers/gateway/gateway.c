@@ -70,6 +70,8 @@ static int open_parts(struct gateway *gateway, const struct config *config,
         topics[options.topic_count] = catalog_topic_at(gateway->catalog, options.topic_count);
     gateway->observe.metrics = metrics_new();
     gateway->observe.health = health_new();
+    gateway->observe.other = gateway_handle_admin;
+    gateway->observe.context = gateway;
     gateway_metrics_open(gateway);
     if (producer_open(config, &options, &gateway->producer, error) != 0)
         return -1;
@@ -130,6 +132,15 @@ static int start_server(struct gateway *gateway, const struct config *config,
     return http_server_start(&options, ret_server, error);
 }
 
+static int start_admin(struct gateway *gateway, const struct config *config,
+                       struct http_server **ret_server, struct error *error)
+{
+    if (observe_serve(&gateway->observe, config_text(config, OPT_ADMIN_LISTEN), ret_server,
+                      error) != 0)
+        return error_prefix(error, "admin-listen");
+    return 0;
+}
+
 /* Keeps the gauges fresh until a signal says to stop. */
 static void wait_for_signal(struct gateway *gateway, const sigset_t *signals)
 {
@@ -172,6 +183,7 @@ static int serve(struct gateway *gateway, const struct config *config, const str
                  struct error *error)
 {
     struct http_server *server;
+    struct http_server *admin = NULL;
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
@@ -179,12 +191,15 @@ static int serve(struct gateway *gateway, const struct config *config, const str
     sigprocmask(SIG_BLOCK, &signals, NULL);
     int result = open_parts(gateway, config, assets, error);
     if (result == 0)
+        result = start_admin(gateway, config, &admin, error);
+    if (result == 0)
         result = start_server(gateway, config, &server, error);
     if (result == 0) {
         log_info("gateway: listening on %s", config_text(config, OPT_GATEWAY_LISTEN));
         wait_for_signal(gateway, &signals);
         shut_down(gateway, server, config_int(config, OPT_DRAIN_TIMEOUT));
     }
+    http_server_free(admin); /* last, so that /readyz tells of the draining */
     close_parts(gateway);
     return result;
 }

@@ -60,6 +60,8 @@ int gateway_run(const struct config *config, struct error *error);
 
 /* The handler of its HTTP server; `context` is the struct gateway. */
 void gateway_handle(struct http_request *request, void *context);
+/* The same for the admin listener, behind the paths of lib/observe. */
+void gateway_handle_admin(struct http_request *request, void *context);
 /* Answers what the server itself turned down. */
 void gateway_refuse(struct http_request *request, void *context);
 

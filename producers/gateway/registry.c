@@ -20,6 +20,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "lib/base/json_text.h"
 
@@ -36,6 +37,7 @@ enum {
 enum registry_code {
     CODE_NOT_FOUND = 404,
     CODE_METHOD = 405,
+    CODE_MEDIA_TYPE = 415,
     CODE_SUBJECT = 40401,
     CODE_VERSION = 40402,
     CODE_SCHEMA = 40403,
@@ -80,8 +82,7 @@ static int hex_value(char digit)
     return isdigit((unsigned char)digit) ? digit - '0' : tolower((unsigned char)digit) - 'a' + 10;
 }
 
-/* Unescapes one segment of a path. Returns its size, or 0 when it is empty, too long, or holds what
- * no name does. */
+/* Unescapes a segment of a path. Returns its size, or 0 when no name is like that. */
 static size_t unescape(const char *text, size_t size, char ret_segment[SEGMENT_BYTES])
 {
     size_t at = 0;
@@ -285,38 +286,42 @@ find_version(struct call *call, const struct catalog_event *event, const char *t
     return NULL;
 }
 
-/* The text of the schema in a request's body {"schema": "…"}, as JSON; NULL after it has answered.
- * The caller releases it. */
+/* application/json, or the API's own application/vnd.schemaregistry.v1+json. */
+static int is_json(const struct call *call)
+{
+    const char *type = http_header(call->request, "Content-Type");
+    size_t size = type ? strcspn(type, "; \t") : 0;
+    return size > 4 && strncasecmp(type, "application/", 12) == 0 &&
+           strncasecmp(type + size - 4, "json", 4) == 0;
+}
+
+/* The schema in a body {"schema": "…"}, for the caller to release; NULL after it has answered. It is
+ * read as JSON alone: to compare the names of a schema with each other costs their square. */
 static json_t *read_schema(struct call *call)
 {
     size_t size;
     const char *body = http_body(call->request, &size);
-    struct schema_document *document = NULL;
-    struct error error = {0};
     json_error_t failure = {0};
     json_t *root = json_loadb(body, size, 0, &failure);
     const json_t *text = json_object_get(root, "schema");
     const json_t *type = json_object_get(root, "schemaType");
     json_t *schema = NULL;
-    if (!json_is_string(text))
+    if (!is_json(call))
+        refuse(call, CODE_MEDIA_TYPE, "Send Content-Type: application/json");
+    else if (!json_is_string(text))
         refuse(call, CODE_INVALID_SCHEMA, "The body must be {\"schema\": \"…\"}%s%s",
                root ? "" : ": ", failure.text);
-    else if (type && !json_is_null(type) &&
-             (!json_is_string(type) || strcmp(json_string_value(type), "AVRO") != 0))
+    else if (json_is_string(type) && strcmp(json_string_value(type), "AVRO") != 0)
         refuse(call, CODE_INVALID_SCHEMA, "Only schemas of type AVRO are here");
-    else if (schema_parse(json_string_value(text), json_string_length(text), &document, &error) !=
-             0)
-        refuse(call, CODE_INVALID_SCHEMA, "Invalid schema: %s", error.message);
-    else
-        schema = json_loadb(json_string_value(text), json_string_length(text), JSON_DECODE_ANY,
-                            &failure);
-    schema_free(document);
+    else if (!(schema = json_loadb(json_string_value(text), json_string_length(text),
+                                   JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &failure)))
+        refuse(call, CODE_INVALID_SCHEMA, "Invalid schema: line %d: %s", failure.line,
+               failure.text);
     json_decref(root);
     return schema;
 }
 
-/* Schemas are the same when they are the same JSON: spaces and the order of members do not count.
- */
+/* The same JSON is the same schema: spaces and the order of members do not count. */
 static const struct catalog_version *find_same(const struct catalog_event *event,
                                                const json_t *schema)
 {
@@ -478,9 +483,7 @@ int registry_answer(struct gateway *gateway, struct http_request *request)
     struct call call = {.gateway = gateway, .request = request};
     if (split(http_path(request), &call) != 0)
         return 0;
-    int ours = is(&call, 0, "subjects") || is(&call, 0, "schemas") || is(&call, 0, "config") ||
-               is(&call, 0, "mode");
-    if (ours && *gateway->registry_url)
+    if (*gateway->registry_url)
         refuse(&call, CODE_NOT_FOUND, "This gateway's schemas are in the schema registry %s",
                gateway->registry_url);
     else if (is(&call, 0, "subjects"))

@@ -8,7 +8,10 @@
  *     GET  /v1/queries                            the queries
  *     GET  /v1/events                             the event types
  *     GET  /v1/events/{Event}                     the newest schema of one
- *     GET  /livez, /readyz, /healthz, /metrics
+ *
+ * On the admin listener, beside /livez, /readyz and /metrics (lib/observe), so that they answer
+ * while the public one is full:
+ *
  *     GET  /subjects, /schemas, /config, /mode    the schema registry's API, see registry.c */
 #include <ctype.h>
 #include <stdio.h>
@@ -173,8 +176,6 @@ void gateway_handle(struct http_request *request, void *context)
 {
     struct gateway *gateway = context;
     struct route route;
-    if (observe_answer(&gateway->observe, request))
-        return;
     split(http_path(request), &route);
     if (is(&route, 0, "v1") && is(&route, 1, "spaces") && is(&route, 3, "events") &&
         route.count <= 5)
@@ -185,11 +186,21 @@ void gateway_handle(struct http_request *request, void *context)
         handle_queries(gateway, request);
     else if (is(&route, 0, "v1") && is(&route, 1, "events") && route.count <= 3)
         handle_events(gateway, request, &route);
-    else if (!registry_answer(gateway, request))
+    else
         answer_problem(gateway, request, PROBLEM_NOT_FOUND, NULL,
                        "there are POST /v1/spaces/{space_id}/events/{Event}, "
                        "POST /v1/spaces/{space_id}/events, GET /v1/spaces/{space_id}/{query}, "
-                       "GET /v1/queries and GET /v1/events");
+                       "GET /v1/queries and GET /v1/events; health, metrics and the schema "
+                       "registry are at the address of --admin-listen");
+}
+
+void gateway_handle_admin(struct http_request *request, void *context)
+{
+    struct gateway *gateway = context;
+    if (!registry_answer(gateway, request))
+        answer_problem(gateway, request, PROBLEM_NOT_FOUND, NULL,
+                       "there are /livez, /readyz and /metrics, and the schema registry's "
+                       "/subjects, /schemas, /config and /mode");
 }
 
 void gateway_refuse(struct http_request *request, void *context)

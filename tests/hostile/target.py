@@ -155,7 +155,7 @@ class Target(Stack):
         self.heal()
 
     def probe_url(self, process):
-        return f"{process.url}/livez"
+        return f"{process.admin or process.url}/livez"
 
     # Watching
 

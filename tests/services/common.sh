@@ -14,6 +14,7 @@ kafka_port=${WEIR_KAFKA_PORT:-19092}
 pg_port=${WEIR_PG_PORT:-15432}
 gateway_port=${WEIR_GATEWAY_PORT:-18080}
 processor_port=${WEIR_PROCESSOR_PORT:-18081}
+admin_port=${WEIR_ADMIN_PORT:-$((processor_port + 1))}
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -28,22 +28,25 @@ class Gateway:
     def __init__(self, brokers, log, *options, ready=True):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.admin_port = free_port()
+        self.admin = f"http://127.0.0.1:{self.admin_port}"
         self.log = pathlib.Path(log)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("WEIR_")}
         self.process = subprocess.Popen(
-            [WEIR, "gateway", "--gateway-listen", f"127.0.0.1:{self.port}", "--kafka-brokers", brokers, *options],
+            [WEIR, "gateway", "--gateway-listen", f"127.0.0.1:{self.port}", "--admin-listen", f"127.0.0.1:{self.admin_port}",
+             "--kafka-brokers", brokers, *options],
             stderr=self.log.open("w"), env=environment)
         wait_until(self.ready if ready else self.alive, START_TIMEOUT_S, f"the gateway is up; see {self.log}")
 
     def alive(self):
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return requests.get(self.url + "/livez", timeout=ANSWER_S).status_code == 200
+            return requests.get(self.admin + "/livez", timeout=ANSWER_S).status_code == 200
         except requests.ConnectionError:
             return False
 
     def ready(self):
-        return self.alive() and requests.get(self.url + "/readyz", timeout=ANSWER_S).status_code == 200
+        return self.alive() and requests.get(self.admin + "/readyz", timeout=ANSWER_S).status_code == 200
 
     def post(self, space, event, body, key=None, headers=None, timeout=30):
         headers = {**JSON, **(headers or {})}
@@ -54,7 +57,7 @@ class Gateway:
                              timeout=timeout)
 
     def metric(self, line):
-        for text in requests.get(self.url + "/metrics", timeout=ANSWER_S).text.splitlines():
+        for text in requests.get(self.admin + "/metrics", timeout=ANSWER_S).text.splitlines():
             if text.startswith(line + " "):
                 return float(text.rsplit(" ", 1)[1])
         return None

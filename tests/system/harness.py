@@ -78,6 +78,7 @@ class Process:
             self.popen = subprocess.Popen(command, env=env, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
         self.pid = self.popen.pid
         self.url = None
+        self.admin = None  # the base of health and metrics, where it is not `url`
 
     def text(self):
         return self.log.read_text(errors="replace")
@@ -95,14 +96,14 @@ class Process:
 
     def answers(self, path):
         try:
-            return requests.get(self.url + path, timeout=ANSWER_S).status_code
+            return requests.get((self.admin or self.url) + path, timeout=ANSWER_S).status_code
         except requests.RequestException:
             return None
 
     def metric(self, name, **labels):
         """Sum of the series of /metrics with that name and those labels."""
         total = 0.0
-        for line in requests.get(self.url + "/metrics", timeout=ANSWER_S).text.splitlines():
+        for line in requests.get((self.admin or self.url) + "/metrics", timeout=ANSWER_S).text.splitlines():
             match = re.match(rf"{name}(?:{{(.*)}})? (\S+)$", line)
             if match and all(f'{key}="{value}"' in (match[1] or "") for key, value in labels.items()):
                 total += float(match[2])
@@ -186,6 +187,7 @@ class Stack:
         self.brokers = f"127.0.0.1:{self.kafka_port}"
         self.database = f"host=127.0.0.1 port={self.pg_port} dbname=weir user=weir"
         self.gateway_url = f"http://127.0.0.1:{free_port()}"
+        self.admin_url = f"http://127.0.0.1:{free_port()}"
         self.processes = []
         self.dirty = False
         self.numbers = itertools.count(1)
@@ -198,6 +200,7 @@ class Stack:
             WEIR_KAFKA_BROKERS=self.brokers,
             WEIR_DATABASE=self.database,
             WEIR_GATEWAY_LISTEN=self.gateway_url.removeprefix("http://"),
+            WEIR_ADMIN_LISTEN=self.admin_url.removeprefix("http://"),
             WEIR_TARGET=self.gateway_url,
             WEIR_LOG_FORMAT="text",
             # patience with a machine that is busy; tests of these times set them
@@ -306,7 +309,7 @@ class Stack:
 
     def start_gateway(self, *options, ready=True):
         process = self.start("gateway", "gateway", *options)
-        process.url = self.gateway_url
+        process.url, process.admin = self.gateway_url, self.admin_url
         return process.wait_ready() if ready else process
 
     def start_processors(self, *names, options=(), ready=True, env=None):

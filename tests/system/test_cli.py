@@ -315,7 +315,7 @@ def processors_of(platform):
 
 def test_doctor_says_what_is_wrong_and_what_to_do(stack):
     done = stack.run("doctor", "-o", "json", "--kafka-brokers", DEAD_PORT, "--database", "host=127.0.0.1 port=1 user=weir",
-                     "--target", f"http://{DEAD_PORT}", check=False)
+                     "--admin-listen", DEAD_PORT, check=False)
     assert done.returncode == 3
     found = as_json(done)
     failed = {f["subject"]: f for f in found["findings"] if f["state"] == "fail"}
@@ -375,7 +375,7 @@ def test_doctor_looks_at_the_registry(platform):
 
 
 def test_probe_is_a_health_check(platform):
-    assert platform.run("doctor", "--probe", platform.gateway_url + "/readyz").returncode == 0
+    assert platform.run("doctor", "--probe", platform.admin_url + "/readyz").returncode == 0
     for url in (platform.gateway_url + "/nothing-here", f"http://{DEAD_PORT}/readyz"):
         done = platform.run("doctor", "--probe", url, check=False)
         assert done.returncode == 1 and url in done.stderr

@@ -51,7 +51,8 @@ class Shell:
     def __init__(self, folder, stack, ports):
         self.folder = folder
         self.ports = ports
-        self.env = dict(stack.env, WEIR_GATEWAY_PORT=str(ports["18080"]), WEIR_PROCESSOR_PORT=str(ports["18081"]))
+        self.env = dict(stack.env, WEIR_GATEWAY_PORT=str(ports["18080"]), WEIR_PROCESSOR_PORT=str(ports["18081"]),
+                        WEIR_ADMIN_PORT=str(ports["18082"]))
         for name in ("dev", "tests", "build"):
             (folder / name).symlink_to(ROOT / name)
         for name in ("schemas", "sql"):
@@ -120,8 +121,9 @@ def ports(fresh):
     """Those of `./dev up`, which is what the pages start from, and those that they choose."""
     gateway = fresh.start_gateway()
     processors = fresh.start_processors()
-    up = {"18080": gateway.url.rpartition(":")[2], "18081": processors.url.rpartition(":")[2]}
-    return up | {name: free_port() for name in ("18090", "18091")}
+    bases = {"18080": gateway.url, "18081": processors.url, "18082": gateway.admin}
+    up = {name: base.rpartition(":")[2] for name, base in bases.items()}
+    return up | {name: free_port() for name in ("18090", "18091", "18092")}
 
 
 @pytest.fixture

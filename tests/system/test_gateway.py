@@ -184,7 +184,7 @@ def test_methods(gateway, space):
     response = requests.post(gateway.url + "/v1/events", timeout=30)
     is_problem(response, 405, "method-not-allowed")
     assert response.headers["Allow"] == "GET, HEAD"
-    assert requests.post(gateway.url + "/metrics", timeout=30).status_code == 405
+    assert requests.post(gateway.admin + "/metrics", timeout=30).status_code == 405
 
 
 def test_media_types(gateway, space):
@@ -276,13 +276,13 @@ def test_catalog_is_shown(gateway):
 
 def test_health_and_metrics(gateway, space):
     gateway.post(space, "ProductPurchased", purchase())
-    assert requests.get(gateway.url + "/livez", timeout=30).status_code == 200
-    ready = requests.get(gateway.url + "/readyz?verbose", timeout=30)
+    assert requests.get(gateway.admin + "/livez", timeout=30).status_code == 200
+    ready = requests.get(gateway.admin + "/readyz?verbose", timeout=30)
     assert ready.status_code == 200 and "[+]kafka ok" in ready.text and "[+]topics ok" in ready.text
     for name in ('weir_gateway_requests_total{code="202",event="ProductPurchased"}', "weir_gateway_request_duration_seconds_count"):
         # an answer is counted once it is on its way
         wait_until(lambda: (gateway.metric(name) or 0) >= 1, 60, f"{name} counts it")
-    assert space not in requests.get(gateway.url + "/metrics", timeout=30).text
+    assert space not in requests.get(gateway.admin + "/metrics", timeout=30).text
     assert space not in gateway.log.read_text()
 
 

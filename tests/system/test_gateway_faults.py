@@ -224,7 +224,7 @@ def test_gateway_starts_before_its_broker(broker, start, space):
     broker.run("stop")
     try:
         gateway = start(*SHORT, ready=False)
-        assert requests.get(gateway.url + "/readyz", timeout=30).status_code == 503
+        assert requests.get(gateway.admin + "/readyz", timeout=30).status_code == 503
         answer = gateway.post(space, "MemberJoined", MEMBER)
         assert answer.status_code == 503 and answer.json()["type"] == "/problems/not-ready"
     finally:
@@ -235,7 +235,7 @@ def test_gateway_starts_before_its_broker(broker, start, space):
 
 def test_other_partition_count_closes_the_topic(broker, start, space):
     gateway = start("--partitions", "5", ready=False)
-    wait_until(lambda: "instead of 5" in requests.get(gateway.url + "/readyz", timeout=30).text, 60, "the count is checked")
+    wait_until(lambda: "instead of 5" in requests.get(gateway.admin + "/readyz", timeout=30).text, 60, "the count is checked")
     answer = gateway.post(space, "MemberJoined", MEMBER)
     assert answer.status_code == 503 and answer.json()["type"] == "/problems/not-ready"
     assert records_of_space(broker.address, TOPIC, space) == []

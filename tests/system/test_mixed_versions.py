@@ -160,10 +160,10 @@ class Rollout:
     def produce(self, version, spaces=SPACES):
         """Traffic of that version from now on."""
         if version not in self.gateways:
-            listen = f"127.0.0.1:{free_port()}"
+            listen, admin = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
             gateway = self.stack.start(f"gateway-{version}", "gateway", "--home", self.homes[version],
-                                       "--gateway-listen", listen)  # fmt: skip
-            gateway.url = f"http://{listen}"
+                                       "--gateway-listen", listen, "--admin-listen", admin)  # fmt: skip
+            gateway.url, gateway.admin = f"http://{listen}", f"http://{admin}"
             self.gateways[version] = gateway.wait_ready()
         producer = Producer(self.gateways[version].url, version, spaces)
         self.producers.append(producer)

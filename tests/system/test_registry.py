@@ -2,6 +2,7 @@
 """The gateway as a schema registry: Confluent's own client looks its schemas up and decodes real events with them."""
 
 import json
+import time
 import uuid
 
 import fastavro
@@ -15,6 +16,8 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 import events
 
+JSON = {"Content-Type": "application/json"}
+LOOK_UPS_S = 3  # of twenty; they took five seconds while all names were compared
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 TRAFFIC = ("--seed", 5, "--events", 400, "--rate", 1000, "--spaces", 8)
 SUBJECTS = {version.event: f"{version.topic}-{version.topic}.{version.event}" for version in events.NEWEST.values()}
@@ -29,13 +32,13 @@ def gateway(module_stack):
 
 @pytest.fixture(scope="module")
 def client(gateway):
-    return SchemaRegistryClient({"url": gateway.url})
+    return SchemaRegistryClient({"url": gateway.admin})
 
 
 @pytest.fixture
 def ask(gateway):
     def ask(path, status=200, method="GET", **options):
-        response = requests.request(method, gateway.url + path, timeout=10, **options)
+        response = requests.request(method, gateway.admin + path, timeout=10, **options)
         assert response.status_code == status, response.text
         assert response.headers["Content-Type"] == MEDIA_TYPE
         return response.json()
@@ -140,9 +143,34 @@ def test_look_up_by_schema(ask, client):
     changed = dict(version.definition, doc="another")
     answer = ask(f"/subjects/{PURCHASED}", 404, "POST", json={"schema": json.dumps(changed)})
     assert answer["error_code"] == 40403
-    for body in (b"", b"7", b"{", b"{}", b'{"schema": 1}', b'{"schema": "{"}', b'{"schema": "\\"nothing\\""}',
+    assert ask(f"/subjects/{PURCHASED}", 404, "POST", json={"schema": '"nothing"'})["error_code"] == 40403
+    for body in (b"", b"7", b"{", b"{}", b'{"schema": 1}', b'{"schema": "{"}', b'{"schema": "nothing"}',
                  b'{"schema": "\\"int\\"", "schemaType": "JSON"}'):
-        assert ask(f"/subjects/{PURCHASED}", 422, "POST", data=body)["error_code"] == 42201, body
+        assert ask(f"/subjects/{PURCHASED}", 422, "POST", data=body, headers=JSON)["error_code"] == 42201, body
+
+
+def test_a_hostile_schema_costs_no_time(ask, gateway):
+    """Names that would have to be compared with each other, and what is no JSON by its media type."""
+    names = [{"type": "fixed", "size": 1, "name": f"n{number}"} for number in range(4500)]
+    fields = [{"name": f"f{number}", "type": name} for number, name in enumerate(names)]
+    body = json.dumps({"schema": json.dumps({"type": "record", "name": "r", "fields": fields})}).encode()
+    assert 250 * 1024 < len(body) < 1024 * 1024
+    small = json.dumps({"schema": json.dumps({"type": "record", "name": "r", "fields": fields[:2300]})}).encode()
+    assert len(small) < 250 * 1024
+    began = time.monotonic()
+    for _ in range(20):
+        assert ask(f"/subjects/{PURCHASED}", 404, "POST", data=small, headers=JSON)["error_code"] == 40403
+    assert time.monotonic() - began < LOOK_UPS_S
+    url = gateway.admin + f"/subjects/{PURCHASED}"
+    assert requests.post(url, data=body, headers=JSON, timeout=30).status_code == 413
+    for headers in ({}, {"Content-Type": "text/plain"}, {"Content-Type": "application/xml"}, {"Content-Type": "json"}):
+        assert ask(f"/subjects/{PURCHASED}", 415, "POST", data=small, headers=headers)["error_code"] == 415
+
+
+def test_the_public_address_serves_no_registry(gateway):
+    for path in ("/subjects", "/schemas/types", "/livez", "/readyz", "/metrics"):
+        answer = requests.get(gateway.url + path, timeout=30)
+        assert answer.status_code == 404 and "--admin-listen" in answer.json()["detail"]
 
 
 def test_errors_have_the_codes_of_the_api(ask, client):

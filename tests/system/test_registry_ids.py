@@ -147,7 +147,7 @@ def test_the_ids_are_the_registrys(platform, apicurio):
     platform.run("audit", "--wait", "30s", *registry_options(apicurio))
     tail = platform.run("tail", "-o", "jsonl", "--topic", "weir.commerce", *registry_options(apicurio)).stdout.splitlines()
     assert len(tail) == len(found) and all(json.loads(line)["event"] for line in tail)
-    answer = requests.get(platform.gateway_url + "/subjects", timeout=30)
+    answer = requests.get(platform.admin_url + "/subjects", timeout=30)
     assert answer.status_code == 404 and apicurio.url in answer.json()["message"]
     platform.end(processors)
 
