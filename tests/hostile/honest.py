@@ -5,12 +5,13 @@
 
 Events are due at RATE a second, whether or not earlier ones were answered: a time counts from when its step was due. One in
 ten is read back with Weir-After, another one in ten is followed by a page of a query. A kept connection that the server
-closed before it answered is opened anew, once, as any client would. All else but 202 and 200 is an error.
+closed before it answered is opened anew, once, as any client would. All else but 202 and 200 is an error. Connections are
+kept for a while only, and a probe opens one of its own, so that who cannot get in any more is noticed.
 
 Orders come by stdin, a line each, and are answered by a line of JSON each:
 
     begin PHASE    what is due from now on belongs to it
-    end            nothing more is due; waits for what is under way, and says {kind: {count, errors, p50_ms, p99_ms, …}}
+    end            nothing more becomes due; waits until what was due is answered, and says {kind: {count, errors, p99_ms, …}}
 """
 
 import collections
@@ -25,8 +26,9 @@ import uuid
 
 ADDRESS = "127.0.0.2"  # of this client, so that limits by address tell it from the attackers
 THREADS = 24
+KEPT_REQUESTS = 20  # of one connection
 STEP_S = 30  # for one answer
-END_S = 60  # for all that is under way to end
+END_S = 60  # for all that was due to be answered
 PROBE_S = 0.2
 EXAMPLES = 3
 JSON = {"Content-Type": "application/json"}
@@ -42,25 +44,27 @@ class Connection:
     def __init__(self, url):
         parts = urllib.parse.urlsplit(url)
         self.http = http.client.HTTPConnection(parts.hostname, parts.port, timeout=STEP_S, source_address=(ADDRESS, 0))
-        self.kept = False
+        self.kept = 0
+
+    def close(self):
+        self.http.close()
+        self.kept = 0
 
     def request(self, method, path, body=None, headers=None):
         """(status, headers, body)"""
-        for again in (self.kept, False):
+        if self.kept >= KEPT_REQUESTS:
+            self.close()
+        while True:
             try:
                 self.http.request(method, path, body, headers or {})
                 answer = self.http.getresponse()
-                self.kept = True
+                self.kept += 1
                 return answer.status, answer.headers, answer.read()
-            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
-                self.http.close()
-                self.kept = False
+            except OSError as failure:
+                again = self.kept and isinstance(failure, ConnectionError)
+                self.close()
                 if not again:
                     raise
-            except OSError:
-                self.http.close()
-                self.kept = False
-                raise
 
 
 class Phase:
@@ -70,6 +74,7 @@ class Phase:
         self.errors = collections.Counter()
         self.examples = []
         self.under_way = 0
+        self.until = float("inf")
 
     def report(self):
         kinds = {}
@@ -108,7 +113,7 @@ class Client:
     def next_step(self):
         """(phase, when it is due, number, event, body) of a step that nobody has taken yet."""
         with self.lock:
-            self.lock.wait_for(lambda: self.phase)
+            self.lock.wait_for(lambda: self.phase and self.due < self.phase.until)
             phase, self.number = self.phase, self.number + 1
             phase.under_way += 1
             self.due += 1 / self.rate
@@ -136,7 +141,7 @@ class Client:
         while True:
             phase, due, number, event, body = self.next_step()
             time.sleep(max(0, due - time.monotonic()))
-            if self.phase is phase:  # else it ended before this was due
+            if due < phase.until:
                 self.step(connection, phase, due, number, event, body)
             with self.lock:
                 phase.under_way -= 1
@@ -168,17 +173,18 @@ class Client:
             raise Wrong(f"asked for {space}, and got {answer[:200]}")
 
     def probe(self, url):
-        parts = urllib.parse.urlsplit(url)
-        connection = Connection(url)
-
         def look():
-            status = connection.request("GET", parts.path)[0]
+            connection = Connection(url)
+            try:
+                status = connection.request("GET", urllib.parse.urlsplit(url).path)[0]
+            finally:
+                connection.close()
             if status != 200:
                 raise Wrong(f"{url} is {status}")
 
         while True:
             phase, since = self.phase, time.monotonic()
-            if phase:
+            if phase and since < phase.until:
                 self.timed(phase, "probe", since, look)
             time.sleep(PROBE_S)
 
@@ -190,13 +196,12 @@ class Client:
 
     def end(self):
         with self.lock:
-            phase, self.phase = self.phase, None
-            # what became due and was never begun, because all threads were held, was refused in effect
-            unsent = int((time.monotonic() - self.due) * self.rate)
-            self.lock.wait_for(lambda: phase.under_way == 0, END_S)
-            if unsent > self.rate:
-                phase.errors["ack"] += unsent
-                phase.examples.append(f"ack: {unsent} were due and could not be sent")
+            phase = self.phase
+            phase.until = time.monotonic()
+            if not self.lock.wait_for(lambda: phase.under_way == 0 and self.due >= phase.until, END_S):
+                phase.errors["ack"] += 1 + int(max(0, phase.until - self.due) * self.rate)
+                phase.examples.append(f"ack: what was due could not be done within {END_S} s more")
+            self.phase = None
             return phase.report()
 
     def run(self):

@@ -13,6 +13,8 @@ honest client (honest.py) is measured in a quiet phase first, then while the att
 - both processes still run, nobody is halted, the lag returns to 0, `weir audit` says that all is well, and the memory
   and the descriptors of the gateway and the processors stay within limits
 
+A p99 above its limit is measured again, twice at most, since the machine has other things to do; an error never is.
+
 The result is a line of TAP for each attack. Whatever an attack left behind (a halt, say) is thrown away before the next one.
 
 An attack is a module in this folder with a function `attack`; no list names it. What it may hold:
@@ -46,6 +48,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 RATIO = 3
 FLOOR_SHORT_MS, FLOOR_FULL_MS = 2000, 300
 SHORT_S, FULL_S = 4, 20
+MEASURED_TIMES = 3  # while nothing but a p99 is wrong
 MEMORY_GROWTH_MB = 400  # of each process during one attack
 
 
@@ -69,20 +72,23 @@ class Run:
     def say(self, text):
         print(f"{time.monotonic() - self.began:6.1f} s  {text}", file=sys.stderr, flush=True)
 
-    def judge(self, quiet, attacked):
-        """What is wrong with the honest client's figures."""
-        floor = FLOOR_SHORT_MS if self.options.short else FLOOR_FULL_MS
+    def errors_of(self, attacked):
         for kind, now in attacked.items():
-            before = quiet.get(kind)
             if now["errors"]:
                 yield f"{now['errors']} of {now['count']} honest {kind} failed: {now['examples']}"
             if not now["count"]:
                 yield f"the honest client made no {kind}"
-            elif before and before["count"] and now["p99_ms"] > max(RATIO * before["p99_ms"], floor):
+
+    def slow(self, quiet, attacked):
+        """What took the honest client too long."""
+        floor = FLOOR_SHORT_MS if self.options.short else FLOOR_FULL_MS
+        for kind, now in attacked.items():
+            before = quiet.get(kind)
+            if before and before["count"] and now["p99_ms"] > max(RATIO * before["p99_ms"], floor):
                 yield f"honest {kind} p99 {now['p99_ms']:.0f} ms, quiet {before['p99_ms']:.0f} ms"
 
     def measure(self, module, seconds):
-        """One attack beside the honest client: (figures, what is wrong)."""
+        """One attack beside the honest client: (figures, what is wrong, what took too long)."""
         target, wrong, facts = self.target, [], {}
         prepare, after = getattr(module, "prepare", None), getattr(module, "after", None)
         target.with_options(getattr(module, "GATEWAY", ()), getattr(module, "PROCESS", ()))
@@ -97,13 +103,13 @@ class Run:
             finally:
                 attacked = honest.end()
                 honest.begin("after")
-            wrong += self.judge(quiet, attacked)
+            wrong += self.errors_of(attacked)
             facts.update(after(target) or {} if after else {})
             target.secrets_kept()
         wrong += [f"not true: {claim}" for claim, value in facts.items() if value is False]
         facts.update(target.end_watch(MEMORY_GROWTH_MB))
         target.all_is_well()
-        return self.figures(quiet, attacked, facts), wrong
+        return self.figures(quiet, attacked, facts), wrong, list(self.slow(quiet, attacked))
 
     def figures(self, quiet, attacked, facts):
         kinds = [f"{kind} {quiet[kind]['p99_ms']:.0f}→{now['p99_ms']:.0f}" for kind, now in attacked.items() if kind in quiet]
@@ -115,7 +121,12 @@ class Run:
         self.say(title(name, module))
         figures, wrong = "", []
         try:
-            figures, wrong = self.measure(module, seconds)
+            for _ in range(MEASURED_TIMES):
+                figures, wrong, slow = self.measure(module, seconds)
+                if wrong or not slow:
+                    break
+                self.say(f"slow: {slow}")
+            wrong += slow
         except Exception as failure:  # whatever it is, the next attack is still worth its time
             wrong = [str(failure) or type(failure).__name__]
             if not isinstance(failure, AssertionError):

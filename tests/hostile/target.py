@@ -26,11 +26,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "system"))
 
 import events
-from harness import Stack, wait_until
+from harness import PARTITIONS, Stack, wait_until
 
 JSON = {"Content-Type": "application/json"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
 HONEST_SPACES = 6
+FORSAKEN = PARTITIONS - 1  # a partition without an honest Space, for what may hold a partition
 WARM_S = 1
 DRAIN_S = 120
 ANSWER_S = 30
@@ -46,7 +47,7 @@ class Honest:
     def __init__(self, target, rate):
         self.target = target
         self.token = target.new_token()
-        spaces = [str(uuid.uuid4()) for _ in range(HONEST_SPACES)]
+        spaces = [target.space_in(number % FORSAKEN) for number in range(HONEST_SPACES)]
         target.secrets += [self.token, *spaces]
         probes = [target.probe_url(process) for process in (target.gateway, target.processors)]
         command = [sys.executable, str(ROOT / "tests" / "hostile" / "honest.py"), target.gateway_url, str(rate), self.token]
@@ -84,10 +85,10 @@ class Honest:
 class Attacker:
     """One kept connection of a client that means harm; its answers are looked at."""
 
-    def __init__(self, target, timeout=ANSWER_S):
+    def __init__(self, target, timeout=ANSWER_S, admin=False):
         self.target = target
-        address = target.gateway_address
-        self.http = http.client.HTTPConnection(*address, timeout=timeout)
+        address = (target.admin_url if admin else target.gateway_url).removeprefix("http://")
+        self.http = http.client.HTTPConnection(address, timeout=timeout)
 
     def request(self, method, path, body=None, headers=None):
         """The Answer, or None when the connection was closed instead."""
@@ -214,8 +215,8 @@ class Target(Stack):
 
     # Clients that mean harm
 
-    def attacker(self, timeout=ANSWER_S):
-        return Attacker(self, timeout)
+    def attacker(self, timeout=ANSWER_S, admin=False):
+        return Attacker(self, timeout, admin)
 
     def connect(self, timeout=ANSWER_S):
         """A bare connection to the gateway."""
@@ -235,12 +236,12 @@ class Target(Stack):
                 pass
             return received
 
-    def flood(self, step, seconds, threads=8):
+    def flood(self, step, seconds, threads=8, admin=False):
         """Calls step(attacker, number) from so many threads until the time is over; how often."""
         end = time.monotonic() + seconds
 
         def work(first):
-            attacker, number = self.attacker(), first
+            attacker, number = self.attacker(admin=admin), first
             while time.monotonic() < end:
                 step(attacker, number)
                 number += threads
@@ -250,10 +251,51 @@ class Target(Stack):
         with concurrent.futures.ThreadPoolExecutor(threads) as pool:
             return sum(pool.map(work, range(threads)))
 
-    # What an operator does by command line
+    def space_in(self, partition):
+        """A new Space whose records lie in that partition."""
+        while True:
+            space = str(uuid.uuid4())
+            if events.partition_of(space.encode(), PARTITIONS) == partition:
+                return space
 
-    def open_dead_letters(self):
-        return self.value("SELECT count(*) FROM weir.dead_letter WHERE state = 'open'")
+    def send_records(self, records):
+        """Records past the gateway, as a broken producer sends them: (topic, partition or None: by key, key, value, headers)
+        each; their places."""
+        placed = [
+            (topic, events.partition_of(key, PARTITIONS) if partition is None else partition, key, value, headers)
+            for topic, partition, key, value, headers in records
+        ]
+        offsets = self.produce(placed)
+        return [(topic, partition, offset) for (topic, partition, *_), offset in zip(placed, offsets)]
 
-    def parked(self):
-        return self.value("SELECT count(*) FROM weir.parked")
+    # What became of events, and what an operator does about them by command line
+
+    def set_aside(self, spaces=None):
+        """{code: how many events} of these Spaces, or of all, failed and wait for another try or for a decision."""
+        codes = collections.Counter()
+        for rows in ("weir.parked_space", "weir.dead_letter WHERE state = 'open'"):
+            for code, count in self.psql(
+                f"SELECT code, count(*) FROM (SELECT * FROM {rows}) AS failed "
+                "WHERE %s::uuid[] IS NULL OR space_id = ANY (%s) GROUP BY 1", spaces, spaces,
+            ):  # fmt: skip
+                codes[code] += count
+        return dict(codes)
+
+    def wait_set_aside(self, count, spaces=None):
+        """Until so many have failed, over all processors; {code: how many}."""
+        total = lambda: sum(self.set_aside(spaces).values())
+        wait_until(lambda: total() >= count, 60, lambda: f"{count} events are set aside; {self.set_aside(spaces)} are")
+        return self.set_aside(spaces)
+
+    def discard_all(self):
+        """Nothing is parked or open any more: all of it is discarded, as documented."""
+        for tool, rows in (("parked", "weir.parked"), ("dead-letters", "weir.dead_letter WHERE state = 'open'")):
+            found = f"SELECT DISTINCT processor FROM (SELECT * FROM {rows}) AS one JOIN weir.position USING (position_id)"
+            wait_until(lambda: not self.discard(tool, self.psql(found)), 120, f"weir {tool} discard leaves nothing")
+
+    def discard(self, tool, processors):
+        """Discards what these processors have at the moment; what waited behind it may fail next."""
+        for (processor,) in processors:
+            self.run(tool, "discard", "--processor", processor, "--reason", "made by an attack", "--max", 100000,
+                     "--rate", 100000, "--yes", "--wait", "60s", check=False)  # fmt: skip
+        return processors
