@@ -25,12 +25,14 @@ struct metric_series {
     struct metric_series *next;
     struct metric *metric;
     char values[METRICS_LABELS_MAX][METRICS_LABEL_BYTES];
+    atomic_int hidden;
     _Atomic int64_t value;     /* a histogram's sum */
     _Atomic int64_t buckets[]; /* bucket_count and one for +Inf */
 };
 
 struct metric {
     const struct metric_spec *spec;
+    struct metric *dropped; /* where overflow is counted */
     char labels[METRICS_LABELS_MAX][METRICS_LABEL_BYTES];
     size_t label_count;
     const int64_t *bounds;
@@ -46,10 +48,17 @@ struct metrics {
     _Atomic size_t count;
 };
 
+static const struct metric_spec dropped = {
+    .name = "weir_metrics_series_dropped_total",
+    .help = "Look-ups of label values that got no series of their own: there are too many.",
+    .kind = METRICS_COUNTER,
+    .labels = "metric"};
+
 struct metrics *metrics_new(void)
 {
     struct metrics *metrics = xcalloc(1, sizeof *metrics);
     pthread_mutex_init(&metrics->lock, NULL);
+    metrics_register(metrics, &dropped);
     return metrics;
 }
 
@@ -110,6 +119,7 @@ struct metric *metrics_register(struct metrics *metrics, const struct metric_spe
         if (count == METRICS_MAX)
             abort();
         found = metrics->items[count] = metric_new(spec);
+        found->dropped = metrics->items[0];
         atomic_store_explicit(&metrics->count, count + 1, memory_order_release);
     }
     pthread_mutex_unlock(&metrics->lock);
@@ -145,9 +155,18 @@ static struct metric_series *add_series(struct metric *metric, const char *const
     return series;
 }
 
-struct metric_series *metrics_series_of(struct metric *metric, const char *const *values)
+/* What combinations share that find no room. Sums may be added up; values of a gauge may not. */
+static struct metric_series *overflow_series(struct metric *metric)
 {
     static const char *const other[METRICS_LABELS_MAX] = {"other", "other", "other", "other"};
+    if (metric->spec->kind == METRICS_GAUGE)
+        return NULL;
+    struct metric_series *series = find_series(metric, other);
+    return series ? series : add_series(metric, other);
+}
+
+struct metric_series *metrics_series_of(struct metric *metric, const char *const *values)
+{
     const char *padded[METRICS_LABELS_MAX] = {"", "", "", ""};
     if (!metric)
         return NULL;
@@ -158,13 +177,14 @@ struct metric_series *metrics_series_of(struct metric *metric, const char *const
         return series;
     pthread_mutex_lock(&metric->lock);
     series = find_series(metric, padded);
-    if (!series && metric->series_count < METRICS_SERIES_MAX)
+    int overflows = !series && metric->series_count >= METRICS_SERIES_MAX;
+    if (overflows)
+        series = overflow_series(metric);
+    else if (!series)
         series = add_series(metric, padded);
-    if (!series)
-        series = find_series(metric, other);
-    if (!series)
-        series = add_series(metric, other);
     pthread_mutex_unlock(&metric->lock);
+    if (overflows)
+        metrics_counter_add(metrics_series(metric->dropped, metric->spec->name), 1);
     return series;
 }
 
@@ -181,8 +201,16 @@ void metrics_counter_add(struct metric_series *series, int64_t amount)
 
 void metrics_gauge_set(struct metric_series *series, int64_t value)
 {
+    if (!series)
+        return;
+    atomic_store_explicit(&series->value, value, memory_order_relaxed);
+    atomic_store_explicit(&series->hidden, 0, memory_order_release);
+}
+
+void metrics_gauge_hide(struct metric_series *series)
+{
     if (series)
-        atomic_store_explicit(&series->value, value, memory_order_relaxed);
+        atomic_store_explicit(&series->hidden, 1, memory_order_release);
 }
 
 void metrics_gauge_add(struct metric_series *series, int64_t amount)
@@ -277,6 +305,8 @@ static void put_metric(struct buf *out, struct metric *metric)
     buf_printf(out, "\n# TYPE %s %s\n", metric->spec->name, kinds[metric->spec->kind]);
     for (; series; series = series->next) {
         char text[32];
+        if (atomic_load_explicit(&series->hidden, memory_order_acquire))
+            continue;
         if (metric->spec->kind == METRICS_HISTOGRAM) {
             put_histogram(out, series);
             continue;

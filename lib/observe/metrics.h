@@ -22,8 +22,8 @@ enum metrics_kind { METRICS_COUNTER, METRICS_GAUGE, METRICS_HISTOGRAM };
 enum metrics_unit { METRICS_COUNT, METRICS_MICROSECONDS };
 
 enum {
-    METRICS_MAX = 128,        /* metrics in one registry */
-    METRICS_SERIES_MAX = 512, /* series of one metric */
+    METRICS_MAX = 128,         /* metrics in one registry */
+    METRICS_SERIES_MAX = 8192, /* series of one metric: lag has one for each partition */
     METRICS_LABELS_MAX = 4,
     METRICS_LABEL_BYTES = 128, /* longer values are cut */
     METRICS_BUCKETS_MAX = 24
@@ -57,7 +57,8 @@ struct metric *metrics_register(struct metrics *metrics, const struct metric_spe
 
 /* The series with these label values, one `const char *` for each label in order; made on first
  * use and shown from then on, with 0 until it is updated. Any thread. Once there are
- * METRICS_SERIES_MAX, every further combination shares one series whose values are "other". */
+ * METRICS_SERIES_MAX, every further combination of a counter or a histogram shares one series whose
+ * values are "other", and a gauge has none: NULL. weir_metrics_series_dropped_total counts both. */
 #define metrics_series(metric, ...)                                                                \
     metrics_series_of(metric, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 /* `values` ends with NULL. */
@@ -67,6 +68,8 @@ struct metric_series *metrics_series_of(struct metric *metric, const char *const
 void metrics_counter_add(struct metric_series *series, int64_t amount);
 void metrics_gauge_set(struct metric_series *series, int64_t value);
 void metrics_gauge_add(struct metric_series *series, int64_t amount);
+/* Not shown until it is set again: what it told of is gone. */
+void metrics_gauge_hide(struct metric_series *series);
 /* One observation of a histogram. */
 void metrics_observe(struct metric_series *series, int64_t value);
 

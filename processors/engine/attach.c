@@ -41,8 +41,12 @@ void attach_detach(struct engine *engine, int64_t pause_ms)
         engine->conn = NULL;
     }
     engine->in_flight = 0;
-    if (engine->attached)
+    if (engine->attached) {
+        engine->hinted_us = 0;
+        upkeep_hint(engine);
         assign_nothing(engine);
+        engine->lag_asked_us = monotonic_now_us(); /* mostly it is attached again before */
+    }
     engine->attached = 0;
     engine->waiting = 0;
     metrics_gauge_set(engine->metrics.waiting, 0);
@@ -263,6 +267,7 @@ int attach_try(struct engine *engine, struct error *error)
     if (code == 0 && halted == 0) {
         engine->attached = 1;
         metrics_gauge_set(engine->metrics.attached, (int64_t)engine->position_count);
+        upkeep_show_lag(engine);
         health_set(engine->health, engine->check, 1, NULL);
         log_info("owns %zu partitions", engine->position_count);
         return 0;
@@ -294,6 +299,7 @@ static void on_rebalance(rd_kafka_t *kafka, rd_kafka_resp_err_t event,
     if (event != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
         apply_wait(engine, REVOKE_WAIT_MS); /* what is under way may finish under its epoch */
     attach_detach(engine, 0);
+    upkeep_hide_lag(engine);
     if (engine->group)
         rd_kafka_topic_partition_list_destroy(engine->group);
     engine->group = NULL;

@@ -13,6 +13,7 @@
 #define WEIR_ENGINE_BATCH_H
 
 #include "lib/base/idtable.h"
+#include "lib/observe/metrics.h"
 #include "processors/engine/bind.h"
 #include "processors/engine/decoder.h"
 #include "processors/engine/parked.h"
@@ -29,12 +30,13 @@ struct position {
     int64_t anchor_offset;       /* -1: none yet */
     struct uuid anchor_event_id; /* all zero when the record has none */
     int64_t anchor_timestamp_us;
-    int64_t end_offset;    /* of the log, as last seen */
-    int64_t hinted_offset; /* committed to Kafka */
-    int64_t taken_offset;  /* highest one put into a batch since it was assigned */
-    int32_t unknown_id;    /* schema id that the partition waits for, or -1 */
-    int told;              /* it was logged that this build is too old for that schema */
-    int verified;          /* the anchor was read again */
+    int64_t end_offset;        /* of the log, as last seen */
+    int64_t hinted_offset;     /* committed to Kafka */
+    int64_t taken_offset;      /* highest one put into a batch since it was assigned */
+    int32_t unknown_id;        /* schema id that the partition waits for, or -1 */
+    int told;                  /* it was logged that this build is too old for that schema */
+    int verified;              /* the anchor was read again */
+    struct metric_series *lag; /* NULL: there are too many */
 };
 
 struct entry {

@@ -207,8 +207,6 @@ static void finish(struct engine *engine)
         apply_start(engine);
         apply_wait(engine, IDLE_WAIT_MS);
     }
-    engine->hinted_us = 0;
-    upkeep_hint(engine);
     attach_detach(engine, 0);
     rd_kafka_consumer_close(engine->kafka);
     log_info("stopped");

@@ -31,6 +31,8 @@ enum {
     APPLY_GRACE_MS = 5000,    /* beyond statement-timeout; then the connection is given up */
     OWNER_INTERVAL_MS = 2000, /* how often an idle owner looks whether it still is one */
     HINT_INTERVAL_MS = 1000,  /* how often Kafka learns the positions, for lag tools */
+    LAG_INTERVAL_MS = 2000,   /* how often Kafka is asked for the lag while nothing is consumed */
+    LAG_TIMEOUT_MS = 1000,    /* and how long each of two answers may take */
     LOOK_UP_INTERVAL_MS = 2000, /* how often an unknown schema id is looked up again */
     POLL_GRACE_MS =
         30000, /* without a poll beyond the longest wait; then Kafka takes the partitions */
@@ -154,6 +156,7 @@ struct engine {
     int64_t sent_us;
 
     int64_t hinted_us;
+    int64_t lag_asked_us;
     int64_t owner_checked_us;
     int64_t pruned_us;
     int64_t look_up_at_us;
@@ -262,8 +265,13 @@ void drain_decide(struct engine *engine);
 
 /* upkeep.c */
 
-/* Commits the positions to Kafka, as a hint for lag tools. */
+/* Commits the positions to Kafka, as a hint for lag tools, and sets the lag. While nothing is
+ * consumed, the lag is what Kafka says: from the last hint to the end of the log. */
 void upkeep_hint(struct engine *engine);
+/* The partitions were claimed: finds the series of their lag. */
+void upkeep_show_lag(struct engine *engine);
+/* The group's partitions are not this member's any more: their lag is shown by others. */
+void upkeep_hide_lag(struct engine *engine);
 /* While idle: sees that the positions are still this owner's. */
 void upkeep_check_owner(struct engine *engine);
 /* Removes applied events that have left the duplicate window. */

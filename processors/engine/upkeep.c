@@ -11,25 +11,79 @@
 #include "processors/engine/internal.h"
 #include "processors/engine/prune.h"
 
+static struct metric_series *lag_of(const struct engine *engine, const char *topic,
+                                    int32_t partition)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%d", partition);
+    return metrics_series(engine->metrics.lag, engine->processor->name, topic, number);
+}
+
+void upkeep_show_lag(struct engine *engine)
+{
+    size_t dropped = 0;
+    for (size_t i = 0; i < engine->position_count; i++) {
+        struct position *position = &engine->positions[i];
+        position->lag = lag_of(engine, position->topic, position->partition);
+        dropped += !position->lag;
+    }
+    if (dropped > 0)
+        log_error("the lag of %zu partitions is not shown: a metric has at most %d series", dropped,
+                  METRICS_SERIES_MAX);
+}
+
+void upkeep_hide_lag(struct engine *engine)
+{
+    for (int i = 0; engine->group && i < engine->group->cnt; i++)
+        metrics_gauge_hide(
+            lag_of(engine, engine->group->elems[i].topic, engine->group->elems[i].partition));
+}
+
+/* While Postgres is away nobody moves a position, so that the hints stand for them. */
+static void ask_for_lag(struct engine *engine, int64_t now_us)
+{
+    if (!engine->group || engine->group->cnt == 0 ||
+        config_int(engine->config, OPT_FORCE_PARTITIONS) ||
+        now_us - engine->lag_asked_us < LAG_INTERVAL_MS * 1000)
+        return;
+    rd_kafka_topic_partition_list_t *hints = rd_kafka_topic_partition_list_copy(engine->group);
+    rd_kafka_topic_partition_list_t *ends = rd_kafka_topic_partition_list_copy(engine->group);
+    for (int i = 0; i < ends->cnt; i++)
+        ends->elems[i].offset = RD_KAFKA_OFFSET_END; /* as a timestamp: the end of the log */
+    if (rd_kafka_committed(engine->kafka, hints, LAG_TIMEOUT_MS) == 0 &&
+        rd_kafka_offsets_for_times(engine->kafka, ends, LAG_TIMEOUT_MS) == 0)
+        for (int i = 0; i < ends->cnt; i++) {
+            const rd_kafka_topic_partition_t *hint = &hints->elems[i];
+            int64_t lag = ends->elems[i].offset - hint->offset;
+            if (!hint->err && !ends->elems[i].err && hint->offset >= 0 &&
+                ends->elems[i].offset >= 0)
+                metrics_gauge_set(lag_of(engine, hint->topic, hint->partition), lag > 0 ? lag : 0);
+        }
+    rd_kafka_topic_partition_list_destroy(hints);
+    rd_kafka_topic_partition_list_destroy(ends);
+    engine->lag_asked_us = monotonic_now_us();
+}
+
 void upkeep_hint(struct engine *engine)
 {
     int64_t now_us = monotonic_now_us();
-    if (!engine->attached || now_us - engine->hinted_us < HINT_INTERVAL_MS * 1000)
+    if (!engine->attached) {
+        ask_for_lag(engine, now_us);
+        return;
+    }
+    if (now_us - engine->hinted_us < HINT_INTERVAL_MS * 1000)
         return;
     engine->hinted_us = now_us;
     rd_kafka_topic_partition_list_t *list =
         rd_kafka_topic_partition_list_new((int)engine->position_count);
     for (size_t i = 0; i < engine->position_count; i++) {
         struct position *position = &engine->positions[i];
-        char partition[16];
         int64_t low;
         int64_t high = -1;
-        snprintf(partition, sizeof partition, "%d", position->partition);
         rd_kafka_get_watermark_offsets(engine->kafka, position->topic, position->partition, &low,
                                        &high);
         if (high >= 0)
-            metrics_gauge_set(metrics_series(engine->metrics.lag, engine->processor->name,
-                                             position->topic, partition),
+            metrics_gauge_set(position->lag,
                               high > position->next_offset ? high - position->next_offset : 0);
         if (position->next_offset == position->hinted_offset)
             continue;

@@ -63,25 +63,58 @@ static void exposition(void **state)
     metrics_free(metrics);
 }
 
-static void too_many_series_share_one(void **state)
+static void too_many_series_are_counted(void **state)
 {
     (void)state;
-    static const struct metric_spec spec = {.name = "weir_many_total",
-                                            .help = "Many.",
-                                            .kind = METRICS_COUNTER,
-                                            .unit = METRICS_COUNT,
-                                            .labels = "name"};
+    static const struct metric_spec counter = {.name = "weir_many_total",
+                                               .help = "Many.",
+                                               .kind = METRICS_COUNTER,
+                                               .unit = METRICS_COUNT,
+                                               .labels = "name"};
+    static const struct metric_spec gauge = {
+        .name = "weir_many", .help = "Many.", .kind = METRICS_GAUGE, .labels = "name"};
     struct metrics *metrics = metrics_new();
-    struct metric *metric = metrics_register(metrics, &spec);
+    struct metric *metric = metrics_register(metrics, &counter);
+    struct metric *level = metrics_register(metrics, &gauge);
     struct metric_series *last = NULL;
+    struct buf out = {0};
     for (int i = 0; i < METRICS_SERIES_MAX + 10; i++) {
         char name[16];
         snprintf(name, sizeof name, "%d", i);
         last = metrics_series(metric, name);
         metrics_counter_add(last, 1);
+        metrics_gauge_set(metrics_series(level, name), i);
     }
     assert_ptr_equal(last, metrics_series(metric, "other"));
     assert_int_equal(metrics_value(last), 10);
+    metrics_write(metrics, &out);
+    assert_has(&out, "weir_metrics_series_dropped_total{metric=\"weir_many_total\"} 10\n");
+    assert_has(&out, "weir_metrics_series_dropped_total{metric=\"weir_many\"} 10\n");
+    assert_has(&out, "weir_many{name=\"8191\"} 8191\n");
+    assert_null(strstr(buf_text(&out), "weir_many{name=\"other\"}")); /* of which? */
+    buf_free(&out);
+    metrics_free(metrics);
+}
+
+static void what_is_gone_is_not_shown(void **state)
+{
+    (void)state;
+    static const struct metric_spec spec = {
+        .name = "weir_level", .help = "Level.", .kind = METRICS_GAUGE, .labels = "place"};
+    struct metrics *metrics = metrics_new();
+    struct metric *metric = metrics_register(metrics, &spec);
+    struct buf out = {0};
+    metrics_gauge_set(metrics_series(metric, "here"), 1);
+    metrics_gauge_set(metrics_series(metric, "there"), 2);
+    metrics_gauge_hide(metrics_series(metric, "there"));
+    metrics_write(metrics, &out);
+    assert_has(&out, "weir_level{place=\"here\"} 1\n");
+    assert_null(strstr(buf_text(&out), "there"));
+    buf_reset(&out);
+    metrics_gauge_set(metrics_series(metric, "there"), 0);
+    metrics_write(metrics, &out);
+    assert_has(&out, "weir_level{place=\"there\"} 0\n");
+    buf_free(&out);
     metrics_free(metrics);
 }
 
@@ -141,7 +174,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exposition),
-        cmocka_unit_test(too_many_series_share_one),
+        cmocka_unit_test(too_many_series_are_counted),
+        cmocka_unit_test(what_is_gone_is_not_shown),
         cmocka_unit_test(threads_count_together),
         cmocka_unit_test(health),
     };
