@@ -32,7 +32,7 @@ struct metric_series {
 
 struct metric {
     const struct metric_spec *spec;
-    struct metric *dropped; /* where overflow is counted */
+    struct metric_series *dropped; /* where overflow is counted */
     char labels[METRICS_LABELS_MAX][METRICS_LABEL_BYTES];
     size_t label_count;
     const int64_t *bounds;
@@ -46,19 +46,19 @@ struct metrics {
     pthread_mutex_t lock; /* of adding metrics */
     struct metric *items[METRICS_MAX];
     _Atomic size_t count;
+    struct metric_series *dropped;
 };
 
 static const struct metric_spec dropped = {
     .name = "weir_metrics_series_dropped_total",
     .help = "Look-ups of label values that got no series of their own: there are too many.",
-    .kind = METRICS_COUNTER,
-    .labels = "metric"};
+    .kind = METRICS_COUNTER};
 
 struct metrics *metrics_new(void)
 {
     struct metrics *metrics = xcalloc(1, sizeof *metrics);
     pthread_mutex_init(&metrics->lock, NULL);
-    metrics_register(metrics, &dropped);
+    metrics->dropped = metrics_series(metrics_register(metrics, &dropped), NULL);
     return metrics;
 }
 
@@ -119,7 +119,7 @@ struct metric *metrics_register(struct metrics *metrics, const struct metric_spe
         if (count == METRICS_MAX)
             abort();
         found = metrics->items[count] = metric_new(spec);
-        found->dropped = metrics->items[0];
+        found->dropped = metrics->dropped;
         atomic_store_explicit(&metrics->count, count + 1, memory_order_release);
     }
     pthread_mutex_unlock(&metrics->lock);
@@ -184,7 +184,7 @@ struct metric_series *metrics_series_of(struct metric *metric, const char *const
         series = add_series(metric, padded);
     pthread_mutex_unlock(&metric->lock);
     if (overflows)
-        metrics_counter_add(metrics_series(metric->dropped, metric->spec->name), 1);
+        metrics_counter_add(metric->dropped, 1);
     return series;
 }
 
