@@ -37,7 +37,8 @@ static void user_name(const struct config *config, char ret_name[BY_SIZE])
 
 int decide_check(const struct decide *decide, struct error *error)
 {
-    int needed = strcmp(decide->verdict, "discard") == 0 || strcmp(decide->verdict, "patch") == 0;
+    int needed = strcmp(decide->verdict, "discard") == 0 || strcmp(decide->verdict, "patch") == 0 ||
+                 strcmp(decide->verdict, "skip") == 0;
     if (needed && !*config_text(decide->config, OPT_REASON))
         return error_set(error, ERROR_USAGE, "bad-option",
                          "a %s needs --reason TEXT: it is kept for ever, and the event is not "
@@ -184,7 +185,8 @@ static int write_decision(const struct decide *decide, const PGresult *rows, int
     static const char sql[] =
         "WITH pending AS (SELECT decision_id FROM weir.decision WHERE position_id = $1 AND "
         "kafka_offset = $2 AND verdict = $4 AND replacement_id IS NOT DISTINCT FROM $5::uuid AND "
-        "taken_at IS NULL UNION ALL SELECT decision_id FROM weir.dead_letter WHERE position_id = "
+        "(taken_at IS NULL OR ($4 = 'skip' AND outcome IS NULL)) UNION ALL SELECT decision_id FROM "
+        "weir.dead_letter WHERE position_id = "
         "$1 AND kafka_offset = $2 AND state = 'redriving' AND $4 = 'redrive' LIMIT 1), "
         "made AS (INSERT INTO weir.decision (position_id, kafka_offset, space_id, verdict, "
         "replacement_id, decided_by, reason) SELECT $1, $2, $3, $4, $5, $6, $7 "

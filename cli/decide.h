@@ -13,12 +13,12 @@ struct decide {
     PGconn *conn;
     enum output_format format;
     enum failed_kind kind;
-    const char *verdict;        /* redrive, discard, patch, retry */
+    const char *verdict;        /* redrive, discard, patch, retry, skip */
     const char *replacement_id; /* patch: the event that was published instead, otherwise NULL */
 };
 
 /* The options --by and --reason, with the user of the operating system when there is no --by.
- * Errors: ERROR_USAGE when a discard or patch has no reason. */
+ * Errors: ERROR_USAGE when a discard, patch or skip has no reason. */
 int decide_check(const struct decide *decide, struct error *error);
 
 /* Loads what the options choose and can be decided about, and says on stderr what is left out.

@@ -16,7 +16,8 @@ static int load_unattended(const struct outcomes *outcomes, PGresult **ret_resul
 {
     static const char sql[] =
         "SELECT p.processor, max(h.message) FROM weir.position AS p "
-        "LEFT JOIN weir.halt AS h USING (processor, generation) "
+        "LEFT JOIN weir.halt AS h ON (h.processor, h.generation) = (p.processor, p.generation) "
+        "AND NOT ($2::bigint IS NOT NULL AND weir.halted_at(h, p.topic, p.kafka_partition, $2)) "
         "LEFT JOIN pg_stat_activity AS a ON a.pid = p.owner_pid AND a.backend_start = "
         "p.owner_started_at WHERE p.position_id = ANY ($1::integer[]) "
         "AND (a.pid IS NULL OR h.message IS NOT NULL) GROUP BY 1 ORDER BY 1";
@@ -25,8 +26,11 @@ static int load_unattended(const struct outcomes *outcomes, PGresult **ret_resul
     for (int i = 0; i < outcomes->count; i++)
         buf_printf(&ids, "%s%s", i ? "," : "", PQgetvalue(outcomes->rows, i, FAILED_POSITION));
     buf_put_text(&ids, "}");
-    const char *values[] = {buf_text(&ids)};
-    int code = pg_query(outcomes->conn, sql, 1, values, ret_result, error);
+    /* A halt at the very record that is skipped ends with that. */
+    int skips = strcmp(outcomes->verdict, "skip") == 0;
+    const char *values[] = {buf_text(&ids),
+                            skips ? PQgetvalue(outcomes->rows, 0, FAILED_OFFSET) : NULL};
+    int code = pg_query(outcomes->conn, sql, 2, values, ret_result, error);
     buf_free(&ids);
     return code;
 }
@@ -54,7 +58,8 @@ int outcomes_begin(struct outcomes *outcomes, struct error *error)
 
 static int is_success(const char *outcome)
 {
-    return strcmp(outcome, "applied") == 0 || strcmp(outcome, "discarded") == 0;
+    return strcmp(outcome, "applied") == 0 || strcmp(outcome, "discarded") == 0 ||
+           strcmp(outcome, "skipped") == 0;
 }
 
 /* One is settled: prints it. */

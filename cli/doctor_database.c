@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/doctor.h"
+#include "cli/stopped.h"
 #include "lib/base/asset.h"
 #include "lib/base/timestamp.h"
 #include "lib/pg/migrate.h"
@@ -156,15 +157,25 @@ static void examine_readers(PGconn *conn, struct report *report)
                    "every role may create tables in the schema public");
 }
 
-static void examine_halts(PGconn *conn, struct report *report)
+static void examine_stopped(PGconn *conn, struct report *report)
 {
-    PGresult *result =
-        PQexec(conn, "SELECT processor, message FROM weir.halt ORDER BY processor, generation");
-    for (int i = 0; i < PQntuples(result); i++)
-        report_add(report, FINDING_FAIL, "halted processor",
-                   "correct the cause, then `weir processor resume NAME`", "%s: %s",
-                   PQgetvalue(result, i, 0), PQgetvalue(result, i, 1));
-    PQclear(result);
+    PGresult *rows = NULL;
+    if (stopped_load(conn, &rows, NULL) != 0)
+        return;
+    for (int i = 0; i < PQntuples(rows); i++) {
+        struct buf text = {0};
+        int halted = strcmp(PQgetvalue(rows, i, STOPPED_HOW), "halted") == 0;
+        stopped_describe(rows, i, &text);
+        report_add(report, FINDING_FAIL, halted ? "halted processor" : "waiting partition",
+                   halted
+                       ? "correct the cause, then `weir processor resume NAME`; a record that is "
+                         "the cause: `weir processor skip NAME PLACE`"
+                       : "deploy and migrate the build that has the schema, or `weir processor "
+                         "skip NAME PLACE`",
+                   "%s %s", PQgetvalue(rows, i, STOPPED_PROCESSOR), buf_text(&text));
+        buf_free(&text);
+    }
+    PQclear(rows);
 }
 
 /* Returns whether the control schema is there. */
@@ -255,7 +266,7 @@ void doctor_database(const struct config *config, struct report *report)
         examine_roles(search.conn, report);
         examine_readers(search.conn, report);
         processor_each(assets, examine_processor, &search);
-        examine_halts(search.conn, report);
+        examine_stopped(search.conn, report);
     }
     catalog_free(catalog);
     assets_free(assets);

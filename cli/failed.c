@@ -94,8 +94,10 @@ void failed_name(const PGresult *rows, int row, char *ret_name, size_t size)
         snprintf(ret_name, size, "dead letter %s (%s, %s)", id, place,
                  PQgetvalue(rows, row, FAILED_PROCESSOR));
     else
-        snprintf(ret_name, size, "parked event %s of %s", place,
-                 PQgetvalue(rows, row, FAILED_PROCESSOR));
+        snprintf(ret_name, size, "%s %s of %s",
+                 strcmp(PQgetvalue(rows, row, FAILED_STATUS), FAILED_AHEAD) ? "parked event"
+                                                                            : "record",
+                 place, PQgetvalue(rows, row, FAILED_PROCESSOR));
 }
 
 void failed_print(const char *text, size_t size)
@@ -156,26 +158,33 @@ static void append(char *array, size_t size, const char *value, size_t value_siz
     snprintf(array + used, size - used, "%s%.*s", used > 1 ? "," : "", (int)value_size, value);
 }
 
-/* "weir.commerce/3/17" or "commerce/3/17" */
-static int add_place(struct failed_choice *choice, const char *text)
+int failed_parse_place(const char *text, struct failed_place *ret_place)
 {
     const char *partition = strchr(text, '/');
     const char *offset = partition ? strchr(partition + 1, '/') : NULL;
-    char topic[TOPIC_NAME_SIZE];
     size_t size = partition ? (size_t)(partition - text) : 0;
-    char number[16] = "";
     if (!offset || !is_number(offset + 1) || size == 0 || size > 200 ||
         strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != size ||
         offset - partition > 10)
         return -1;
-    snprintf(number, sizeof number, "%.*s", (int)(offset - partition - 1), partition + 1);
-    if (!is_number(number))
+    snprintf(ret_place->partition, sizeof ret_place->partition, "%.*s",
+             (int)(offset - partition - 1), partition + 1);
+    if (!is_number(ret_place->partition))
         return -1;
-    snprintf(topic, sizeof topic, "%s%.*s", memchr(text, '.', size) ? "" : "weir.", (int)size,
-             text);
-    append(choice->topics, sizeof choice->topics, topic, strlen(topic));
-    append(choice->partitions, sizeof choice->partitions, number, strlen(number));
-    append(choice->offsets, sizeof choice->offsets, offset + 1, strlen(offset + 1));
+    snprintf(ret_place->topic, sizeof ret_place->topic, "%s%.*s",
+             memchr(text, '.', size) ? "" : "weir.", (int)size, text);
+    snprintf(ret_place->offset, sizeof ret_place->offset, "%s", offset + 1);
+    return 0;
+}
+
+static int add_place(struct failed_choice *choice, const char *text)
+{
+    struct failed_place place;
+    if (failed_parse_place(text, &place) != 0)
+        return -1;
+    append(choice->topics, sizeof choice->topics, place.topic, strlen(place.topic));
+    append(choice->partitions, sizeof choice->partitions, place.partition, strlen(place.partition));
+    append(choice->offsets, sizeof choice->offsets, place.offset, strlen(place.offset));
     return 0;
 }
 

@@ -45,6 +45,19 @@ enum failed_column {
 
 enum { FAILED_PLACE_SIZE = 320 };
 
+/* FAILED_STATUS of a record that its processor has not come to. */
+#define FAILED_AHEAD "ahead"
+
+/* topic/partition/offset, taken apart. */
+struct failed_place {
+    char topic[TOPIC_NAME_SIZE];
+    char partition[16];
+    char offset[24];
+};
+
+/* Reads "weir.commerce/3/17" or "commerce/3/17". Returns -1 when it is none. */
+int failed_parse_place(const char *text, struct failed_place *ret_place);
+
 /* What the options and arguments choose. Arguments are ids of dead letters or places, which are
  * topic/partition/offset; the topic may be short. */
 struct failed_choice {
@@ -77,7 +90,8 @@ int failed_load(PGconn *conn, struct failed_choice *choice, int64_t limit, PGres
 /* "weir.commerce/3/17" */
 void failed_place(const PGresult *rows, int row, char ret_place[FAILED_PLACE_SIZE]);
 
-/* "dead letter 7 (weir.commerce/3/17, ledger)" */
+/* "dead letter 7 (weir.commerce/3/17, ledger)", and the like of parked events and records that are
+ * still to come. */
 void failed_name(const PGresult *rows, int row, char *ret_name, size_t size);
 
 /* The text of a column, or NULL. */

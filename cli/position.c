@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/failed.h"
+#include "cli/stopped.h"
 #include "cli/support.h"
 #include "processors/audit/positions.h"
 
@@ -56,7 +57,8 @@ static json_int_t depth_of(const PGresult *depths, const struct audit_position *
     return failed_depth(depths, row->processor, row->generation, column);
 }
 
-static json_t *positions_json(const struct audit_positions *positions, const PGresult *depths)
+static json_t *positions_json(const struct audit_positions *positions, const PGresult *depths,
+                              const PGresult *stopped)
 {
     json_t *processors = json_array();
     for (size_t i = 0; i < positions->count;) {
@@ -69,11 +71,12 @@ static json_t *positions_json(const struct audit_positions *positions, const PGr
         }
         json_array_append_new(
             processors,
-            json_pack("{s:s, s:i, s:b, s:o, s:I, s:I, s:I, s:o}", "processor", first->processor,
-                      "generation", first->generation, "live", first->live, "halted",
-                      halt_json(find_halt(positions, first)), "lag", (json_int_t)lag,
-                      "dead_letters", depth_of(depths, first, DEPTH_LETTERS), "parked",
-                      depth_of(depths, first, DEPTH_PARKED), "partitions", rows));
+            json_pack("{s:s, s:i, s:b, s:o, s:o, s:I, s:I, s:I, s:o}", "processor",
+                      first->processor, "generation", first->generation, "live", first->live,
+                      "halted", halt_json(find_halt(positions, first)), "stopped",
+                      stopped_json(stopped, first->processor, first->generation), "lag",
+                      (json_int_t)lag, "dead_letters", depth_of(depths, first, DEPTH_LETTERS),
+                      "parked", depth_of(depths, first, DEPTH_PARKED), "partitions", rows));
     }
     return json_pack("{s:o}", "processors", processors);
 }
@@ -84,7 +87,8 @@ static void print_depth(const char *what, int64_t depth)
         printf(", %s %" PRId64, what, depth);
 }
 
-static void print_text(const struct audit_positions *positions, const PGresult *depths)
+static void print_text(const struct audit_positions *positions, const PGresult *depths,
+                       const PGresult *stopped)
 {
     for (size_t i = 0; i < positions->count;) {
         const struct audit_position *first = &positions->rows[i];
@@ -99,6 +103,7 @@ static void print_text(const struct audit_positions *positions, const PGresult *
         print_depth("dead letters", depth_of(depths, first, DEPTH_LETTERS));
         printf("%s%s%s%s\n", halt ? ", HALTED: " : "", halt ? halt->code : "", halt ? ": " : "",
                halt ? halt->message : "");
+        stopped_print(stopped, first->processor, first->generation);
         printf("  %-20s %9s %12s %12s %10s %6s  %s\n", "topic", "partition", "position", "end",
                "lag", "epoch", "owner");
         for (size_t j = from; j < i; j++) {
@@ -117,7 +122,8 @@ static void print_text(const struct audit_positions *positions, const PGresult *
 }
 
 static int load(const struct config *config, const char *processor,
-                struct audit_positions *positions, PGresult **ret_depths, struct error *error)
+                struct audit_positions *positions, PGresult **ret_depths, PGresult **ret_stopped,
+                struct error *error)
 {
     PGconn *conn = NULL;
     struct kafka_reader *reader = NULL;
@@ -126,6 +132,8 @@ static int load(const struct config *config, const char *processor,
         result = audit_positions_load(conn, processor, positions, error);
     if (result == 0)
         result = failed_depths(conn, ret_depths, error);
+    if (result == 0)
+        result = stopped_load(conn, ret_stopped, error);
     if (result == 0)
         result = kafka_reader_open(config, &reader, error);
     if (result == 0)
@@ -139,6 +147,7 @@ static int run(const struct config *config, struct error *error)
 {
     struct audit_positions positions = {0};
     PGresult *depths = NULL;
+    PGresult *stopped = NULL;
     enum output_format format;
     if (config_argument_count(config) > 1) {
         error_set(error, ERROR_USAGE, "bad-argument", "takes one processor at most; see --help");
@@ -146,12 +155,13 @@ static int run(const struct config *config, struct error *error)
     }
     if (output_format(config, &format, error) != 0)
         return EXIT_USAGE;
-    int result = load(config, config_argument(config, 0), &positions, &depths, error);
+    int result = load(config, config_argument(config, 0), &positions, &depths, &stopped, error);
     if (result == 0 && format == OUTPUT_TEXT)
-        print_text(&positions, depths);
+        print_text(&positions, depths, stopped);
     else if (result == 0)
-        print_json(positions_json(&positions, depths));
+        print_json(positions_json(&positions, depths, stopped));
     PQclear(depths);
+    PQclear(stopped);
     audit_positions_free(&positions);
     return result == 0 ? EXIT_OK : EXIT_FAILED;
 }
@@ -167,7 +177,9 @@ const struct command command_position = {
         "with, none from it on), the\n"
         "end of the log, the lag between them, the epoch of its owner and who that is, how many "
         "events are parked and how\n"
-        "many dead letters open, and the reason if the processor halted. A partition that nobody "
+        "many dead letters open, and where the processor halted or a partition waits, why and "
+        "since "
+        "when. A partition that nobody\n"
         "has claimed has no position.\n"
         "\n"
         "Examples:\n"

@@ -9,6 +9,8 @@
 
 #include "cli/command.h"
 #include "cli/failed.h"
+#include "cli/processor_skip.h"
+#include "cli/stopped.h"
 #include "cli/support.h"
 #include "lib/base/buf.h"
 #include "processors/prove/fold.h"
@@ -166,7 +168,7 @@ static int run_test(struct context *context, struct error *error)
 }
 
 static void print_listed(const struct context *context, const PGresult *rows, int row,
-                         const PGresult *depths)
+                         const PGresult *depths, const PGresult *stopped)
 {
     const char *name = PQgetvalue(rows, row, 0);
     int generation = (int)pg_int(rows, row, 1);
@@ -178,12 +180,14 @@ static void print_listed(const struct context *context, const PGresult *rows, in
                "  %s%s%s%s\n",
                name, generation, PQgetvalue(rows, row, 2), letters, parked,
                *halted ? "HALTED: " : "", PQgetvalue(rows, row, 3), *halted ? ": " : "", halted);
+        stopped_print(stopped, name, generation);
         return;
     }
-    print_json(json_pack("{s:s, s:i, s:I, s:I, s:I, s:s*, s:s*, s:s*}", "processor", name,
+    print_json(json_pack("{s:s, s:i, s:I, s:I, s:I, s:o, s:s*, s:s*, s:s*}", "processor", name,
                          "generation", generation, "version", (json_int_t)pg_int(rows, row, 2),
                          "dead_letters", (json_int_t)letters, "parked", (json_int_t)parked,
-                         "halted", *halted ? halted : NULL, "halt_code",
+                         "stopped", stopped_json(stopped, name, generation), "halted",
+                         *halted ? halted : NULL, "halt_code",
                          *halted ? PQgetvalue(rows, row, 3) : NULL, "halted_at",
                          *halted ? PQgetvalue(rows, row, 5) : NULL));
 }
@@ -192,6 +196,7 @@ static int run_list(struct context *context, struct error *error)
 {
     PGresult *rows = NULL;
     PGresult *depths = NULL;
+    PGresult *stopped = NULL;
     int code = pg_query(context->conn,
                         "SELECT p.processor, p.generation, p.version, h.code, h.message, "
                         "weir.iso_time(h.halted_at) FROM weir.processor AS p "
@@ -199,10 +204,13 @@ static int run_list(struct context *context, struct error *error)
                         0, NULL, &rows, error);
     if (code == 0)
         code = failed_depths(context->conn, &depths, error);
+    if (code == 0)
+        code = stopped_load(context->conn, &stopped, error);
     for (int i = 0; code == 0 && i < PQntuples(rows); i++)
-        print_listed(context, rows, i, depths);
+        print_listed(context, rows, i, depths, stopped);
     PQclear(rows);
     PQclear(depths);
+    PQclear(stopped);
     return code == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
@@ -221,6 +229,11 @@ static int run_resume(struct context *context, struct error *error)
            values[0], PQntuples(result) ? PQgetvalue(result, 0, 0) : "");
     PQclear(result);
     return EXIT_OK;
+}
+
+static int run_skip(struct context *context, struct error *error)
+{
+    return processor_skip(context->config, context->conn, context->format, error);
 }
 
 /* Forgets a processor with all its generations: what it wrote is in the topics. Raising the epochs
@@ -292,14 +305,17 @@ static int run_action(struct context *context, struct error *error)
     static const struct {
         const char *name;
         int (*run)(struct context *context, struct error *error);
-    } actions[] = {
-        {"list", run_list}, {"test", run_test}, {"resume", run_resume}, {"reset", run_reset}};
+    } actions[] = {{"list", run_list},
+                   {"test", run_test},
+                   {"resume", run_resume},
+                   {"skip", run_skip},
+                   {"reset", run_reset}};
     const char *name = config_argument(context->config, 0);
     for (size_t i = 0; name && i < sizeof actions / sizeof *actions; i++)
         if (strcmp(name, actions[i].name) == 0)
             return actions[i].run(context, error);
     error_set(error, ERROR_USAGE, "bad-argument",
-              "say what to do: list, test, resume or reset; see --help");
+              "say what to do: list, test, resume, skip or reset; see --help");
     return EXIT_USAGE;
 }
 
@@ -318,18 +334,19 @@ static int run(const struct config *config, struct error *error)
     return result;
 }
 
-static const enum option_id options[] = {OPT_DATABASE, OPT_EVENTS,     OPT_SPACES,
-                                         OPT_SEED,     OPT_PARTITIONS, OPT_YES};
+static const enum option_id options[] = {OPT_DATABASE,   OPT_EVENTS,        OPT_SPACES, OPT_SEED,
+                                         OPT_PARTITIONS, OPT_YES,           OPT_BY,     OPT_REASON,
+                                         OPT_WAIT,       OPT_KAFKA_BROKERS, OPT_KAFKA};
 
 const struct command command_processor = {
     .name = "processor",
-    .arguments = "list|test NAME...|resume NAME|reset NAME",
-    .summary = "list processors, prove that one is a fold, resume a halted one",
+    .arguments = "list|test NAME...|resume NAME|skip NAME PLACE|reset NAME",
+    .summary = "list processors, prove that one is a fold, resume a halted one, skip a record",
     .help =
         "list    each processor with its generation, its version, how many dead letters are open "
         "and "
         "how many events parked,\n"
-        "        and why it stopped, if it did\n"
+        "        and where it halted or a partition waits, why and since when\n"
         "test    folds one made-up corpus (--events, --spaces, --seed) at batch sizes 1, 7 and all "
         "at once and with\n"
         "        several interleavings of the topics, and compares the tables row for row; runs "
@@ -338,10 +355,18 @@ const struct command command_processor = {
         "that was migrated;\n"
         "        works in schemas of its own and drops them\n"
         "resume  lets a processor go on that stopped, once the cause is gone\n"
+        "skip    makes a dead letter of a record that a partition waits at, that the processor "
+        "halts "
+        "at, or that is still to\n"
+        "        come; PLACE is topic/partition/offset; needs --reason. Who and why is written "
+        "down, "
+        "the processor that owns\n"
+        "        the partition carries it out, and a halt at that very record is over\n"
         "reset   forgets a processor and drops its tables; after `weir migrate` it reads its "
         "topics from the\n"
         "        beginning. For a processor under development; it needs --yes\n\n"
         "  weir processor test ledger\n"
+        "  weir processor skip ledger commerce/3/17 --reason 'a schema that is lost, INC-112'\n"
         "  weir processor test mine --home ./mine --events 5000\n\n"
         "Exit code 3: the folds differ, or a check found rows.",
     .options = options,

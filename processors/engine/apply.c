@@ -252,6 +252,26 @@ void apply_fail(struct engine *engine, const struct error *error)
     }
 }
 
+/* The processor must stop, and where one event alone makes it, the halt is to name that one. */
+static void find_halting(struct engine *engine)
+{
+    const struct slice *slice = engine->slice;
+    const struct entry *entry = NULL;
+    int count = 0;
+    for (size_t i = slice->from; i < slice->to; i++) {
+        if (engine->current->entries[i].fate != FATE_APPLIED)
+            continue;
+        entry = &engine->current->entries[i];
+        count++;
+    }
+    if (count > 1) {
+        engine->suspect = slice->to;
+        apply_from(engine, slice->from);
+    } else {
+        halt(engine, &engine->failure, entry ? &engine->positions[entry->position] : NULL, entry);
+    }
+}
+
 /* Something passing, which may be in the way of one Space alone: that one waits if it is parked, so
  * that the others go on. */
 static void wait_for_others(struct engine *engine)
@@ -294,6 +314,9 @@ static void handle_failure(struct engine *engine)
             wait_for_others(engine);
         else
             apply_fail(engine, error);
+        break;
+    case ERROR_HALT:
+        find_halting(engine);
         break;
     default:
         apply_fail(engine, error);

@@ -52,6 +52,7 @@ void attach_detach(struct engine *engine, int64_t pause_ms)
     metrics_gauge_set(engine->metrics.waiting, 0);
     drain_drop(engine);
     parked_clear(engine->parked);
+    skips_clear(engine->skips);
     engine->drain.due_count = 0;
     engine->drain.due_next = 0;
     batch_reset(engine->filling, 0);
@@ -258,7 +259,7 @@ int attach_try(struct engine *engine, struct error *error)
     if (code == 0 && halted == 0)
         code = claim(engine, &failure);
     if (code == 0 && halted == 0)
-        code = drain_load(engine, &failure);
+        code = decisions_load(engine, &failure);
     if (code == 0 && halted == 0) {
         batch_reset(engine->filling, engine->position_count);
         batch_reset(engine->applying, engine->position_count);

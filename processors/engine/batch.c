@@ -115,7 +115,8 @@ int batch_add(struct batch *batch, struct decoder *decoder, const struct record 
     int32_t seq = (int32_t)batch->count;
     int code =
         decoder_decode(decoder, record, seq, batch->data, batch->row_counts, &decoded, &reason);
-    if (code != 0 && reason.class != ERROR_DEAD_LETTER) {
+    if (code != 0 && reason.class != ERROR_DEAD_LETTER &&
+        !(batch->skips && skips_find(batch->skips, position, record->offset))) {
         *error = reason;
         return -1;
     }
@@ -132,6 +133,7 @@ int batch_add(struct batch *batch, struct decoder *decoder, const struct record 
                             .schema_id = decoded.schema_id};
     if (code != 0) {
         entry->decoded_fate = FATE_DEAD_LETTER;
+        entry->keyless = strcmp(reason.code, DECODER_KEYLESS) == 0;
         batch_blame(entry, reason.code, reason.message);
     } else if (decoded.consumed) {
         mark_rows(batch, decoded.consumed, seq);
@@ -174,6 +176,12 @@ size_t batch_judge(struct batch *batch, size_t from, size_t to, const struct kno
         struct entry *entry = &batch->entries[i];
         entry->fate = entry->decoded_fate;
         entry->replaces = 0;
+        const char *skipped =
+            batch->skips ? skips_find(batch->skips, entry->position, entry->record.offset) : NULL;
+        if (skipped) {
+            entry->fate = FATE_DEAD_LETTER;
+            batch_blame(entry, SKIPS_CODE, skipped);
+        }
         if (entry->fate != FATE_APPLIED)
             continue;
         int64_t since = batch->parked

@@ -17,6 +17,7 @@
 #include "processors/engine/bind.h"
 #include "processors/engine/decoder.h"
 #include "processors/engine/parked.h"
+#include "processors/engine/skips.h"
 
 enum fate { FATE_APPLIED, FATE_NOT_CONSUMED, FATE_DUPLICATE, FATE_DEAD_LETTER, FATE_PARKED };
 
@@ -34,6 +35,8 @@ struct position {
     int64_t hinted_offset;     /* committed to Kafka */
     int64_t taken_offset;      /* highest one put into a batch since it was assigned */
     int32_t unknown_id;        /* schema id that the partition waits for, or -1 */
+    int64_t waits_offset;      /* at that record */
+    int64_t waits_since_us;    /* since then; 0: that is not recorded yet */
     int told;                  /* it was logged that this build is too old for that schema */
     int verified;              /* the anchor was read again */
     struct metric_series *lag; /* NULL: there are too many */
@@ -50,8 +53,9 @@ struct entry {
     unsigned char decoded_fate; /* what decoding said */
     unsigned char fate;         /* what the judge says */
     unsigned char
-        replaces;         /* applied although an older copy is in the table: that one is too old */
-    unsigned char failed; /* parked because it failed; otherwise it waits behind one that did */
+        replaces;          /* applied although an older copy is in the table: that one is too old */
+    unsigned char keyless; /* the key names no Space */
+    unsigned char failed;  /* parked because it failed; otherwise it waits behind one that did */
     int64_t retry_after_ms; /* failed: when it is tried again */
     char *code;             /* failed, or a dead letter; owned */
     char *reason;
@@ -83,8 +87,9 @@ struct batch {
     /* Appends a record's headers as an array of weir.header; NULL: there are none. */
     void (*put_headers)(const void *owner, uint32_t header_oid, struct buf *out);
     const struct parked
-        *parked;              /* Spaces that are held back; NULL: none, as for their own events */
-    int64_t drained_position; /* the records are parked ones of this position; -1: they are new */
+        *parked;               /* Spaces that are held back; NULL: none, as for their own events */
+    const struct skips *skips; /* records that are set aside whatever they are; NULL: none */
+    int64_t drained_position;  /* the records are parked ones of this position; -1: they are new */
     struct entry *entries;
     size_t count;
     size_t capacity;
@@ -106,7 +111,7 @@ void batch_free(struct batch *batch);
 void batch_reset(struct batch *batch, size_t position_count);
 
 /* Adds a record and takes its owner. After an error (ERROR_RETRY "schema-unknown", ERROR_HALT
- * "schema-incompatible") nothing is changed. */
+ * "schema-incompatible") nothing is changed, unless the record is skipped. */
 int batch_add(struct batch *batch, struct decoder *decoder, const struct record *record,
               uint32_t position, struct error *error);
 

@@ -263,11 +263,12 @@ int decoder_check_event(const struct record *record, const char *full_name, cons
     if (size == 0 || !full_name ||
         (size == strlen(full_name) && memcmp(record->type, full_name, size) == 0))
         return 0;
-    return error_set(error, ERROR_DEAD_LETTER, "type-wrong",
-                     "by its schema id it is %s, by its header ce_type %.*s: a wrong header, or its "
-                     "producer takes ids from another source (schemas/catalog.lock, or another "
-                     "registry)",
-                     full_name, (int)(size < 128 ? size : 128), record->type);
+    return error_set(
+        error, ERROR_DEAD_LETTER, "type-wrong",
+        "by its schema id it is %s, by its header ce_type %.*s: a wrong header, or its "
+        "producer takes ids from another source (schemas/catalog.lock, or another "
+        "registry)",
+        full_name, (int)(size < 128 ? size : 128), record->type);
 }
 
 /* The bytes come from another thread's core: ask for all of them at once, not one line after the
@@ -352,8 +353,7 @@ int decoder_load(struct decoder *decoder, PGconn *conn, struct error *error)
     PGresult *result = NULL;
     if (!decoder->registry)
         return 0;
-    int code =
-        pg_query(conn, "SELECT " LEARN_COLUMNS " FROM weir.schema", 0, NULL, &result, error);
+    int code = pg_query(conn, "SELECT " LEARN_COLUMNS " FROM weir.schema", 0, NULL, &result, error);
     for (int row = 0; code == 0 && row < PQntuples(result); row++)
         if (!known_slot(decoder, (int32_t)pg_int(result, row, 0)))
             code = learn_row(decoder, result, row, error);
@@ -399,9 +399,8 @@ int decoder_look_up(struct decoder *decoder, int32_t schema_id, PGconn *conn, st
     const struct slot *slot = known_slot(decoder, schema_id);
     if (slot) /* two partitions waited for it, or this build is too old for it */
         return slot->refusal ? refuse(decoder, slot, error) : 0;
-    int code =
-        pg_query(conn, "SELECT " LEARN_COLUMNS " FROM weir.schema WHERE schema_id = $1", 1, values,
-                 &result, error);
+    int code = pg_query(conn, "SELECT " LEARN_COLUMNS " FROM weir.schema WHERE schema_id = $1", 1,
+                        values, &result, error);
     if (code == 0 && PQntuples(result) > 0)
         code = learn_row(decoder, result, 0, error);
     else if (code == 0 && decoder->registry)

@@ -37,8 +37,6 @@ static const char *const prepared[][2] = {
     {"due", "SELECT position_id, space_id FROM weir.parked_space "
             "WHERE position_id = ANY ($1::integer[]) AND next_attempt_at <= now() "
             "ORDER BY next_attempt_at LIMIT " DUE_MAX_TEXT},
-    {"decisions", "SELECT DISTINCT position_id FROM weir.decision "
-                  "WHERE position_id = ANY ($1::integer[]) AND taken_at IS NULL"},
     {"parked",
      "SELECT s.attempts::bigint, s.events, coalesce(s.blocked_by, -1), "
      "coalesce((extract(epoch FROM now() - s.first_failed_at) * 1000)::bigint, 0), "
@@ -96,7 +94,6 @@ void drain_free(struct engine *engine)
     drain_drop(engine);
     batch_free(engine->drain.batch);
     free(engine->drain.headers);
-    buf_free(&engine->drain.position_ids);
     parked_free(engine->parked);
 }
 
@@ -110,15 +107,6 @@ void drain_drop(struct engine *engine)
     engine->current = engine->applying;
 }
 
-static void list_positions(struct engine *engine)
-{
-    struct buf *out = &engine->drain.position_ids;
-    buf_reset(out);
-    for (size_t i = 0; i < engine->position_count; i++)
-        buf_printf(out, "%s%d", i ? "," : "{", engine->positions[i].id);
-    buf_put_text(out, engine->position_count ? "}" : "{}");
-}
-
 static int64_t find_position(const struct engine *engine, int64_t id)
 {
     for (size_t i = 0; i < engine->position_count; i++)
@@ -129,8 +117,7 @@ static int64_t find_position(const struct engine *engine, int64_t id)
 
 int drain_load(struct engine *engine, struct error *error)
 {
-    list_positions(engine);
-    const char *values[] = {buf_text(&engine->drain.position_ids)};
+    const char *values[] = {buf_text(&engine->position_ids)};
     PGresult *result = NULL;
     int code = pg_query(engine->conn,
                         "SELECT position_id, space_id FROM weir.parked_space "
@@ -153,7 +140,7 @@ int drain_load(struct engine *engine, struct error *error)
 static int find_due(struct engine *engine, struct error *error)
 {
     struct drain *drain = &engine->drain;
-    const char *values[] = {buf_text(&drain->position_ids)};
+    const char *values[] = {buf_text(&engine->position_ids)};
     PGresult *result = NULL;
     int code = pg_query_prepared(engine->conn, "due", 1, values, &result, error);
     drain->due_count = 0;
@@ -347,33 +334,4 @@ void drain_fail(struct engine *engine, const char *code, const char *message)
     else if (*PQgetvalue(result, 0, 0) != 't')
         parked_remove(engine->parked, held.position, &held.space_id);
     PQclear(result);
-}
-
-void drain_decide(struct engine *engine)
-{
-    int64_t now_us = monotonic_now_us();
-    if (!engine->attached || engine->in_flight || now_us < engine->drain.decide_at_us)
-        return;
-    engine->drain.decide_at_us = now_us + DECIDE_INTERVAL_MS * 1000;
-    struct error error;
-    PGresult *result = NULL;
-    const char *values[] = {buf_text(&engine->drain.position_ids)};
-    int code = pg_query_prepared(engine->conn, "decisions", 1, values, &result, &error);
-    int count = code == 0 ? PQntuples(result) : 0;
-    for (int i = 0; code == 0 && i < count; i++) {
-        char epoch[24];
-        int64_t index = find_position(engine, pg_int(result, i, 0));
-        snprintf(epoch, sizeof epoch, "%" PRId64, engine->positions[index].epoch);
-        const char *arguments[] = {PQgetvalue(result, i, 0), epoch};
-        FAILPOINT("decide.found");
-        code = pg_query(engine->conn, "SELECT weir.carry_out($1, $2)", 2, arguments, NULL, &error);
-        FAILPOINT("decide.done");
-    }
-    PQclear(result);
-    if (code == 0 && count > 0) {
-        log_info("carried out decisions about %d partitions", count);
-        code = drain_load(engine, &error);
-    }
-    if (code != 0)
-        apply_fail(engine, &error);
 }

@@ -105,6 +105,9 @@ int engine_new(const struct config *config, const struct processor *processor,
     engine->applying->put_headers = message_put_headers;
     engine->current = engine->applying;
     drain_init(engine);
+    engine->skips = skips_new();
+    engine->filling->skips = engine->skips;
+    engine->applying->skips = engine->skips;
     engine->slice = slice_new();
     engine->decoder = decoder_new(processor);
     metrics_of_engine(engine, metrics);
@@ -129,6 +132,8 @@ void engine_free(struct engine *engine)
     if (engine->group)
         rd_kafka_topic_partition_list_destroy(engine->group);
     drain_free(engine);
+    skips_free(engine->skips);
+    buf_free(&engine->position_ids);
     free(engine->screened);
     batch_free(engine->filling);
     batch_free(engine->applying);
@@ -214,7 +219,7 @@ static void finish(struct engine *engine)
 
 static void start_work(struct engine *engine)
 {
-    drain_decide(engine);
+    decisions_poll(engine);
     drain_start(engine);
     apply_start(engine);
 }

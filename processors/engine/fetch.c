@@ -5,6 +5,7 @@
  * (reference: librdkafka #4208). */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/log.h"
@@ -143,16 +144,90 @@ static void handle_error(struct engine *engine, const rd_kafka_message_t *messag
 }
 
 /* The partition waits: what follows in it is not taken, and everything else flows. */
-static void wait_for_schema(struct engine *engine, struct position *position,
+static void wait_for_schema(struct engine *engine, struct position *position, int64_t offset,
                             const struct error *error)
 {
     log_warn("%s", error->message);
     position->unknown_id = decoder_unknown_id(engine->decoder);
+    position->waits_offset = offset;
     position->told = strcmp(error->code, DECODER_NEWER) == 0;
     engine->waiting++;
     engine->look_up_at_us = 0;
     metrics_gauge_set(engine->metrics.waiting, engine->waiting);
     health_set(engine->health, engine->check, 0, error->message);
+}
+
+int fetch_waits_for_skipped(const struct engine *engine)
+{
+    for (size_t i = 0; i < engine->position_count; i++)
+        if (engine->positions[i].unknown_id >= 0 &&
+            skips_find(engine->skips, (uint32_t)i, engine->positions[i].waits_offset))
+            return 1;
+    return 0;
+}
+
+/* Records where the partition waits, so that others can show it. */
+static int note_waiting(struct engine *engine, struct position *position, const struct error *why,
+                        struct error *error)
+{
+    char id[16], epoch[24], offset[24];
+    PGresult *result = NULL;
+    snprintf(id, sizeof id, "%d", position->id);
+    snprintf(epoch, sizeof epoch, "%" PRId64, position->epoch);
+    snprintf(offset, sizeof offset, "%" PRId64, position->waits_offset);
+    const char *values[] = {id, epoch, offset, why->code, why->message};
+    int code = pg_query(engine->conn, "SELECT weir.note_waiting($1, $2, $3, $4, $5)", 5, values,
+                        &result, error);
+    if (code == 0)
+        position->waits_since_us = pg_int(result, 0, 0);
+    PQclear(result);
+    return code;
+}
+
+/* One of them with its place, and how many there are. */
+static void tell_health(struct engine *engine, const struct position *position,
+                        const struct error *why)
+{
+    char since[TIMESTAMP_TEXT_SIZE + 1];
+    char more[48] = "";
+    timestamp_format(position->waits_since_us, since);
+    if (engine->waiting > 1)
+        snprintf(more, sizeof more, " (%d partitions wait)", engine->waiting);
+    char *text = xasprintf("%s [%d] waits at offset %" PRId64 " since %s%s: %s", position->topic,
+                           position->partition, position->waits_offset, since, more, why->message);
+    health_set(engine->health, engine->check, 0, text);
+    free(text);
+}
+
+/* Looks one up again. Returns 1 when the partition still waits, 0 when all are read on, or the
+ * engine has detached. */
+static int look_up(struct engine *engine, struct position *position)
+{
+    struct error error = {0};
+    struct error failure;
+    if (decoder_look_up(engine->decoder, position->unknown_id, engine->conn, &error) == 0) {
+        log_info("schema id %d is known now", position->unknown_id);
+        attach_detach(engine, 0); /* reads on from the positions */
+        return 0;
+    }
+    if (error.class == ERROR_HALT) {
+        halt_at(engine, &error, position, position->waits_offset);
+        return 0;
+    }
+    int newer = strcmp(error.code, DECODER_NEWER) == 0;
+    if (!newer && strcmp(error.code, DECODER_UNKNOWN) != 0) {
+        attach_recover(engine, &error);
+        return 0;
+    }
+    if (newer && !position->told)
+        log_warn("%s [%d]: %s", position->topic, position->partition, error.message);
+    position->told |= newer;
+    if (position->waits_since_us == 0 && note_waiting(engine, position, &error, &failure) != 0) {
+        apply_fail(engine, &failure);
+        return 0;
+    }
+    tell_health(engine, position, &error);
+    return 1;
 }
 
 void fetch_look_up(struct engine *engine)
@@ -161,30 +236,9 @@ void fetch_look_up(struct engine *engine)
     if (!engine->waiting || engine->in_flight || now_us < engine->look_up_at_us)
         return;
     engine->look_up_at_us = now_us + LOOK_UP_INTERVAL_MS * 1000;
-    for (size_t i = 0; i < engine->position_count; i++) {
-        struct position *position = &engine->positions[i];
-        struct error error = {0};
-        if (position->unknown_id < 0)
-            continue;
-        if (decoder_look_up(engine->decoder, position->unknown_id, engine->conn, &error) == 0) {
-            log_info("schema id %d is known now", position->unknown_id);
-            attach_detach(engine, 0); /* reads on from the positions */
+    for (size_t i = 0; i < engine->position_count; i++)
+        if (engine->positions[i].unknown_id >= 0 && !look_up(engine, &engine->positions[i]))
             return;
-        }
-        if (error.class == ERROR_HALT) {
-            halt(engine, &error, position, NULL);
-            return;
-        }
-        int newer = strcmp(error.code, DECODER_NEWER) == 0;
-        if (!newer && strcmp(error.code, DECODER_UNKNOWN) != 0) {
-            attach_recover(engine, &error);
-            return;
-        }
-        if (newer && !position->told)
-            log_warn("%s [%d]: %s", position->topic, position->partition, error.message);
-        position->told |= newer;
-        health_set(engine->health, engine->check, 0, error.message);
-    }
 }
 
 /* Takes one record. Returns 0 when nothing more should be taken for now. */
@@ -212,10 +266,10 @@ static int take_record(struct engine *engine, rd_kafka_message_t *message)
     rd_kafka_message_destroy(message);
     error_prefix(&error, "%s", place);
     if (error.class == ERROR_RETRY) {
-        wait_for_schema(engine, position, &error);
+        wait_for_schema(engine, position, record.offset, &error);
         return 1;
     }
-    halt(engine, &error, position, NULL);
+    halt_at(engine, &error, position, record.offset);
     return 0;
 }
 

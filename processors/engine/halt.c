@@ -11,8 +11,9 @@
 #include "lib/base/utf8.h"
 #include "processors/engine/internal.h"
 
+/* `offset` is -1 when no record is guilty; `entry` says more about it, or is NULL. */
 static void save_halt(struct engine *engine, const struct error *error,
-                      const struct position *position, const struct entry *entry)
+                      const struct position *position, int64_t at_offset, const struct entry *entry)
 {
     char generation[16];
     char partition[16] = "";
@@ -25,17 +26,16 @@ static void save_halt(struct engine *engine, const struct error *error,
     snprintf(generation, sizeof generation, "%d", engine->installed.generation);
     if (position)
         snprintf(partition, sizeof partition, "%d", position->partition);
-    if (entry) {
-        snprintf(offset, sizeof offset, "%" PRId64, entry->record.offset);
+    snprintf(offset, sizeof offset, "%" PRId64, at_offset);
+    if (entry)
         uuid_format(&entry->event_id, id);
-    }
     const char *values[] = {engine->processor->name,
                             generation,
                             reason.code,
                             reason.message,
                             position ? position->topic : NULL,
                             position ? partition : NULL,
-                            entry ? offset : NULL,
+                            at_offset >= 0 ? offset : NULL,
                             entry && entry->event ? entry->event->name : NULL,
                             entry ? id : NULL};
     if (!engine->conn || pg_query(engine->conn,
@@ -52,6 +52,33 @@ static void save_halt(struct engine *engine, const struct error *error,
         log_warn("the halt could not be recorded; it will be met again");
 }
 
+static void stop(struct engine *engine, const struct error *reason, const struct position *position,
+                 int64_t offset, const struct entry *entry)
+{
+    log_error("halted: %s. Nothing was written for it. `weir processor resume %s` goes on once the "
+              "cause is gone",
+              reason->message, engine->processor->name);
+    /* The wait may fail and detach, which frees the positions. */
+    struct position place = {0};
+    if (position) {
+        place = *position;
+        place.topic = xstrdup(position->topic);
+    }
+    apply_wait(engine, REVOKE_WAIT_MS);
+    save_halt(engine, reason, position ? &place : NULL, offset, entry);
+    free(place.topic);
+    engine->halted = 1;
+    metrics_gauge_set(engine->metrics.halted, 1);
+    health_set(engine->health, engine->check, 0, reason->message);
+    attach_detach(engine, HALTED_PAUSE_MS);
+}
+
+void halt_at(struct engine *engine, const struct error *error, const struct position *position,
+             int64_t offset)
+{
+    stop(engine, error, position, offset, NULL);
+}
+
 void halt(struct engine *engine, const struct error *error, const struct position *position,
           const struct entry *entry)
 {
@@ -63,22 +90,20 @@ void halt(struct engine *engine, const struct error *error, const struct positio
                      entry->event ? entry->event->name : "event", id, position->topic,
                      position->partition, entry->record.offset);
     }
-    log_error("halted: %s. Nothing was written for it. `weir processor resume %s` goes on once the "
-              "cause is gone",
-              reason.message, engine->processor->name);
-    /* The wait may fail and detach, which frees the positions. */
-    struct position place = {0};
-    if (position) {
-        place = *position;
-        place.topic = xstrdup(position->topic);
-    }
-    apply_wait(engine, REVOKE_WAIT_MS);
-    save_halt(engine, &reason, position ? &place : NULL, entry);
-    free(place.topic);
-    engine->halted = 1;
-    metrics_gauge_set(engine->metrics.halted, 1);
-    health_set(engine->health, engine->check, 0, reason.message);
-    attach_detach(engine, HALTED_PAUSE_MS);
+    stop(engine, &reason, position, entry ? entry->record.offset : -1, entry);
+}
+
+/* A halt at one record is over once that record is to be skipped: its owner sets it aside when it
+ * comes to it again. */
+static int release_skipped(struct engine *engine, const char *const *values, struct error *error)
+{
+    PGresult *result = NULL;
+    int code =
+        pg_query(engine->conn, "SELECT weir.release_halt($1, $2)", 2, values, &result, error);
+    if (code == 0 && *PQgetvalue(result, 0, 0) == 't')
+        log_info("the record that it had halted at is to be skipped");
+    PQclear(result);
+    return code;
 }
 
 int halt_check(struct engine *engine, struct error *error)
@@ -88,12 +113,17 @@ int halt_check(struct engine *engine, struct error *error)
     const char *values[] = {engine->processor->name, generation};
     PGresult *result = NULL;
     if (pg_query(engine->conn,
-                 "SELECT message FROM weir.halt WHERE processor = $1 AND generation = $2", 2,
-                 values, &result, error) != 0)
+                 "SELECT message, message || ' (since ' || weir.iso_time(halted_at) || ')' "
+                 "FROM weir.halt WHERE processor = $1 AND generation = $2",
+                 2, values, &result, error) != 0)
         return -1;
     int halted = PQntuples(result) > 0;
+    if (halted && release_skipped(engine, values, error) != 0) {
+        PQclear(result);
+        return -1;
+    }
     if (halted) {
-        health_set(engine->health, engine->check, 0, PQgetvalue(result, 0, 0));
+        health_set(engine->health, engine->check, 0, PQgetvalue(result, 0, 1));
         if (!engine->halted)
             log_error("halted: %s. `weir processor resume %s` goes on once the cause is gone",
                       PQgetvalue(result, 0, 0), engine->processor->name);

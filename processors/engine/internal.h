@@ -88,12 +88,11 @@ struct drain {
     struct batch *batch;
     PGresult *rows; /* its records; NULL when nothing is under way */
     struct parked_headers *headers;
-    struct buf position_ids; /* "{1,2,3}": the positions that this engine owns */
     struct due space;
     int64_t attempts, events, blocked_by, age_ms; /* of the Space, when it was read */
     struct due due[DUE_MAX];
     size_t due_next, due_count;
-    int64_t find_at_us, decide_at_us, look_up_at_us, began_us;
+    int64_t find_at_us, look_up_at_us, began_us;
     int64_t spent_us; /* since the last batch of new records */
 };
 
@@ -119,8 +118,9 @@ struct engine {
 
     struct position *positions; /* sorted by id; only while attached */
     size_t position_count;
-    uint32_t last_position; /* of the record before: records come in runs */
-    int drained;            /* the consumer's queue was empty when it was read last */
+    struct buf position_ids; /* "{1,2,3}" */
+    uint32_t last_position;  /* of the record before: records come in runs */
+    int drained;             /* the consumer's queue was empty when it was read last */
     int attached;
     int64_t attach_at_us; /* monotonic: not before */
     int64_t backoff_ms;
@@ -149,7 +149,9 @@ struct engine {
     size_t wary;     /* entries per slice of new records: fewer while some fail */
     size_t good_run; /* events applied since the last one that failed */
     struct parked *parked;
+    struct skips *skips;
     struct drain drain;
+    int64_t decide_at_us;
     struct breaker breaker;
     int64_t parked_said_us, postponed_said_us;
     int parked_unsaid;
@@ -193,6 +195,9 @@ void attach_recover(struct engine *engine, const struct error *error);
  * NULL. */
 void halt(struct engine *engine, const struct error *error, const struct position *position,
           const struct entry *entry);
+/* The same, at a record that is not in a batch. */
+void halt_at(struct engine *engine, const struct error *error, const struct position *position,
+             int64_t offset);
 /* Returns 1 while a row of weir.halt says that the processor is to stay stopped, -1 on an error. */
 int halt_check(struct engine *engine, struct error *error);
 
@@ -206,6 +211,8 @@ int session_open(struct engine *engine, struct error *error);
 
 /* Looks up the schema ids that partitions wait for, when it is time to and nothing is in flight. */
 void fetch_look_up(struct engine *engine);
+/* Whether a partition waits at a record that is to be skipped. */
+int fetch_waits_for_skipped(const struct engine *engine);
 
 /* Takes what has arrived into the filling batch, without waiting. */
 void fetch_some(struct engine *engine);
@@ -260,8 +267,15 @@ void drain_fail(struct engine *engine, const char *code, const char *message);
 void drain_postpone(struct engine *engine, const struct error *reason, int64_t pause_ms);
 /* Forgets what is under way. */
 void drain_drop(struct engine *engine);
-/* Carries out what people decided about the partitions owned. */
-void drain_decide(struct engine *engine);
+/* decisions.c */
+
+/* Prepares what is asked again and again, in a session that is being opened. */
+int decisions_prepare(PGconn *conn, struct error *error);
+/* Carries out what people decided about partitions that were just claimed, and reads what holds of
+ * them: which Spaces are held back, and which records are to be skipped. */
+int decisions_load(struct engine *engine, struct error *error);
+/* Carries out what people have decided since, when it is time to and nothing is in flight. */
+void decisions_poll(struct engine *engine);
 
 /* upkeep.c */
 

@@ -109,6 +109,8 @@ int session_open(struct engine *engine, struct error *error)
     }
     if (code == 0)
         code = drain_prepare(conn, error);
+    if (code == 0)
+        code = decisions_prepare(conn, error);
     buf_free(&call);
     if (code != 0 || PQsetnonblocking(conn, 1) != 0) {
         PQfinish(conn);

@@ -193,12 +193,11 @@ static void put_whole(struct buf *out, const struct batch *batch, const struct e
     const struct record *record = &entry->record;
     int parked = entry->fate == FATE_PARKED;
     int blamed = !parked || entry->failed;
-    int keyless = entry->code && strcmp(entry->code, DECODER_KEYLESS) == 0;
     size_t row = open_row(out, parked ? 12 : 11);
     put_int4(out, position_id);
     put_int8_of(out, OID_INT8, record->offset);
     put_timestamp(out, entry->record.timestamp_us);
-    put_field(out, OID_UUID, &entry->space_id, keyless ? -1 : 16);
+    put_field(out, OID_UUID, &entry->space_id, entry->keyless ? -1 : 16);
     put_uuid(out, &entry->event_id);
     uint32_t schema_id = htobe32((uint32_t)entry->schema_id);
     put_field(out, OID_INT4, &schema_id, entry->schema_id < 0 ? -1 : 4);

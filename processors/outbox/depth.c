@@ -5,11 +5,14 @@
 #include "processors/outbox/depth.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/timestamp.h"
 #include "processors/outbox/rows.h"
 
 enum { MEASURE_EVERY_MS = 5000, MEASURE_SHARE = 20 };
+#define STOPPED_MAX_TEXT "64"
+enum { STOPPED_MAX = 64 }; /* places shown at a time, the oldest first */
 
 enum {
     PARKED_EVENTS,
@@ -54,6 +57,25 @@ static const struct metric_spec outbox_oldest = {.name = "weir_outbox_oldest_sec
                                                  .kind = METRICS_GAUGE,
                                                  .unit = METRICS_MICROSECONDS};
 
+static const struct metric_spec stopped_offset = {
+    .name = "weir_processor_stopped_offset",
+    .help =
+        "Offset of the record at which a partition waits or the processor has halted; -1: none.",
+    .kind = METRICS_GAUGE,
+    .labels = "processor,how,topic,partition"};
+static const struct metric_spec stopped_since = {
+    .name = "weir_processor_stopped_since_timestamp_seconds",
+    .help = "Since when, in seconds since 1970; 0: it does not.",
+    .kind = METRICS_GAUGE,
+    .unit = METRICS_MICROSECONDS,
+    .labels = "processor,how,topic,partition"};
+
+static const char stopped_sql[] =
+    "SELECT s.processor, s.how, coalesce(s.topic, ''), coalesce(s.kafka_partition::text, ''), "
+    "       coalesce(s.kafka_offset, -1), (extract(epoch FROM s.since) * 1e6)::bigint "
+    "FROM weir.stopped AS s JOIN weir.processor AS live USING (processor, generation) "
+    "WHERE s.processor = ANY ($1::text[]) ORDER BY s.since LIMIT " STOPPED_MAX_TEXT;
+
 static const char processors_sql[] =
     "SELECT n.number, coalesce(parked.events, 0), coalesce(parked.spaces, 0), "
     "       coalesce(extract(epoch FROM clock_timestamp() - parked.oldest) * 1e6, 0)::bigint, "
@@ -80,11 +102,19 @@ static const char outbox_sql[] =
     "       coalesce(extract(epoch FROM clock_timestamp() - min(created_at)) * 1e6, 0)::bigint "
     "FROM weir.outbox";
 
+/* The gauges of one place. */
+struct stopped {
+    struct metric_series *offset, *since;
+};
+
 struct depth {
     char *names; /* the processors, as a parameter */
     size_t count;
     struct metric_series **gauges; /* GAUGES of the first processor, then of the next */
     struct metric_series *records, *oldest;
+    struct metric *stopped_offset, *stopped_since;
+    struct stopped stopped[STOPPED_MAX]; /* as shown now */
+    int stopped_count;
     int64_t due_us;
 };
 
@@ -103,6 +133,8 @@ struct depth *depth_new(struct metrics *metrics, const char *const *processors, 
             metrics_series(metrics_register(metrics, &specs[i % GAUGES]), processors[i / GAUGES]);
     depth->records = metrics_series(metrics_register(metrics, &outbox_records));
     depth->oldest = metrics_series(metrics_register(metrics, &outbox_oldest));
+    depth->stopped_offset = metrics_register(metrics, &stopped_offset);
+    depth->stopped_since = metrics_register(metrics, &stopped_since);
     return depth;
 }
 
@@ -115,17 +147,54 @@ void depth_free(struct depth *depth)
     free(depth);
 }
 
+static int is_among(const struct stopped *list, int count, const struct stopped *wanted)
+{
+    for (int i = 0; i < count; i++)
+        if (list[i].offset == wanted->offset)
+            return 1;
+    return 0;
+}
+
+/* Shows the places of these rows, and that those before are none any more. */
+static void show_stopped(struct depth *depth, const PGresult *rows)
+{
+    struct stopped before[STOPPED_MAX];
+    int count = depth->stopped_count;
+    if (!depth->stopped_offset)
+        return;
+    memcpy(before, depth->stopped, sizeof before);
+    depth->stopped_count = PQntuples(rows);
+    for (int i = 0; i < depth->stopped_count; i++) {
+        const char *const labels[] = {PQgetvalue(rows, i, 0), PQgetvalue(rows, i, 1),
+                                      PQgetvalue(rows, i, 2), PQgetvalue(rows, i, 3), NULL};
+        struct stopped *stopped = &depth->stopped[i];
+        stopped->offset = metrics_series_of(depth->stopped_offset, labels);
+        stopped->since = metrics_series_of(depth->stopped_since, labels);
+        metrics_gauge_set(stopped->offset, pg_int(rows, i, 4));
+        metrics_gauge_set(stopped->since, pg_int(rows, i, 5));
+    }
+    for (int i = 0; i < count; i++) {
+        if (is_among(depth->stopped, depth->stopped_count, &before[i]))
+            continue;
+        metrics_gauge_set(before[i].offset, -1);
+        metrics_gauge_set(before[i].since, 0);
+    }
+}
+
 int depth_measure(struct depth *depth, PGconn *conn, struct error *error)
 {
     int64_t start_us = monotonic_now_us();
     const char *values[] = {depth->names};
     PGresult *processors = NULL;
     PGresult *outbox = NULL;
+    PGresult *stopped = NULL;
     if (start_us < depth->due_us)
         return 0;
     int code = pg_query(conn, processors_sql, 1, values, &processors, error);
     if (code == 0)
         code = pg_query(conn, outbox_sql, 0, NULL, &outbox, error);
+    if (code == 0)
+        code = pg_query(conn, stopped_sql, 1, values, &stopped, error);
     for (int i = 0; code == 0 && i < PQntuples(processors); i++) {
         size_t first = (size_t)(pg_int(processors, i, 0) - 1) * GAUGES;
         for (int j = 0; j < GAUGES; j++)
@@ -134,9 +203,11 @@ int depth_measure(struct depth *depth, PGconn *conn, struct error *error)
     if (code == 0) {
         metrics_gauge_set(depth->records, pg_int(outbox, 0, 0));
         metrics_gauge_set(depth->oldest, pg_int(outbox, 0, 1));
+        show_stopped(depth, stopped);
     }
     PQclear(processors);
     PQclear(outbox);
+    PQclear(stopped);
     int64_t end_us = monotonic_now_us();
     int64_t pause_us = (end_us - start_us) * MEASURE_SHARE;
     depth->due_us =

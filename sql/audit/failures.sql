@@ -71,6 +71,7 @@ FROM weir.decision AS d
 JOIN weir.position AS p USING (position_id)
 WHERE p.processor || '_' || p.generation = current_schema()
   AND d.outcome IS NULL
+  AND NOT (d.verdict = 'skip' AND d.taken_at IS NOT NULL AND p.next_offset <= d.kafka_offset) -- it is still to come
   AND d.decided_at < now() - interval '5 minutes';
 
 -- name: each record of the outbox is published within a minute (I10)

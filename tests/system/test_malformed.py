@@ -151,6 +151,80 @@ def test_all_is_accounted_for_and_rebuilt_alike(sent):
     sound(sent.stack)
 
 
+def shown(stack, processor):
+    """What each tool says about where the processor has stopped, as (how, place)."""
+    rows = json.loads(stack.run("position", processor, "-o", "json").stdout)["processors"]
+    position = next(row for row in rows if row["live"])["stopped"]
+    lines = [json.loads(line) for line in stack.run("processor", "list", "-o", "json").stdout.splitlines()]
+    listed = next(line for line in lines if line["processor"] == processor)["stopped"]
+    assert listed == position
+    text = stack.run("processor", "list").stdout + stack.run("position", processor).stdout
+    doctor = stack.run("doctor", check=False).stdout
+    for one in position:
+        place = f"{one['topic']}/{one['partition']}/{one['offset']} since {one['since']}"
+        assert text.count(place) >= 2 and place in doctor, (text, doctor)
+    return [(one["how"], one["code"], one["topic"], one["partition"], one["offset"]) for one in position]
+
+
+def skip(stack, processor, place, *options, code=0):
+    done = stack.run("processor", "skip", processor, place, *options, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def test_an_unknown_schema_id_waits_in_sight_and_can_be_skipped(sent):
+    stack, process = sent.stack, sent.stack.process
+    value = frame(999, GOOD[5:])
+    waiting, behind = stack.produce([(TOPIC, PARTITION, BAD.encode(), value, [("who", b"\xff")]), *honest()])
+    elsewhere = next(space for space in SPACES if events.partition_of(space.encode()) != PARTITION)
+    stack.produce([(TOPIC, events.partition_of(elsewhere.encode()), elsewhere.encode(), purchase(), None)])
+    counted = "SELECT count(*) FROM ledger_1.applied_event WHERE space_id = %s"
+    wait_until(lambda: stack.value(counted, elsewhere) == 1, what="the other partitions flow")
+    for processor in PROCESSORS:
+        wait_until(lambda: shown(stack, processor), what="it says where it waits")
+        assert shown(stack, processor) == [("waits", "schema-unknown", TOPIC, PARTITION, waiting)]
+        labels = {"processor": processor, "how": "waits", "topic": TOPIC, "partition": PARTITION}
+        gauge = lambda name: process.metric(f"weir_processor_stopped_{name}", **labels)
+        wait_until(lambda: gauge("offset") == waiting and gauge("since_timestamp_seconds") > 1.7e9, what="metrics say so")
+        text = stack.http.get(process.url + "/readyz").text
+        assert f"{TOPIC} [{PARTITION}] waits at offset {waiting} since 2" in text and "schema id 999" in text
+
+        place = f"commerce/{PARTITION}/{waiting}"
+        assert "needs --reason" in skip(stack, processor, place, code=2)
+        done = f"commerce/{PARTITION}/{sent.honest[0]}"
+        assert f"the position is {waiting}" in skip(stack, processor, done, *REASON, code=2)
+        dead = f"commerce/{PARTITION}/{sent.kinds['a tombstone']}"
+        assert "it is a dead letter already (open)" in skip(stack, processor, dead, *REASON, code=2)
+        assert "ends at offset" in skip(stack, processor, f"commerce/{PARTITION}/{behind + 1}", *REASON, code=2)
+        assert "no position in partition 77" in skip(stack, processor, "commerce/77/1", *REASON, code=2)
+        assert "no processor" in skip(stack, "nope", place, *REASON, code=2)
+        assert "is no topic/partition/offset" in skip(stack, processor, "commerce/1", *REASON, code=2)
+        assert stack.value("SELECT count(*) FROM weir.decision WHERE verdict = 'skip' AND outcome IS NULL") == 0
+
+        assert f"record {TOPIC}/{PARTITION}/{waiting} of {processor}: skipped" in skip(stack, processor, place, *REASON)
+        wait_until(lambda: applied(stack, processor, [behind]) == 1, what="what waited behind it flows")
+        letter = letters(stack, processor)[waiting]
+        assert (letter["code"], letter["status"], letter["schema_id"]) == ("skipped", "open", 999)
+        assert "malformed, INC-114" in letter["message"] and letter["space_id"] == BAD
+        row = stack.psql("SELECT value, headers[1].value FROM weir.dead_letter WHERE dead_letter_id = %s", letter["dead_letter_id"])
+        assert row == [(value, b"\xff")]
+        assert "it is a dead letter already" in skip(stack, processor, place, *REASON, code=2)
+        assert shown(stack, processor) == []
+        wait_until(lambda: gauge("offset") == -1 and gauge("since_timestamp_seconds") == 0, what="metrics say so")
+        published = lambda: [
+            json.loads(message.value()) for message in stack.records([f"weir.decisions.{processor}"])[
+                f"weir.decisions.{processor}", PARTITION
+            ]
+        ]  # fmt: skip
+        made = lambda: [one for one in published() if one["verdict"] == "skip"]
+        wait_until(made, what="the decision is published")
+        (decision,) = made()
+        assert (decision["offset"], decision["outcome"], decision["space_id"]) == (waiting, "skipped", BAD)
+        assert decision["reason"] == "malformed, INC-114" and decision["decided_by"]
+    wait_until(process.is_ready, what="it is ready again")
+    sound(stack)
+
+
 def test_the_way_past_each_is_a_command(sent):
     """A wrong header is no reason to lose an event: it is redriven. The others are patched or discarded."""
     stack = sent.stack

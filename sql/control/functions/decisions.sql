@@ -98,37 +98,85 @@ END
 $$;
 COMMENT ON FUNCTION weir.take_parked IS 'Carries out a decision about a parked event';
 
+-- Its owner sets the record aside when it comes to it: what it is, nobody needs to know before.
+CREATE OR REPLACE FUNCTION weir.take_skip(made weir.decision, held weir.position) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF made.kafka_offset >= held.next_offset THEN
+        UPDATE weir.decision SET taken_at = now() WHERE decision_id = made.decision_id;
+    ELSE
+        PERFORM weir.finish_decision(made.decision_id, 'refused', weir.what_became(held.position_id, made.kafka_offset));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION weir.take_skip IS 'Takes up that a record is to be skipped, unless the position is beyond it';
+
+CREATE OR REPLACE FUNCTION weir.what_became(of_position integer, at_offset bigint) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT CASE
+        WHEN EXISTS (SELECT FROM weir.parked AS e WHERE e.position_id = p.position_id AND e.kafka_offset = at_offset)
+            THEN 'it is parked: discard or patch it with `weir parked`'
+        WHEN l.state IS NOT NULL THEN 'it is a dead letter already (' || l.state || '): see `weir dead-letters`'
+        WHEN at_offset < p.next_offset
+            THEN 'the position is ' || p.next_offset || ': it was applied, is a duplicate or of an event that is not consumed'
+        END
+    FROM weir.position AS p
+    LEFT JOIN weir.dead_letter AS l ON l.position_id = p.position_id AND l.kafka_offset = at_offset
+    WHERE p.position_id = of_position
+$$;
+COMMENT ON FUNCTION weir.what_became IS 'Why a record can be skipped no more, in words; null when it is still to come';
+
+CREATE OR REPLACE FUNCTION weir.take(made weir.decision, held weir.position) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    letter weir.dead_letter;
+    waiting weir.parked;
+BEGIN
+    SELECT * INTO letter FROM weir.dead_letter
+    WHERE position_id = held.position_id AND kafka_offset = made.kafka_offset;
+    SELECT * INTO waiting FROM weir.parked
+    WHERE position_id = held.position_id AND space_id = made.space_id AND kafka_offset = made.kafka_offset;
+    IF made.verdict = 'skip' THEN
+        PERFORM weir.take_skip(made, held);
+    ELSIF waiting.position_id IS NOT NULL AND letter.state IS DISTINCT FROM 'redriving' THEN
+        PERFORM weir.take_parked(made, waiting);
+    ELSIF letter.state = 'open' AND made.verdict = 'redrive' AND letter.space_id IS NOT NULL THEN
+        PERFORM weir.take_redrive(made, letter);
+    ELSIF letter.state = 'open' AND made.verdict IN ('discard', 'patch') THEN
+        PERFORM weir.take_discard(made, letter);
+    ELSE
+        PERFORM weir.finish_decision(made.decision_id, 'refused', CASE
+            WHEN letter.position_id IS NULL THEN 'it is neither parked nor a dead letter'
+            WHEN letter.state <> 'open' THEN 'it is ' || letter.state || ' already'
+            WHEN made.verdict = 'retry' THEN 'it is a dead letter: redrive or discard it'
+            ELSE 'its key names no Space, so it can never be applied' END);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION weir.take IS 'Carries out one decision, or begins to';
+
+-- A decision that fails blocks no other: unless the failure passes by itself, it is this one's outcome.
 CREATE OR REPLACE FUNCTION weir.carry_out(held_position integer, held_epoch bigint) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
+    held weir.position;
     made weir.decision;
-    letter weir.dead_letter;
-    waiting weir.parked;
     taken integer := 0;
 BEGIN
-    PERFORM weir.hold(held_position, held_epoch);
+    held := weir.hold(held_position, held_epoch);
     FOR made IN
         SELECT * FROM weir.decision WHERE position_id = held_position AND taken_at IS NULL
         ORDER BY decided_at, kafka_offset LIMIT 1000
     LOOP
         taken := taken + 1;
-        SELECT * INTO letter FROM weir.dead_letter
-        WHERE position_id = held_position AND kafka_offset = made.kafka_offset;
-        SELECT * INTO waiting FROM weir.parked
-        WHERE position_id = held_position AND space_id = made.space_id AND kafka_offset = made.kafka_offset;
-        IF waiting.position_id IS NOT NULL AND letter.state IS DISTINCT FROM 'redriving' THEN
-            PERFORM weir.take_parked(made, waiting);
-        ELSIF letter.state = 'open' AND made.verdict = 'redrive' AND letter.space_id IS NOT NULL THEN
-            PERFORM weir.take_redrive(made, letter);
-        ELSIF letter.state = 'open' AND made.verdict IN ('discard', 'patch') THEN
-            PERFORM weir.take_discard(made, letter);
-        ELSE
-            PERFORM weir.finish_decision(made.decision_id, 'refused', CASE
-                WHEN letter.position_id IS NULL THEN 'it is neither parked nor a dead letter'
-                WHEN letter.state <> 'open' THEN 'it is ' || letter.state || ' already'
-                WHEN made.verdict = 'retry' THEN 'it is a dead letter: redrive or discard it'
-                ELSE 'its key names no Space, so it can never be applied' END);
-        END IF;
+        BEGIN
+            PERFORM weir.take(made, held);
+        EXCEPTION WHEN OTHERS THEN
+            IF left(SQLSTATE, 2) IN ('08', '40', '53', '57', '58') OR SQLSTATE = '55P03' THEN
+                RAISE;
+            END IF;
+            PERFORM weir.finish_decision(made.decision_id, 'failed', SQLSTATE || ': ' || SQLERRM);
+        END;
     END LOOP;
     RETURN taken;
 END

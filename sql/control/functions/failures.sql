@@ -32,6 +32,13 @@ BEGIN
         PERFORM weir.publish_dead_letters(
             ARRAY(SELECT d.position_id FROM unnest(dead_letters) AS d),
             ARRAY(SELECT d.kafka_offset FROM unnest(dead_letters) AS d));
+        FOR again IN
+            SELECT n.decision_id FROM unnest(dead_letters) AS d
+            JOIN weir.decision AS n USING (position_id, kafka_offset)
+            WHERE d.code = 'skipped' AND n.verdict = 'skip' AND n.outcome IS NULL
+        LOOP
+            PERFORM weir.finish_decision(again.decision_id, 'skipped');
+        END LOOP;
     END IF;
     IF cardinality(parked) > 0 THEN
         INSERT INTO weir.parked_space (position_id, space_id, events, attempts, code, message, first_failed_at,

@@ -127,6 +127,58 @@ END
 $$;
 COMMENT ON FUNCTION weir.claim_generation IS 'Makes a rebuild the owner of partitions of a generation that is not live';
 
+CREATE OR REPLACE FUNCTION weir.note_waiting(held_position integer, held_epoch bigint, at_offset bigint, why_code text, why text)
+RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    noted timestamptz;
+BEGIN
+    PERFORM weir.hold(held_position, held_epoch);
+    INSERT INTO weir.waiting AS w (position_id, kafka_offset, code, message)
+    VALUES (held_position, at_offset, why_code, why)
+    ON CONFLICT (position_id) DO UPDATE
+    SET since = CASE WHEN w.kafka_offset = excluded.kafka_offset THEN w.since ELSE now() END,
+        kafka_offset = excluded.kafka_offset, code = excluded.code, message = excluded.message
+    RETURNING since INTO noted;
+    RETURN extract(epoch FROM noted) * 1000000;
+END
+$$;
+COMMENT ON FUNCTION weir.note_waiting IS 'Notes that a partition waits at a record; returns since when, in microseconds since 1970';
+
+-- A breaker that opened names the last failure, which is not its cause.
+CREATE OR REPLACE FUNCTION weir.halted_at(halt weir.halt, of_topic text, of_partition integer, at_offset bigint) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT (halt.topic, halt.kafka_partition, halt.kafka_offset) IS NOT DISTINCT FROM (of_topic, of_partition, at_offset)
+       AND halt.code NOT IN ('breaker-open', 'too-many-parked')
+$$;
+COMMENT ON FUNCTION weir.halted_at IS 'Whether a record is why the processor halted';
+
+CREATE OR REPLACE FUNCTION weir.release_halt(of_processor text, of_generation integer) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM weir.halt AS h
+    USING weir.position AS p, weir.decision AS d
+    WHERE h.processor = of_processor AND h.generation = of_generation
+      AND p.processor = of_processor AND p.generation = of_generation
+      AND d.position_id = p.position_id AND d.verdict = 'skip' AND d.outcome IS NULL
+      AND weir.halted_at(h, p.topic, p.kafka_partition, d.kafka_offset);
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION weir.release_halt IS 'Ends a halt at a record that somebody decided to skip; returns whether there was one';
+
+CREATE OR REPLACE VIEW weir.stopped AS
+SELECT h.processor, h.generation, 'halted'::text AS how, h.topic, h.kafka_partition, h.kafka_offset, h.code, h.message,
+       h.halted_at AS since
+FROM weir.halt AS h
+UNION ALL
+SELECT p.processor, p.generation, 'waits', p.topic, p.kafka_partition, w.kafka_offset, w.code, w.message, w.since
+FROM weir.waiting AS w
+JOIN weir.position AS p USING (position_id)
+WHERE w.kafka_offset >= p.next_offset;
+COMMENT ON VIEW weir.stopped IS 'Processors that halted, and partitions that wait: at which record, why and since when';
+GRANT SELECT ON weir.stopped TO weir_processor;
+
 CREATE OR REPLACE FUNCTION weir.evict(claimed_processor text, claimed_generation integer, topics text[], partitions integer[])
 RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -133,6 +133,20 @@ COMMENT ON COLUMN weir.halt.event IS 'Its event type';
 COMMENT ON COLUMN weir.halt.event_id IS 'Its event id';
 COMMENT ON COLUMN weir.halt.halted_at IS 'When it stopped';
 
+CREATE TABLE weir.waiting (
+    position_id  integer PRIMARY KEY REFERENCES weir.position ON DELETE CASCADE,
+    kafka_offset bigint NOT NULL,
+    code         text NOT NULL,
+    message      text NOT NULL,
+    since        timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE weir.waiting IS 'Where a partition waits, as its owner noted it; over once the position is beyond the record (see weir.stopped)';
+COMMENT ON COLUMN weir.waiting.position_id IS 'The partition, for one processor';
+COMMENT ON COLUMN weir.waiting.kafka_offset IS 'Offset of the record that it waits at';
+COMMENT ON COLUMN weir.waiting.code IS 'Short reason: schema-unknown, schema-newer';
+COMMENT ON COLUMN weir.waiting.message IS 'The reason in words';
+COMMENT ON COLUMN weir.waiting.since IS 'When it came to that record';
+
 -- What the engine hands over with a batch, each as an array.
 
 CREATE TYPE weir.batch_position AS (
@@ -160,3 +174,4 @@ GRANT SELECT ON weir.processor, weir.generation, weir.position, weir.duplicate, 
 GRANT INSERT, UPDATE ON weir.position TO weir_processor;
 GRANT INSERT ON weir.duplicate TO weir_processor;
 GRANT INSERT, UPDATE, DELETE ON weir.halt TO weir_processor;
+GRANT SELECT, INSERT, UPDATE ON weir.waiting TO weir_processor;

@@ -104,7 +104,7 @@ COMMENT ON COLUMN weir.dead_letter.kafka_timestamp IS 'Broker timestamp of the r
 COMMENT ON COLUMN weir.dead_letter.space_id IS 'Space of the event, when the key names one';
 COMMENT ON COLUMN weir.dead_letter.event_id IS 'The event, when it can be read';
 COMMENT ON COLUMN weir.dead_letter.schema_id IS 'Schema id of the record, when it can be read';
-COMMENT ON COLUMN weir.dead_letter.code IS 'Short reason: avro-invalid, key-invalid, fingerprint-conflict, screened, or an SQLSTATE';
+COMMENT ON COLUMN weir.dead_letter.code IS 'Short reason: avro-invalid, key-invalid, type-wrong, fingerprint-conflict, screened, skipped, or an SQLSTATE';
 COMMENT ON COLUMN weir.dead_letter.message IS 'The last failure in words';
 COMMENT ON COLUMN weir.dead_letter.attempts IS 'How often it failed';
 COMMENT ON COLUMN weir.dead_letter.first_failed_at IS 'When it failed first';
@@ -123,25 +123,25 @@ CREATE TABLE weir.decision (
     position_id    integer NOT NULL REFERENCES weir.position ON DELETE CASCADE,
     kafka_offset   bigint NOT NULL,
     space_id       uuid,
-    verdict        text NOT NULL CHECK (verdict IN ('redrive', 'discard', 'patch', 'retry')),
+    verdict        text NOT NULL CHECK (verdict IN ('redrive', 'discard', 'patch', 'retry', 'skip')),
     replacement_id uuid CHECK ((replacement_id IS NOT NULL) = (verdict = 'patch')),
     decided_by     text NOT NULL CHECK (decided_by <> ''),
     reason         text NOT NULL,
     decided_at     timestamptz NOT NULL DEFAULT now(),
     taken_at       timestamptz,
-    outcome        text CHECK (outcome IN ('applied', 'failed', 'discarded', 'retried', 'refused')),
+    outcome        text CHECK (outcome IN ('applied', 'failed', 'discarded', 'retried', 'skipped', 'refused')),
     message        text,
     applied_after  bigint,
     carried_out_at timestamptz
 );
 CREATE INDEX decision_record ON weir.decision (position_id, kafka_offset);
 CREATE INDEX decision_new ON weir.decision (position_id, decided_at) WHERE taken_at IS NULL;
-COMMENT ON TABLE weir.decision IS 'What people decided about parked events and dead letters; the owner of the partition carries it out';
+COMMENT ON TABLE weir.decision IS 'What people decided about parked events, dead letters and records that are still to come; the owner of the partition carries it out';
 COMMENT ON COLUMN weir.decision.decision_id IS 'The decision';
 COMMENT ON COLUMN weir.decision.position_id IS 'Partition of the record that it is about, for one processor';
 COMMENT ON COLUMN weir.decision.kafka_offset IS 'Offset of that record';
 COMMENT ON COLUMN weir.decision.space_id IS 'Its Space, when its key names one';
-COMMENT ON COLUMN weir.decision.verdict IS 'redrive: apply the dead letter; discard: never apply it; patch: never, another event was published instead; retry: try the parked event now';
+COMMENT ON COLUMN weir.decision.verdict IS 'redrive: apply the dead letter; discard: never apply it; patch: never, another event was published instead; retry: try the parked event now; skip: make a dead letter of the record when it comes';
 COMMENT ON COLUMN weir.decision.replacement_id IS 'Patch: the event that was published instead';
 COMMENT ON COLUMN weir.decision.decided_by IS 'Who decided';
 COMMENT ON COLUMN weir.decision.reason IS 'Why';

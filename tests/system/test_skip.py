@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`weir processor skip`: past a record that halts the processor, before it is come to, and after the loss of the database.
+And that a decision which cannot be carried out is in the way of no other."""
+
+import json
+
+import pytest
+
+from harness import wait_until
+from test_engine import ELSEWHERE, HERE, PARTITION, TALLY, TOPIC, newer_reaction, newer_version, reaction, reactions
+from test_parking import parking  # noqa: F401 (a fixture)
+
+REASON = ("--reason", "no way past, INC-115")
+# An event can halt it: 42704, undefined_object, is about the SQL as a rule.
+NAMES = TALLY["apply.sql"].replace("SELECT event_id, space_id, reaction,", "SELECT event_id, space_id, reaction::regtype,")
+PLAIN = {"tables_sql": TALLY["tables.sql"]}  # without numbers, which a rebuild gives anew
+
+
+def skip(engine, offset, *options, code=0):
+    place = f"{TOPIC}/{PARTITION}/{offset}"
+    done = engine.stack.run("processor", "skip", "tally", place, "--home", engine.home, *REASON, *options, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def sound(engine):
+    options = ("tally", "--home", engine.home)
+    engine.stack.run("audit", *options, "--wait", "60s")
+    done = engine.stack.run("rebuild", *options, "--verify", "--no-swap", "-o", "json", check=False)
+    assert done.returncode == 0 and json.loads(done.stdout)["verified"] == "equal", done.stdout + done.stderr
+    engine.stack.run("rebuild", *options, "--abandon")
+
+
+def test_past_a_record_that_halts(parking):
+    engine = parking(apply_sql=NAMES, **PLAIN)
+    process = engine.start()
+    first, bad, last = engine.stack.produce(reactions("text", "nonsense", "uuid"))
+    engine.stack.produce(reactions("date", space=ELSEWHERE))
+    halt = engine.halt()
+    assert (halt["code"], halt["topic"], halt["partition"], halt["offset"]) == ("42704", TOPIC, PARTITION, bad)
+    engine.resume()
+    process.wait_log("resumed")
+    wait_until(lambda: engine.halt()["offset"] == bad, what="it halts again")
+    listed = engine.stack.run("processor", "list", "--home", engine.home).stdout
+    assert f"halted at {TOPIC}/{PARTITION}/{bad} since " in listed
+    assert "skipped" in skip(engine, bad)
+    wait_until(lambda: engine.position() == last + 1, what="it goes on without another command")
+    engine.wait_rows("text", "uuid", "date")
+    assert engine.dead_letters() == [(bad, "skipped", 1, "open")]
+    process.wait_metric(0, "weir_processor_halted", processor="tally")
+    sound(engine)
+
+
+def test_before_it_is_come_to(parking):
+    """Nobody runs the processor: the decision waits, and the record is set aside when it comes."""
+    engine = parking(**PLAIN)
+    process = engine.start()
+    engine.stack.produce(reactions("a"))
+    engine.drain()
+    engine.stack.end(process)
+    unwanted, _ = engine.stack.produce(reactions("unwanted", "b"))
+    said = skip(engine, unwanted, "--wait", "1s", code=1)
+    assert "no process runs tally" in said and "The decision stays" in said
+    skip(engine, unwanted, "--wait", "1s", code=1)
+    assert engine.stack.value("SELECT count(*) FROM weir.decision") == 1, "the same again is waited for"
+    engine.start()
+    engine.wait_rows("a", "b")
+    assert engine.dead_letters() == [(unwanted, "skipped", 1, "open")]
+    assert engine.stack.psql("SELECT verdict, outcome FROM weir.decision") == [("skip", "skipped")]
+    sound(engine)
+    # what was skipped can still be applied
+    engine.stack.run("dead-letters", "redrive", f"community/{PARTITION}/{unwanted}", "--home", engine.home)
+    engine.wait_rows("a", "unwanted", "b")
+    sound(engine)
+
+
+def test_after_the_loss_of_the_database(parking):
+    """What was skipped comes back from the topics, and what nobody has decided about yet waits where it did."""
+    engine = parking(**PLAIN)
+    process = engine.start()
+    version = newer_version()
+    skipped, _ = engine.stack.produce([newer_reaction(version, "new"), reaction("a")])
+    skip(engine, skipped)
+    engine.wait_rows("a")
+    wait_until(lambda: engine.stack.value("SELECT count(*) FROM weir.outbox") == 0, what="all is published")
+    engine.stack.end(process)
+    engine.stack.new_database()
+    engine.migrate()
+    engine.stack.run("rebuild", "tally", "--home", engine.home)
+    engine.start()
+    engine.drain()
+    rows = engine.stack.psql(f"SELECT reaction FROM {engine.stack.live('tally')}.reaction")
+    assert rows == [("a",)]
+    assert engine.dead_letters("kafka_offset, code, state") == [(skipped, "skipped", "open")]
+    assert engine.stack.psql("SELECT verdict, outcome FROM weir.decision") == [("skip", "skipped")]
+    sound(engine)
+
+
+def test_a_decision_that_fails_blocks_no_other(parking):
+    engine = parking(**PLAIN)
+    engine.start()
+    broken, other = engine.stack.produce([reaction(text)[:3] + (b"no avro", None) for text in "ab"])
+    engine.drain()
+    engine.stack.psql(
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN RAISE EXCEPTION ''out of reach'' USING ERRCODE = ''22000''; END'"
+    )
+    engine.stack.psql(
+        "CREATE TRIGGER refuse BEFORE UPDATE ON weir.dead_letter FOR EACH ROW "
+        f"WHEN (old.kafka_offset = {broken}) EXECUTE FUNCTION public.refuse()"
+    )
+    try:
+        failed = engine.stack.run(
+            "dead-letters", "discard", f"community/{PARTITION}/{broken}", "--home", engine.home, *REASON, check=False
+        )
+        assert failed.returncode == 1 and "failed: 22000: out of reach" in failed.stdout, failed.stdout + failed.stderr
+        done = engine.stack.run("dead-letters", "discard", f"community/{PARTITION}/{other}", "--home", engine.home, *REASON)
+        assert "discarded" in done.stdout
+    finally:
+        engine.stack.psql("DROP FUNCTION public.refuse CASCADE")
+    states = engine.dead_letters("kafka_offset, state")
+    assert states == [(broken, "open"), (other, "discarded")]
+    engine.stack.run("dead-letters", "discard", f"community/{PARTITION}/{broken}", "--home", engine.home, *REASON)
+    sound(engine)
