@@ -18,6 +18,7 @@
 #include "processors/engine/internal.h"
 #include "processors/engine/message.h"
 #include "processors/engine/positions.h"
+#include "processors/engine/prune.h"
 
 static int set_properties(struct engine *engine, rd_kafka_conf_t *conf, struct error *error)
 {
@@ -94,6 +95,7 @@ int engine_new(const struct config *config, const struct processor *processor,
     engine->stop = stop;
     engine->health = health;
     engine->wake_fd = -1;
+    engine->pruned_us = -PRUNE_INTERVAL_MS * INT64_C(1000); /* it begins with that */
     engine->check = xasprintf("processor:%s", processor->name);
     engine->rows_max = (size_t)config_int(config, OPT_BATCH_MAX_ROWS);
     engine->wary = engine->rows_max;

@@ -12,18 +12,43 @@
 #include "lib/base/buf.h"
 
 #define PRUNE_ROWS_TEXT "20000"
-enum { PRUNE_ROWS_MAX = 20000 }; /* applied events that are removed in one go */
+enum { PRUNE_ROWS_MAX = 20000 }; /* of a table that are removed in one go */
+#define PRUNE_PARTITION_ROWS_TEXT "1000"
+enum { PRUNE_PARTITION_ROWS_MAX = 1000 }; /* duplicates of a partition that are looked at */
 
-int prune_applied(PGconn *conn, const struct processor *processor, int generation, int live,
-                  int *ret_more, struct error *error)
+/* Those of a partition are about as old as their offsets say. */
+static int prune_duplicates(PGconn *conn, const char *const *values, int *ret_count,
+                            struct error *error)
+{
+    PGresult *result = NULL;
+    int code = pg_query(conn,
+                        "DELETE FROM weir.duplicate WHERE ctid = ANY (ARRAY("
+                        "SELECT d.ctid FROM weir.position AS p CROSS JOIN LATERAL ("
+                        "SELECT o.ctid, o.kafka_timestamp FROM weir.duplicate AS o "
+                        "WHERE o.position_id = p.position_id ORDER BY o.kafka_offset "
+                        "LIMIT " PRUNE_PARTITION_ROWS_TEXT ") AS d "
+                        "WHERE p.processor = $1 AND p.generation = $2 "
+                        "AND d.kafka_timestamp < p.anchor_timestamp - $3::interval))",
+                        3, values, &result, error);
+    *ret_count = code == 0 ? atoi(PQcmdTuples(result)) : 0;
+    PQclear(result);
+    return code;
+}
+
+int prune_old(PGconn *conn, const struct processor *processor, int generation, int live,
+              int *ret_more, struct error *error)
 {
     PGresult *result = NULL;
     char window[48];
     char numbers[2][16];
+    int duplicates;
     snprintf(window, sizeof window, "%" PRId64 " milliseconds", processor->duplicate_window_ms);
     snprintf(numbers[0], sizeof numbers[0], "%d", generation);
     snprintf(numbers[1], sizeof numbers[1], "%d", live);
     const char *values[] = {processor->name, numbers[0], window, numbers[1]};
+    *ret_more = 0;
+    if (prune_duplicates(conn, values, &duplicates, error) != 0)
+        return -1;
     char *sql = xasprintf(
         "DELETE FROM %s_%d.applied_event WHERE ctid = ANY (ARRAY("
         "SELECT a.ctid FROM %s_%d.applied_event AS a JOIN weir.position AS p USING (position_id) "
@@ -40,7 +65,8 @@ int prune_applied(PGconn *conn, const struct processor *processor, int generatio
         "LIMIT " PRUNE_ROWS_TEXT "))",
         processor->name, generation, processor->name, generation);
     int code = pg_query(conn, sql, 4, values, &result, error);
-    *ret_more = code == 0 && atoi(PQcmdTuples(result)) == PRUNE_ROWS_MAX;
+    *ret_more = code == 0 && (atoi(PQcmdTuples(result)) == PRUNE_ROWS_MAX ||
+                              duplicates >= PRUNE_PARTITION_ROWS_MAX);
     PQclear(result);
     free(sql);
     return code;

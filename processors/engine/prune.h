@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Forgets applied events that have left the duplicate window, of any generation. */
+ * Forgets applied events and records of duplicates that have left the duplicate window, of any
+ * generation. The audit asks for neither. */
 #ifndef WEIR_ENGINE_PRUNE_H
 #define WEIR_ENGINE_PRUNE_H
 
@@ -12,10 +13,10 @@ enum {
     PRUNE_PAUSE_MS = 1000 /* until the next go, when there are more */
 };
 
-/* Removes some thousands at most of those that `generation` has; *ret_more: there may be more.
+/* Removes some thousands at most of each that `generation` has; *ret_more: there may be more.
  * `live` is the generation whose parked events and open dead letters are looked at: what one of
  * them may be a copy of stays. */
-int prune_applied(PGconn *conn, const struct processor *processor, int generation, int live,
-                  int *ret_more, struct error *error);
+int prune_old(PGconn *conn, const struct processor *processor, int generation, int live,
+              int *ret_more, struct error *error);
 
 #endif

@@ -138,7 +138,7 @@ void upkeep_prune(struct engine *engine)
     int generation = engine->installed.generation;
     int more = 0;
     struct error error;
-    if (prune_applied(engine->conn, engine->processor, generation, generation, &more, &error) != 0)
+    if (prune_old(engine->conn, engine->processor, generation, generation, &more, &error) != 0)
         attach_recover(engine, &error);
     else if (more)
         engine->pruned_us = now_us - (PRUNE_INTERVAL_MS - PRUNE_PAUSE_MS) * INT64_C(1000);

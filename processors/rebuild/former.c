@@ -192,7 +192,7 @@ static int prune(struct former *former, PGconn *conn, struct error *error)
     int64_t now_us = monotonic_now_us();
     if (now_us - former->pruned_us < PRUNE_INTERVAL_MS * INT64_C(1000))
         return 0;
-    int code = prune_applied(conn, former->processor, former->number, former->live, &more, error);
+    int code = prune_old(conn, former->processor, former->number, former->live, &more, error);
     former->pruned_us =
         more ? now_us - (PRUNE_INTERVAL_MS - PRUNE_PAUSE_MS) * INT64_C(1000) : now_us;
     return code;

@@ -82,3 +82,22 @@ def test_what_may_still_meet_its_copy_is_kept(engine):
     assert engine.chain() == ["a", "bad", "a", "c"]
     assert engine.stack.psql("SELECT kafka_offset FROM weir.duplicate JOIN weir.position USING (position_id) "
                              "WHERE generation = 2 AND kafka_offset = %s", letter) == [(letter,)]  # fmt: skip
+
+
+def test_duplicates_that_have_left_the_window_are_forgotten(engine):
+    engine = engine(WINDOW)
+    unkeyed(engine)
+    process = engine.start()
+    twice, far = reaction("a"), reaction("far", space=ELSEWHERE)
+    produce(engine, twice, twice, far, far)
+    duplicates = lambda: engine.stack.psql("SELECT kafka_offset FROM weir.duplicate ORDER BY kafka_offset")
+    assert duplicates() == [(1,), (1,)]
+    leave_window(engine)
+    later = reaction("b")
+    last = produce(engine, later, later)
+    assert process.term() == 0
+    engine.start()  # which forgets first
+    # the other partition has seen nothing newer
+    wait_until(lambda: duplicates() == [(1,), (last[1],)], 60, lambda: f"the older one is gone: {duplicates()}")
+    assert engine.chain() == ["a", "b"]
+    engine.stack.run("audit", "--home", engine.home)

@@ -9,8 +9,8 @@ LANGUAGE plpgsql AS $$
 DECLARE
     again record;
 BEGIN
-    INSERT INTO weir.duplicate (position_id, kafka_offset, space_id, event_id)
-    SELECT d.position_id, d.kafka_offset, d.space_id, d.event_id
+    INSERT INTO weir.duplicate (position_id, kafka_offset, kafka_timestamp, space_id, event_id)
+    SELECT d.position_id, d.kafka_offset, d.kafka_timestamp, d.space_id, d.event_id
     FROM unnest(duplicates) AS d;
     IF cardinality(dead_letters) > 0 THEN
         -- One that is redriven is there already, and has failed again.

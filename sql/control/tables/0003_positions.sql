@@ -94,19 +94,19 @@ COMMENT ON COLUMN weir.position.claimed_at IS 'When the owner claimed it';
 COMMENT ON COLUMN weir.position.updated_at IS 'When it moved last';
 
 CREATE TABLE weir.duplicate (
-    position_id  integer NOT NULL REFERENCES weir.position ON DELETE CASCADE,
-    kafka_offset bigint NOT NULL,
-    space_id     uuid NOT NULL,
-    event_id     uuid NOT NULL,
-    recorded_at  timestamptz NOT NULL DEFAULT now(),
+    position_id     integer NOT NULL REFERENCES weir.position ON DELETE CASCADE,
+    kafka_offset    bigint NOT NULL,
+    kafka_timestamp timestamptz NOT NULL,
+    space_id        uuid NOT NULL,
+    event_id        uuid NOT NULL,
     PRIMARY KEY (position_id, kafka_offset)
 );
-COMMENT ON TABLE weir.duplicate IS 'Records that were left out because their event had been applied already';
+COMMENT ON TABLE weir.duplicate IS 'Records of the duplicate window that were left out because their event had been applied already';
 COMMENT ON COLUMN weir.duplicate.position_id IS 'Partition of the record, for one processor';
 COMMENT ON COLUMN weir.duplicate.kafka_offset IS 'Offset of the record';
+COMMENT ON COLUMN weir.duplicate.kafka_timestamp IS 'Its broker timestamp';
 COMMENT ON COLUMN weir.duplicate.space_id IS 'Space of the event';
 COMMENT ON COLUMN weir.duplicate.event_id IS 'The event';
-COMMENT ON COLUMN weir.duplicate.recorded_at IS 'When it was left out';
 
 CREATE TABLE weir.halt (
     processor       text COLLATE "C" NOT NULL,
@@ -172,6 +172,6 @@ COMMENT ON TYPE weir.batch_event IS 'An event that a batch applies, or that it f
 
 GRANT SELECT ON weir.processor, weir.generation, weir.position, weir.duplicate, weir.halt TO weir_processor;
 GRANT INSERT, UPDATE ON weir.position TO weir_processor;
-GRANT INSERT ON weir.duplicate TO weir_processor;
+GRANT INSERT, DELETE ON weir.duplicate TO weir_processor;
 GRANT INSERT, UPDATE, DELETE ON weir.halt TO weir_processor;
 GRANT SELECT, INSERT, UPDATE ON weir.waiting TO weir_processor;
