@@ -35,6 +35,7 @@ FORSAKEN = PARTITIONS - 1  # a partition without an honest Space, for what may h
 WARM_S = 1
 DRAIN_S = 120
 ANSWER_S = 30
+LOG_GROWTH_KB = 2000  # of each process during one attack
 FD_SLACK = 60  # descriptors that may stay open: kept connections, database sessions, a broker
 SANITIZER = re.compile(r"^.*(?:ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer).*$", re.MULTILINE)
 
@@ -48,6 +49,7 @@ class Honest:
         self.target = target
         self.token = target.new_token()
         spaces = [target.space_in(number % FORSAKEN) for number in range(HONEST_SPACES)]
+        target.tokens.append(self.token)
         target.secrets += [self.token, *spaces]
         probes = [target.probe_url(process) for process in (target.gateway, target.processors)]
         command = [sys.executable, str(ROOT / "tests" / "hostile" / "honest.py"), target.gateway_url, str(rate), self.token]
@@ -120,6 +122,7 @@ class Target(Stack):
         self.gateway_address = host, int(port)
         self.gateway = self.processors = self.options = None
         self.secrets = []
+        self.tokens = []  # what honest events hold
         self.leaks = []
         self.statuses = collections.Counter()
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -170,6 +173,7 @@ class Target(Stack):
             self.fds[name] = len(os.listdir(f"/proc/{process.pid}/fd"))
             with contextlib.suppress(OSError):
                 pathlib.Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak begins anew
+        self.logged = {name: process.log.stat().st_size for name, process in self.watched().items()}
         self.memory = {name: self.status_mb(process, "VmRSS") for name, process in self.watched().items()}
 
     def status_mb(self, process, what):
@@ -184,6 +188,8 @@ class Target(Stack):
             peak = self.status_mb(process, "VmHWM")
             facts[f"{name} MB"] = f"{self.memory[name]}→{peak}"
             assert peak <= self.memory[name] + growth_mb, f"the {name} took {peak} MB, and {self.memory[name]} before"
+            logged = (process.log.stat().st_size - self.logged[name]) // 1024
+            assert logged <= LOG_GROWTH_KB, f"the {name} logged {logged} KB: {process.text()[-1000:]}"
             count = lambda process=process: len(os.listdir(f"/proc/{process.pid}/fd"))
             wait_until(lambda: count() <= self.fds[name] + FD_SLACK, 60, lambda: f"the {name} holds {count()} descriptors")
         return facts
@@ -212,6 +218,8 @@ class Target(Stack):
         for process in self.processes:
             found = SANITIZER.search(process.text())
             assert not found, f"{process.name}: {found[0]}"
+            for secret in self.tokens:
+                assert secret not in process.text(), f"the log of {process.name} holds what is in honest events"
 
     # Clients that mean harm
 
