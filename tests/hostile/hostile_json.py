@@ -107,21 +107,21 @@ def bodies():
 
 def attack(target, seconds):
     sent, space, end = list(bodies()), str(uuid.uuid4()), time.monotonic() + seconds
-    attacker, wrong, slowest, largest, count = target.attacker(), [], (0.0, ""), (0, ""), 0
+    attacker, wrong, slowest, largest, count = target.attacker(), {}, (0.0, ""), (0, ""), 0
     while count < len(sent) or time.monotonic() < end:
         name, event, body, headers, allowed = sent[count % len(sent)]
         began = time.monotonic()
         answer = attacker.publish(space, event, body, headers=headers)
         slowest = max(slowest, (time.monotonic() - began, name))
         if not answer or answer.status not in allowed:
-            wrong.append(f"{name}: {answer and (answer.status, answer.body[:200])}")
+            wrong[name] = answer and (answer.status, answer.body[:200])
         elif headers is not NDJSON:
             largest = max(largest, (len(answer.body), name))
             if answer.status != 202 and answer.headers["Content-Type"] != "application/problem+json":
-                wrong.append(f"{name}: no problem but {answer.headers['Content-Type']}")
+                wrong[name] = answer.headers["Content-Type"]
         count += 1
     attacker.close()
-    assert not wrong, f"{len(set(wrong))} of {len(sent)} bodies are answered wrongly: " + "; ".join(sorted(set(wrong)))
+    assert not wrong, f"of {len(sent)} bodies these are answered wrongly: {wrong}"
     return {
         "bodies": count, "slowest": f"{slowest[1]} {slowest[0]:.2f} s", "largest answer": f"{largest[1]} {largest[0]}",
         "none took long": slowest[0] < ANSWER_S_MAX, "none was answered at length": largest[0] < ANSWER_BYTES_MAX,

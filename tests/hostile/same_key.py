@@ -14,7 +14,7 @@ def attack(target, seconds):
     owner = str(uuid.uuid4())
 
     def publish(attacker, number):
-        name = "the same" if number % 4 else f"another {number}"
+        name = "the same" if number % 20 else f"another {number}"
         attacker.publish(target.flooded[number % SPACES], "SpaceCreated", {"name": name, "owner_id": owner, "currency": "EUR"},
                          key="always")  # fmt: skip
 
