@@ -77,6 +77,8 @@ struct http_request {
     int handled;
     size_t discarded;
     int64_t body_deadline_us;
+    void (*ended)(void *context);
+    void *ended_context;
     _Atomic enum request_state state;
 };
 
@@ -141,6 +143,7 @@ static void request_begin(struct http_request *request, const char *method, cons
     request->refusal = NULL;
     request->handled = 0;
     request->discarded = 0;
+    request->ended = NULL;
     request->body_deadline_us =
         monotonic_now_us() + request->server->options.body_timeout_ms * 1000;
     buf_reset(&request->body);
@@ -248,6 +251,8 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     if (!request)
         return;
     *request_context = NULL;
+    if (request->ended)
+        request->ended(request->ended_context);
     trim(&request->body);
     trim(&request->reply);
     trim(&request->scratch);
@@ -441,6 +446,12 @@ void *http_scratch(struct http_request *request, size_t size)
 {
     buf_reset(&request->scratch);
     return memset(buf_reserve(&request->scratch, size), 0, size);
+}
+
+void http_on_end(struct http_request *request, void (*ended)(void *context), void *context)
+{
+    request->ended = ended;
+    request->ended_context = context;
 }
 
 struct buf *http_reply(struct http_request *request)

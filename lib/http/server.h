@@ -76,6 +76,10 @@ const char *http_refusal(const struct http_request *request, int *ret_status);
 /* Memory that lives as long as the request, zeroed; one call per request. */
 void *http_scratch(struct http_request *request, size_t size);
 
+/* Calls back once, on a server thread, when the answer was sent or the connection is gone. Call it
+ * before http_respond. The scratch memory is still there. */
+void http_on_end(struct http_request *request, void (*ended)(void *context), void *context);
+
 /* The body of the answer: append to it, then respond. */
 struct buf *http_reply(struct http_request *request);
 /* Adds a header to the answer. `name` must be static; `value` is copied. */

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * First the comment lines at the head, then the statement: each `:name` becomes `$n`, and the whole
- * file stands inside a SELECT that makes JSON of its rows. The file's text keeps its lines, behind
- * one line of ours, so that Postgres' positions lead to the author's line. */
+ * file stands inside a SELECT that makes JSON of its rows and adds their sizes up. The first row
+ * that goes beyond the bytes of an answer comes without its JSON, and is the last one: count(*)
+ * over rows is known to grow, so Postgres ends the scan there instead of making rows that nobody
+ * gets. The file's text keeps its lines, behind one line of ours, so that Postgres' positions lead
+ * to the author's line. */
 #include "lib/query/query.h"
 
 #include <stdio.h>
@@ -102,6 +105,7 @@ static void number_types(struct query *query)
         query->types[query->bound_count++] = query_type_oid(query->after[i].type);
     if (query->shape == QUERY_PAGE)
         query->types[query->bound_count++] = query_type_oid(QUERY_BIGINT);
+    query->types[query->bound_count++] = query_type_oid(QUERY_BIGINT);
 }
 
 static int wrap(struct query *query, const struct asset *asset, struct error *error)
@@ -115,9 +119,18 @@ static int wrap(struct query *query, const struct asset *asset, struct error *er
         return error_set(error, ERROR_USAGE, "bad-query", "%s: a query is one statement",
                          query->path);
     number_types(query);
-    buf_put_text(&out, "SELECT pg_catalog.row_to_json(q)::text");
+    buf_printf(&out, "SELECT CASE WHEN t.bytes <= $%zu THEN t.json END", query->bound_count);
     for (size_t i = 0; i < query->after_count; i++)
-        buf_printf(&out, ", q.%s::text", query->after[i].name);
+        buf_printf(&out, ", t.after_%zu", i);
+    buf_printf(&out,
+               " FROM (SELECT s.*, count(*) FILTER (WHERE s.bytes > $%zu) OVER (ROWS UNBOUNDED "
+               "PRECEDING) AS beyond",
+               query->bound_count);
+    buf_put_text(&out, " FROM (SELECT r.*, sum(octet_length(r.json)) OVER (ROWS UNBOUNDED "
+                       "PRECEDING) AS bytes FROM (SELECT row_to_json(q)::text AS json");
+    for (size_t i = 0; i < query->after_count; i++)
+        buf_printf(&out, ", left(q.%s::text, %d) AS after_%zu", query->after[i].name,
+                   QUERY_VALUE_BYTES, i);
     buf_put_text(&out, " FROM (\n");
     query->sql = (char *)asset->data;
     int code = bind(query, asset->data, statement.text + statement.size, used, &out, error);
@@ -125,9 +138,10 @@ static int wrap(struct query *query, const struct asset *asset, struct error *er
     if (code == 0)
         code = check_used(query, used, error);
     if (query->shape == QUERY_PAGE)
-        buf_printf(&out, "\n) q LIMIT $%zu", query->bound_count);
+        buf_printf(&out, "\n) q LIMIT $%zu", query->bound_count - 1);
     else
         buf_printf(&out, "\n) q LIMIT %d", query->shape == QUERY_OBJECT ? 1 : QUERY_ROWS_MAX);
+    buf_put_text(&out, ") r) s) t WHERE t.beyond <= 1");
     query->sql = xstrdup(buf_text(&out));
     buf_free(&out);
     return code;

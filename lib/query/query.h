@@ -28,7 +28,7 @@ enum {
     QUERY_PARAMETERS_MAX = 12,
     QUERY_AFTER_MAX = 4,
     QUERY_READS_MAX = 8,
-    QUERY_BOUND_MAX = 1 + QUERY_PARAMETERS_MAX + QUERY_AFTER_MAX + 1,
+    QUERY_BOUND_MAX = 1 + QUERY_PARAMETERS_MAX + QUERY_AFTER_MAX + 2,
     QUERY_ROWS_MAX = 1000, /* of a list, and the largest page that a file may allow */
     QUERY_VALUE_BYTES = 256
 };
@@ -67,14 +67,16 @@ struct query {
     enum query_shape shape;
     int page_preset;
     int page_max;
-    /* Bound in this order: space_id, parameters, after, and for a page one row more than it has. */
+    /* Bound in this order: space_id, parameters, after, for a page one row more than it has, and
+     * the bytes that all rows may have together. */
     struct query_parameter parameters[QUERY_PARAMETERS_MAX];
     size_t parameter_count;
     struct query_parameter after[QUERY_AFTER_MAX];
     size_t after_count;
     size_t bound_count;
     unsigned int types[QUERY_BOUND_MAX]; /* as Postgres numbers them */
-    char *sql; /* selects a row's JSON, and for a page the `after` columns as text */
+    char *sql; /* selects a row's JSON, null once there are too many bytes, and for a page the
+                  `after` columns as text */
     size_t index;
 };
 

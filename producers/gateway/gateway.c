@@ -36,6 +36,10 @@ static int check_options(const struct config *config, struct error *error)
     if (config_int(config, OPT_LINGER) >= config_int(config, OPT_DELIVERY_TIMEOUT))
         return error_set(error, ERROR_USAGE, "bad-option",
                          "linger must be shorter than delivery-timeout");
+    if (config_int(config, OPT_READ_MEMORY) <
+        READ_MEMORY_READS_MIN * config_int(config, OPT_READ_BYTES))
+        return error_set(error, ERROR_USAGE, "bad-option",
+                         "read-memory must be at least %d times read-bytes", READ_MEMORY_READS_MIN);
     if (listen_is_loopback(address, &loopback, error) != 0)
         return error_prefix(error, "gateway-listen");
     if (!loopback && !config_int(config, OPT_GATEWAY_BEHIND_PROXY))

@@ -141,8 +141,11 @@ static void fill_presets(struct intake *intake)
         read->values[number++] = query->after[i].preset;
     if (query->shape == QUERY_PAGE) {
         snprintf(read->page_text, sizeof read->page_text, "%d", read->page + 1);
-        read->values[number] = read->page_text;
+        read->values[number++] = read->page_text;
     }
+    snprintf(read->bytes_text, sizeof read->bytes_text, "%lld",
+             (long long)reads_bytes(read->gateway->reads));
+    read->values[number] = read->bytes_text;
 }
 
 /* Returns -1 after it has answered. */
@@ -152,6 +155,7 @@ static int read_parameters(struct read *read)
     read->page = read->query->page_preset;
     http_query_each(read->request, take, &intake);
     fill_presets(&intake);
+    read->cursor = intake.cursor != NULL;
     if (intake.cursor && read_cursor_take(read, intake.cursor) != 0)
         fault(&intake, "cursor", "is none that this query gave");
     if (intake.faults == 0)

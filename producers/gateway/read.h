@@ -13,6 +13,8 @@
 
 enum { READ_TEXT_BYTES = QUERY_BOUND_MAX * QUERY_VALUE_BYTES };
 
+struct turn;
+
 struct read {
     struct gateway *gateway;
     struct http_request *request;
@@ -22,11 +24,16 @@ struct read {
     char given[QUERY_PARAMETERS_MAX];    /* the client named it */
     int page;                            /* how many rows the client wants at most */
     char page_text[16];
+    char bytes_text[24]; /* of all rows at most */
+    int cursor;          /* the client brought one */
     int64_t started_us;
     struct receipt receipts[RECEIPTS_MAX];
     size_t receipt_count;
     int64_t wait_until_us;
     struct read *next; /* of whoever has it */
+    struct turn *turn; /* of turns.c, as the next two */
+    int64_t expires_us;
+    int64_t bytes;
     size_t text_size;
     char texts[READ_TEXT_BYTES];
 };

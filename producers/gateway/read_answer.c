@@ -64,8 +64,9 @@ static int take_values(struct read *read, const char *at, const char *end)
         at += size;
         /* Postgres writes a time in its own way, which the query reads again; it is checked there.
          */
-        if (!value || (query->after[i].type != QUERY_TIMESTAMPTZ &&
-                       query_check_value(&query->after[i], value, why, sizeof why) != 0))
+        if (!value || strlen(value) < size ||
+            (query->after[i].type != QUERY_TIMESTAMPTZ &&
+             query_check_value(&query->after[i], value, why, sizeof why) != 0))
             return -1;
         if (query->after[i].type == QUERY_TIMESTAMPTZ &&
             strspn(value, "0123456789-:. +infty") < size)
@@ -127,12 +128,23 @@ static void put_link(struct read *read, const char *cursor, size_t cursor_size)
     buf_free(&link);
 }
 
-static void put_rows(struct read *read, const PGresult *result, struct buf *out)
+/* The rows that fit into the answer: all that are there, or fewer, when *ret_more is 1. */
+static int fitting_rows(const struct read *read, const PGresult *result, int *ret_more)
 {
     int rows = PQntuples(result);
-    int more = read->query->shape == QUERY_PAGE && rows > read->page;
-    if (more)
-        rows = read->page;
+    int fit = 0;
+    while (fit < rows && !PQgetisnull(result, fit, 0))
+        fit++;
+    if (read->query->shape == QUERY_PAGE && fit > read->page)
+        fit = read->page;
+    *ret_more = fit < rows;
+    return fit;
+}
+
+static void put_rows(struct read *read, const PGresult *result, struct buf *out)
+{
+    int more;
+    int rows = fitting_rows(read, result, &more);
     buf_put_text(out, "{\"items\":[");
     for (int i = 0; i < rows; i++) {
         buf_put_text(out, i ? ",\n" : "\n");
@@ -158,8 +170,34 @@ static void finish(struct read *read, int status, const char *type)
     struct gateway *gateway = read->gateway;
     struct http_request *request = read->request;
     gateway_count_request(gateway, NULL, "read", status, 0);
-    reads_count(gateway->reads, read->query, status, read->started_us);
+    reads_answered(gateway->reads, read, status, http_reply(request)->size);
     http_respond(request, status, type);
+}
+
+/* Answers when nothing of it can be given. A page can be gone on with behind the row. */
+static int answer_too_large(struct read *read, const PGresult *result)
+{
+    const struct query *query = read->query;
+    long long bytes = (long long)reads_bytes(read->gateway->reads);
+    struct buf next = {0};
+    int more;
+    int rows = fitting_rows(read, result, &more);
+    if (!more || (rows > 0 && query->shape == QUERY_PAGE))
+        return 0;
+    if (query->shape == QUERY_LIST && rows > 0) {
+        read_problem(read, PROBLEM_ANSWER_TOO_LARGE, "%s has more than %lld bytes", query->name,
+                     bytes);
+        return 1;
+    }
+    buf_put_text(&next, ",\"next\":\"");
+    int known = query->shape == QUERY_PAGE && read_cursor_put(query, result, 0, &next) == 0;
+    buf_put_u8(&next, '"');
+    read_problem_with(read, PROBLEM_ROW_TOO_LARGE, known ? buf_text(&next) : NULL,
+                      "the %srow has more than %lld bytes%s",
+                      query->shape == QUERY_OBJECT ? "" : "first ", bytes,
+                      known ? "; the cursor in next goes on behind it" : "");
+    buf_free(&next);
+    return 1;
 }
 
 void read_answer(struct read *read, const PGresult *result)
@@ -172,6 +210,8 @@ void read_answer(struct read *read, const PGresult *result)
                      read->query->name);
         return;
     }
+    if (answer_too_large(read, result))
+        return;
     if (read->query->shape == QUERY_OBJECT) {
         buf_put(out, PQgetvalue(result, 0, 0), (size_t)PQgetlength(result, 0, 0));
         buf_put_u8(out, '\n');

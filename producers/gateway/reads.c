@@ -14,8 +14,13 @@
 #include "lib/base/timestamp.h"
 #include "lib/pg/pg.h"
 #include "producers/gateway/after.h"
+#include "producers/gateway/turns.h"
 
-enum { RECONNECT_FIRST_MS = 100, RECONNECT_LAST_MS = 5000 };
+enum {
+    RECONNECT_FIRST_MS = 100,
+    RECONNECT_LAST_MS = 5000,
+    EXPIRY_MS = 50 /* how exactly the longest wait for a turn is kept */
+};
 
 static const struct metric_spec reads_spec = {.name = "weir_gateway_reads_total",
                                               .help = "Answers of queries by status.",
@@ -29,6 +34,11 @@ static const struct metric_spec duration_spec = {.name = "weir_gateway_read_dura
 static const struct metric_spec queued_spec = {.name = "weir_gateway_queued_reads",
                                                .help = "Reads that wait for a worker.",
                                                .kind = METRICS_GAUGE};
+static const struct metric_spec bytes_spec = {
+    .name = "weir_gateway_read_bytes",
+    .help =
+        "Bytes of answers that are made or sent; a read that runs counts as the largest answer.",
+    .kind = METRICS_GAUGE};
 static const struct metric_spec sessions_spec = {.name = "weir_gateway_read_sessions",
                                                  .help = "Workers that have a database session.",
                                                  .kind = METRICS_GAUGE};
@@ -48,18 +58,20 @@ struct reads {
     const char *conninfo;
     int64_t timeout_ms;
     int64_t wait_ms;
-    int queue_max;
+    int64_t bytes_max;
     struct after *after;
     struct metric *total;
     struct metric_series **durations;
     struct metric_series *queued_gauge;
+    struct metric_series *bytes_gauge;
     struct metric_series *sessions_gauge;
     pthread_mutex_t lock;
-    pthread_cond_t wake;
+    pthread_cond_t wake;       /* the workers */
+    pthread_cond_t wake_clock; /* the thread that looks at the time */
+    pthread_t clock;
+    int clock_runs;
     /* Under the lock. */
-    struct read *head;
-    struct read **tail;
-    int queued;
+    struct turns *turns;
     int sessions;
     int tried;       /* workers that have tried to connect at least once */
     int away;        /* and none of them can: it was logged */
@@ -118,12 +130,16 @@ static void drop_session(struct worker *worker, const struct error *error)
 
 static void answer_error(struct worker *worker, struct read *read, const struct error *error)
 {
-    static const char *const values[] = {"22007", "22008", "22P02", "22003"};
+    /* What Postgres says of values that are none of their type: a time out of range, a zone of 23
+     * hours. A cursor holds whatever somebody put into it, so all that data may be is its fault. */
+    static const char *const values[] = {"22003", "22007", "22008", "22009", "22021", "22P02"};
+    int bad = read->cursor && strncmp(error->code, "22", 2) == 0;
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        if (strcmp(error->code, values[i]) == 0) {
-            read_problem(read, PROBLEM_INVALID_PARAMETER, "%s", error->message);
-            return;
-        }
+        bad |= strcmp(error->code, values[i]) == 0;
+    if (bad) {
+        read_problem(read, PROBLEM_INVALID_PARAMETER, "%s", error->message);
+        return;
+    }
     if (strcmp(error->code, PG_STOPPED) == 0) {
         read_problem(read, PROBLEM_SHUTTING_DOWN, "ask another gateway");
     } else if (strcmp(error->code, QUERY_TIMED_OUT) == 0 ||
@@ -180,6 +196,22 @@ static struct timespec deadline(int64_t us)
     return (struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
 }
 
+static void show_turns(const struct reads *reads)
+{
+    metrics_gauge_set(reads->queued_gauge, turns_queued(reads->turns));
+    metrics_gauge_set(reads->bytes_gauge, turns_bytes(reads->turns));
+}
+
+/* There may be something for a worker now. */
+static void wake_worker(struct reads *reads)
+{
+    /* A worker without a session would swallow the signal. */
+    if (reads->sessions == reads->worker_count)
+        pthread_cond_signal(&reads->wake);
+    else
+        pthread_cond_broadcast(&reads->wake);
+}
+
 /* The next read for this worker; NULL when it is time to connect, or to stop (*ret_stop). */
 static struct read *next_read(struct worker *worker, int *ret_stop)
 {
@@ -191,14 +223,9 @@ static struct read *next_read(struct worker *worker, int *ret_stop)
         *ret_stop = atomic_load(&reads->stop);
         if (*ret_stop)
             break;
-        if (reads->head && may_take) {
-            read = reads->head;
-            reads->head = read->next;
-            if (!reads->head)
-                reads->tail = &reads->head;
-            metrics_gauge_set(reads->queued_gauge, --reads->queued);
+        read = may_take ? turns_take(reads->turns) : NULL;
+        if (read)
             break;
-        }
         if (worker->session) {
             pthread_cond_wait(&reads->wake, &reads->lock);
         } else if (monotonic_now_us() >= worker->retry_at_us) {
@@ -208,6 +235,7 @@ static struct read *next_read(struct worker *worker, int *ret_stop)
             pthread_cond_timedwait(&reads->wake, &reads->lock, &until);
         }
     }
+    show_turns(reads);
     pthread_mutex_unlock(&reads->lock);
     return read;
 }
@@ -231,23 +259,24 @@ static void *work(void *context)
     return NULL;
 }
 
+static void refuse_full(struct read *read)
+{
+    read_problem(read, PROBLEM_READS_FULL, "too many reads wait, or too many of this Space");
+}
+
 static void enqueue(struct read *read, void *context)
 {
     struct reads *reads = context;
+    struct read *out = NULL; /* made room */
     pthread_mutex_lock(&reads->lock);
     int stop = atomic_load(&reads->stop);
     int away = reads->sessions == 0 && reads->tried > 0;
-    int full = reads->queued >= reads->queue_max;
+    int full = !stop && !away && turns_put(reads->turns, read, &out) != 0;
     if (!stop && !away && !full) {
-        read->next = NULL;
-        *reads->tail = read;
-        reads->tail = &read->next;
-        metrics_gauge_set(reads->queued_gauge, ++reads->queued);
-        /* A worker without a session would swallow the signal. */
-        if (reads->sessions == reads->worker_count)
-            pthread_cond_signal(&reads->wake);
-        else
-            pthread_cond_broadcast(&reads->wake);
+        show_turns(reads);
+        wake_worker(reads);
+        if (turns_queued(reads->turns) == 1)
+            pthread_cond_signal(&reads->wake_clock);
     }
     pthread_mutex_unlock(&reads->lock);
     if (stop)
@@ -255,11 +284,62 @@ static void enqueue(struct read *read, void *context)
     else if (away)
         read_problem(read, PROBLEM_DATABASE_AWAY, "reads are not possible at the moment");
     else if (full)
-        read_problem(read, PROBLEM_READS_FULL, "%d reads wait already", reads->queue_max);
+        refuse_full(read);
+    if (out)
+        refuse_full(out);
+}
+
+/* Those that have waited too long by now, as a list. */
+static struct read *take_expired(struct reads *reads, int64_t now_us)
+{
+    struct read *list = NULL;
+    for (struct read *read; (read = turns_expired(reads->turns, now_us)); list = read)
+        read->next = list;
+    show_turns(reads);
+    return list;
+}
+
+static void *watch_clock(void *context)
+{
+    struct reads *reads = context;
+    pthread_mutex_lock(&reads->lock);
+    while (!atomic_load(&reads->stop)) {
+        struct timespec until = deadline(monotonic_now_us() + EXPIRY_MS * 1000);
+        if (turns_queued(reads->turns) == 0)
+            pthread_cond_wait(&reads->wake_clock, &reads->lock);
+        else
+            pthread_cond_timedwait(&reads->wake_clock, &reads->lock, &until);
+        struct read *late = take_expired(reads, monotonic_now_us());
+        pthread_mutex_unlock(&reads->lock);
+        while (late) {
+            struct read *next = late->next;
+            read_problem(late, PROBLEM_READS_FULL, "it waited %lld ms for its turn",
+                         (long long)reads->timeout_ms);
+            late = next;
+        }
+        pthread_mutex_lock(&reads->lock);
+    }
+    pthread_mutex_unlock(&reads->lock);
+    return NULL;
+}
+
+static void on_sent(void *context)
+{
+    struct read *read = context;
+    struct reads *reads = read->gateway->reads;
+    if (!read->turn)
+        return;
+    pthread_mutex_lock(&reads->lock);
+    turns_sent(reads->turns, read);
+    show_turns(reads);
+    if (turns_queued(reads->turns) > 0)
+        wake_worker(reads);
+    pthread_mutex_unlock(&reads->lock);
 }
 
 void reads_submit(struct reads *reads, struct read *read)
 {
+    http_on_end(read->request, on_sent, read);
     if (read->receipt_count > 0)
         after_submit(reads->after, read);
     else
@@ -271,17 +351,25 @@ const struct queries *reads_queries(const struct reads *reads)
     return reads->queries;
 }
 
+int64_t reads_bytes(const struct reads *reads)
+{
+    return reads->bytes_max;
+}
+
 int64_t reads_wait_ms(const struct reads *reads)
 {
     return reads->wait_ms;
 }
 
-void reads_count(struct reads *reads, const struct query *query, int status, int64_t started_us)
+void reads_answered(struct reads *reads, struct read *read, int status, size_t bytes)
 {
     char code[8];
     snprintf(code, sizeof code, "%d", status);
-    metrics_counter_add(metrics_series(reads->total, code, query->name), 1);
-    metrics_observe(reads->durations[query->index], monotonic_now_us() - started_us);
+    metrics_counter_add(metrics_series(reads->total, code, read->query->name), 1);
+    metrics_observe(reads->durations[read->query->index], monotonic_now_us() - read->started_us);
+    pthread_mutex_lock(&reads->lock);
+    turns_answered(reads->turns, read, bytes);
+    pthread_mutex_unlock(&reads->lock);
 }
 
 static void open_metrics(struct reads *reads, struct metrics *metrics)
@@ -290,6 +378,7 @@ static void open_metrics(struct reads *reads, struct metrics *metrics)
     size_t count = queries_count(reads->queries);
     reads->total = metrics_register(metrics, &reads_spec);
     reads->queued_gauge = metrics_series(metrics_register(metrics, &queued_spec));
+    reads->bytes_gauge = metrics_series(metrics_register(metrics, &bytes_spec));
     reads->sessions_gauge = metrics_series(metrics_register(metrics, &sessions_spec));
     reads->durations = xcalloc(count + 1, sizeof(struct metric_series *));
     for (size_t i = 0; i < count; i++)
@@ -304,6 +393,9 @@ static int start_threads(struct reads *reads, int count, struct error *error)
         if (pthread_create(&worker->thread, NULL, work, worker) != 0)
             return error_set(error, ERROR_FATAL, "thread", "cannot start the threads for reads");
     }
+    reads->clock_runs = pthread_create(&reads->clock, NULL, watch_clock, reads) == 0;
+    if (!reads->clock_runs)
+        return error_set(error, ERROR_FATAL, "thread", "cannot start the threads for reads");
     return after_start(reads->conninfo, reads->queries, reads->timeout_ms, enqueue, reads,
                        &reads->after, error);
 }
@@ -317,17 +409,24 @@ int reads_start(const struct config *config, const struct assets *assets, struct
     reads->conninfo = config_text(config, OPT_DATABASE);
     reads->timeout_ms = config_int(config, OPT_READ_TIMEOUT);
     reads->wait_ms = config_int(config, OPT_READ_WAIT);
-    reads->queue_max = (int)config_int(config, OPT_READ_QUEUE);
-    reads->tail = &reads->head;
+    reads->bytes_max = config_int(config, OPT_READ_BYTES);
+    int workers = (int)config_int(config, OPT_READ_WORKERS);
+    struct turns_limits limits = {.queued_max = (int)config_int(config, OPT_READ_QUEUE),
+                                  .running_of_space_max = workers > 1 ? workers / 2 : 1,
+                                  .wait_us = reads->timeout_ms * 1000,
+                                  .read_bytes = reads->bytes_max,
+                                  .bytes_max = config_int(config, OPT_READ_MEMORY)};
+    reads->turns = turns_new(&limits);
     pthread_mutex_init(&reads->lock, NULL);
     pthread_condattr_init(&clock);
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     pthread_cond_init(&reads->wake, &clock);
+    pthread_cond_init(&reads->wake_clock, &clock);
     pthread_condattr_destroy(&clock);
     int code = queries_open(assets, &reads->queries, error);
     if (code == 0) {
         open_metrics(reads, gateway->observe.metrics);
-        code = start_threads(reads, (int)config_int(config, OPT_READ_WORKERS), error);
+        code = start_threads(reads, workers, error);
     }
     if (code != 0) {
         reads_free(reads);
@@ -343,11 +442,9 @@ void reads_stop(struct reads *reads)
         return;
     pthread_mutex_lock(&reads->lock);
     int stopped = atomic_exchange(&reads->stop, 1);
-    struct read *left = reads->head;
-    reads->head = NULL;
-    reads->tail = &reads->head;
-    reads->queued = 0;
+    struct read *left = take_expired(reads, INT64_MAX);
     pthread_cond_broadcast(&reads->wake);
+    pthread_cond_signal(&reads->wake_clock);
     pthread_mutex_unlock(&reads->lock);
     while (left) {
         struct read *next = left->next;
@@ -357,6 +454,8 @@ void reads_stop(struct reads *reads)
     after_stop(reads->after);
     for (int i = 0; !stopped && i < reads->worker_count; i++)
         pthread_join(reads->workers[i].thread, NULL);
+    if (!stopped && reads->clock_runs)
+        pthread_join(reads->clock, NULL);
 }
 
 void reads_free(struct reads *reads)
@@ -367,6 +466,8 @@ void reads_free(struct reads *reads)
     after_free(reads->after);
     queries_free(reads->queries);
     free(reads->durations);
+    turns_free(reads->turns);
+    pthread_cond_destroy(&reads->wake_clock);
     pthread_cond_destroy(&reads->wake);
     pthread_mutex_destroy(&reads->lock);
     free(reads);

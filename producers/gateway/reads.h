@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who serves reads: a bounded queue and a few workers, each with a database session of its own, and
- * one thread for the reads that wait for an event (after.c). Postgres being away concerns reads
- * alone: they are answered 503 while events are taken as ever. */
+ * Who serves reads: a bounded queue in which Spaces take turns (turns.c) and a few workers, each
+ * with a database session of its own; one thread for the reads that wait for an event (after.c),
+ * and one that answers those that waited for their turn too long. Postgres being away concerns
+ * reads alone: they are answered 503 while events are taken as ever. */
 #ifndef WEIR_GATEWAY_READS_H
 #define WEIR_GATEWAY_READS_H
 
@@ -10,7 +11,11 @@
 #include "lib/base/config.h"
 #include "producers/gateway/read.h"
 
-enum { READ_WORKERS_MAX = 64, READ_WAITING_MAX = 512 };
+enum {
+    READ_WORKERS_MAX = 64,
+    READ_WAITING_MAX = 512,    /* for events */
+    READ_MEMORY_READS_MIN = 4, /* so many answers of --read-bytes must fit into --read-memory */
+};
 
 struct reads;
 
@@ -26,11 +31,12 @@ void reads_free(struct reads *reads);
 
 const struct queries *reads_queries(const struct reads *reads);
 int64_t reads_wait_ms(const struct reads *reads);
+int64_t reads_bytes(const struct reads *reads); /* of one answer's rows at most */
 
 /* Takes a read over and answers it, sooner or later; with receipts it waits for them first. */
 void reads_submit(struct reads *reads, struct read *read);
 
-/* Counts an answer. `query` is NULL when there is no such query. */
-void reads_count(struct reads *reads, const struct query *query, int status, int64_t started_us);
+/* Notes that it has its answer, of so many bytes; called before that is sent. */
+void reads_answered(struct reads *reads, struct read *read, int status, size_t bytes);
 
 #endif

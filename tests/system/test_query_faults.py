@@ -80,7 +80,7 @@ def test_a_start_without_postgres(fresh):
 
 def test_slow_queries_and_a_full_queue(fresh, home):
     fresh.end_all()
-    gateway = fresh.start_gateway("--home", home, "--read-timeout", "4s", "--read-workers", "2", "--read-queue", "3")
+    gateway = fresh.start_gateway("--home", home, "--read-timeout", "4s", "--read-workers", "4", "--read-queue", "12")
     space = str(uuid.uuid4())
     answer = get(fresh, space, "slow", seconds=60)
     problem(answer, 504, "read-timeout")
@@ -89,11 +89,12 @@ def test_slow_queries_and_a_full_queue(fresh, home):
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         url = f"{fresh.gateway_url}/v1/spaces/{space}/slow?seconds=60"
         asked = [pool.submit(requests.get, url, timeout=60) for _ in range(12)]
-        wait_until(lambda: gateway.metric("weir_gateway_queued_reads") >= 3, 30, "the queue is full")
+        wait_until(lambda: gateway.metric("weir_gateway_queued_reads") >= 3, 30, "the Space's part of the queue is full")
         create(fresh, space)
         assert not all(answer.done() for answer in asked), "the event waited for the reads"
         codes = sorted(answer.result().json()["type"] for answer in asked)
-    assert codes.count("/problems/read-timeout") >= 5 and codes.count("/problems/reads-full") >= 5, codes
+    # two run, three wait as long as these run, and then two of them may
+    assert codes.count("/problems/read-timeout") >= 2 and codes.count("/problems/reads-full") >= 7, codes
     assert get(fresh, space, "slow").status_code == 200
 
 
@@ -146,7 +147,7 @@ def test_processors_that_stand_still(fresh):
 def test_a_shutdown_answers_what_it_has(fresh, home):
     fresh.end_all()
     gateway = fresh.start_gateway("--home", home, "--read-wait", "60s", "--drain-timeout", "15s", "--read-timeout", "30s",
-                                  "--read-workers", "2")
+                                  "--read-workers", "4")
     space = str(uuid.uuid4())
     partition = create(fresh, space).split("/")[1]
     never = {"Weir-After": f"weir.space/{partition}/999999999"}

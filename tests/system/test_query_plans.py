@@ -14,6 +14,7 @@ EVENTS_S, RATE = 15, 12000
 SETTINGS = ("SET ROLE weir_gateway", "SET plan_cache_mode = force_generic_plan", "SET enable_seqscan = off", "SET enable_bitmapscan = off",
             "SET jit = off", "SET search_path = pg_catalog", "SET timezone = 'UTC'")
 BLOCKS = 12  # for one row; each further row may cost that again, for what is joined to it
+BYTES = 1 << 20
 QUERIES = sorted(path.stem for path in (ROOT / "sql" / "queries").glob("*.sql"))
 
 
@@ -48,7 +49,10 @@ def statement(name, given):
         numbers[("after_" if kind == "after" else "") + parameter] = len(values)
     body = re.sub(r"(?<!:):([a-z_]+)", lambda m: f"${numbers[m[1]]}", re.sub(r"^--.*\n", "", text, flags=re.M))
     page = re.search(r"^-- answer: page of (\d+)", text, re.M)
-    sql = f"SELECT row_to_json(q)::text FROM (\n{body}\n) q LIMIT {int(page[1]) + 1 if page else 1000}"
+    rows = f"SELECT row_to_json(q)::text AS json FROM (\n{body}\n) q LIMIT {int(page[1]) + 1 if page else 1000}"
+    sizes = f"SELECT r.*, sum(octet_length(r.json)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes FROM ({rows}) r"
+    beyond = f"SELECT s.*, count(*) FILTER (WHERE s.bytes > {BYTES}) OVER (ROWS UNBOUNDED PRECEDING) AS beyond FROM ({sizes}) s"
+    sql = f"SELECT CASE WHEN t.bytes <= {BYTES} THEN t.json END FROM ({beyond}) t WHERE t.beyond <= 1"
     return f"PREPARE q ({', '.join(types)}) AS {sql}", values
 
 
