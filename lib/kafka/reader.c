@@ -9,11 +9,13 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/timestamp.h"
 #include "lib/kafka/client.h"
 
 /* The end of a partition is only known when a fetch comes back empty: waiting long would make every
  * tool slow. */
 #define FETCH_WAIT_MS "100"
+enum { POLL_MS = 200 };
 
 struct kafka_reader {
     rd_kafka_t *kafka;
@@ -143,4 +145,28 @@ int kafka_reader_next(struct kafka_reader *reader, int timeout_ms, rd_kafka_mess
 int kafka_reader_at_end(const struct kafka_reader *reader)
 {
     return reader->ends_seen == reader->partitions->cnt;
+}
+
+int kafka_reader_each(struct kafka_reader *reader, int stall_ms, const atomic_int *stop,
+                      kafka_reader_take take, void *opaque, struct error *error)
+{
+    int code = reader->partitions->cnt > 0 ? kafka_reader_start(reader, error) : 0;
+    int64_t last_us = monotonic_now_us();
+    while (code == 0 && !kafka_reader_at_end(reader)) {
+        rd_kafka_message_t *message;
+        if (stop && *stop)
+            return error_set(error, ERROR_RETRY, "stopped", "stopped while Kafka was read");
+        if (kafka_reader_next(reader, POLL_MS, &message, error) != 0)
+            return -1;
+        if (!message && monotonic_now_us() - last_us > stall_ms * INT64_C(1000))
+            return error_set(error, ERROR_RETRY, "kafka-stalled",
+                             "no broker at %s sent anything for %d s: is Kafka up?",
+                             reader->brokers, stall_ms / 1000);
+        if (!message)
+            continue;
+        code = take(opaque, message, error);
+        rd_kafka_message_destroy(message);
+        last_us = monotonic_now_us();
+    }
+    return code;
 }

@@ -7,12 +7,17 @@
 #define WEIR_KAFKA_READER_H
 
 #include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "lib/base/config.h"
 #include "lib/base/error.h"
 
-enum { READER_PARTITIONS_MAX = 16384, READER_TIMEOUT_MS = 10000 };
+enum {
+    READER_PARTITIONS_MAX = 16384,
+    READER_TIMEOUT_MS = 10000, /* of one answer */
+    READER_STALL_MS = 30000    /* without a record; then Kafka is away */
+};
 
 /* Where one partition's log begins and ends. */
 struct kafka_extent {
@@ -50,6 +55,15 @@ int kafka_reader_start(struct kafka_reader *reader, struct error *error);
  * rd_kafka_message_destroy. */
 int kafka_reader_next(struct kafka_reader *reader, int timeout_ms, rd_kafka_message_t **ret_message,
                       struct error *error);
+
+/* Takes a record, which stays the reader's. Returns 0, or -1 to end with *error. */
+typedef int (*kafka_reader_take)(void *opaque, rd_kafka_message_t *message, struct error *error);
+
+/* Starts reading what was added, and hands over each record up to the ends of the logs. `stop` may
+ * be NULL. Errors: those of `take`; ERROR_RETRY "kafka-stalled" when nothing comes for `stall_ms`,
+ * "stopped" when *stop is set. */
+int kafka_reader_each(struct kafka_reader *reader, int stall_ms, const atomic_int *stop,
+                      kafka_reader_take take, void *opaque, struct error *error);
 
 /* Whether every partition has been read to its end at least once since the start. */
 int kafka_reader_at_end(const struct kafka_reader *reader);

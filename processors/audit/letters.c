@@ -11,12 +11,11 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
-#include "lib/base/timestamp.h"
 #include "lib/kafka/reader.h"
 #include "processors/audit/records.h"
 #include "processors/outbox/topics.h"
 
-enum { POLL_MS = 200, NUMBER_BYTES = 24 };
+enum { NUMBER_BYTES = 24 };
 
 struct letter {
     const char *topic; /* of `rows` */
@@ -108,8 +107,9 @@ static int header_text(const rd_kafka_headers_t *headers, const char *name, char
     return 1;
 }
 
-static void take_record(struct letters *letters, const rd_kafka_message_t *message)
+static int take_record(void *opaque, rd_kafka_message_t *message, struct error *error)
 {
+    struct letters *letters = opaque;
     rd_kafka_headers_t *headers;
     char topic[OUTBOX_TOPIC_SIZE];
     char partition[NUMBER_BYTES];
@@ -119,6 +119,8 @@ static void take_record(struct letters *letters, const rd_kafka_message_t *messa
         header_text(headers, "weir_partition", partition, sizeof partition) &&
         header_text(headers, "weir_offset", offset, sizeof offset))
         tick_off(letters, topic, strtoll(partition, NULL, 10), strtoll(offset, NULL, 10));
+    (void)error;
+    return 0;
 }
 
 static int read_topic(const struct config *config, const char *topic, struct letters *letters,
@@ -131,21 +133,8 @@ static int read_topic(const struct config *config, const char *topic, struct let
     int result = kafka_reader_partitions(reader, topic, &partitions, error);
     for (int32_t i = 0; result == 0 && i < partitions; i++)
         kafka_reader_add(reader, topic, i, RD_KAFKA_OFFSET_BEGINNING);
-    if (result == 0 && partitions > 0)
-        result = kafka_reader_start(reader, error);
-    int64_t last_us = monotonic_now_us();
-    while (result == 0 && partitions > 0 && !kafka_reader_at_end(reader)) {
-        rd_kafka_message_t *message;
-        result = kafka_reader_next(reader, POLL_MS, &message, error);
-        if (result == 0 && message) {
-            take_record(letters, message);
-            rd_kafka_message_destroy(message);
-            last_us = monotonic_now_us();
-        } else if (result == 0 && monotonic_now_us() - last_us > AUDIT_STALL_MS * INT64_C(1000)) {
-            result = error_set(error, ERROR_RETRY, "kafka-stalled", "Kafka sent nothing for %d s",
-                               AUDIT_STALL_MS / 1000);
-        }
-    }
+    if (result == 0)
+        result = kafka_reader_each(reader, READER_STALL_MS, NULL, take_record, letters, error);
     kafka_reader_free(reader);
     return result;
 }

@@ -109,9 +109,11 @@ static int must_account(const struct processor *processor, rd_kafka_message_t *m
            processor_consumes(processor, event) != NULL;
 }
 
-static void take_record(struct account *account, rd_kafka_message_t *message)
+static int take_record(void *opaque, rd_kafka_message_t *message, struct error *error)
 {
+    struct account *account = opaque;
     rd_kafka_timestamp_type_t kind;
+    (void)error;
     for (size_t i = 0; i < account->track_count; i++) {
         struct track *track = &account->tracks[i];
         int64_t at = message->offset - track->from;
@@ -119,7 +121,7 @@ static void take_record(struct account *account, rd_kafka_message_t *message)
             strcmp(track->position->topic, rd_kafka_topic_name(message->rkt)) != 0)
             continue;
         if (at < 0 || at >= track->count)
-            return;
+            break;
         int must = must_account(account->processor, message);
         if (must < 0 || rd_kafka_message_timestamp(message, &kind) < account->exempt_before_ms) {
             set_bit(track->exempt, at);
@@ -131,8 +133,9 @@ static void take_record(struct account *account, rd_kafka_message_t *message)
         } else {
             account->others++;
         }
-        return;
+        break;
     }
+    return 0;
 }
 
 static int read_log(const struct config *config, struct account *account, struct error *error)
@@ -143,20 +146,7 @@ static int read_log(const struct config *config, struct account *account, struct
     for (size_t i = 0; i < account->track_count; i++)
         kafka_reader_add(reader, account->tracks[i].position->topic,
                          account->tracks[i].position->partition, account->tracks[i].from);
-    int result = kafka_reader_start(reader, error);
-    int64_t last_us = monotonic_now_us();
-    while (result == 0 && !kafka_reader_at_end(reader)) {
-        rd_kafka_message_t *message;
-        result = kafka_reader_next(reader, POLL_MS, &message, error);
-        if (result == 0 && message) {
-            take_record(account, message);
-            rd_kafka_message_destroy(message);
-            last_us = monotonic_now_us();
-        } else if (result == 0 && monotonic_now_us() - last_us > AUDIT_STALL_MS * INT64_C(1000)) {
-            result = error_set(error, ERROR_RETRY, "kafka-stalled", "Kafka sent nothing for %d s",
-                               AUDIT_STALL_MS / 1000);
-        }
-    }
+    int result = kafka_reader_each(reader, READER_STALL_MS, NULL, take_record, account, error);
     kafka_reader_free(reader);
     return result;
 }

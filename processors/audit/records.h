@@ -14,7 +14,7 @@
 #include "processors/engine/processor.h"
 
 /* More records than these are not read; the item then says so. */
-enum { AUDIT_RECORDS_MAX = 20000000, AUDIT_STALL_MS = 30000 };
+enum { AUDIT_RECORDS_MAX = 20000000 };
 
 /* Adds one item for the processor. `positions` are those of all processors, with extents; the live
  * generation of this one is examined, whose tables are in `schema`. The caller's transaction has

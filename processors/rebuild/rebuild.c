@@ -93,7 +93,7 @@ static int restore(struct rebuild *rebuild, struct error *error)
     buf_free(&values);
     if (code == 0)
         code = restore_failures(rebuild->conn, rebuild->options->config, rebuild->processor,
-                                rebuild->next.number, &count, error);
+                                rebuild->next.number, rebuild->options->stop, &count, error);
     json_object_set_new(rebuild->report, "restored", json_integer(count));
     return code;
 }

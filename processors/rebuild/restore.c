@@ -15,8 +15,6 @@
 #include "processors/engine/decoder.h"
 #include "processors/outbox/topics.h"
 
-enum { POLL_MS = 200, NUMBER_SIZE = 24 };
-
 struct restore {
     PGconn *conn;
     const struct processor *processor;
@@ -24,11 +22,15 @@ struct restore {
     int64_t count;
 };
 
-typedef int (*on_record)(struct restore *restore, const rd_kafka_message_t *message,
-                         struct error *error);
+/* Which record it was. */
+static int name_record(const rd_kafka_message_t *message, struct error *error)
+{
+    return error_prefix(error, "%s [%d] offset %" PRId64, rd_kafka_topic_name(message->rkt),
+                        message->partition, message->offset);
+}
 
 static int read_topic(struct restore *restore, const struct config *config, enum outbox_kind kind,
-                      on_record take, struct error *error)
+                      const atomic_int *stop, kafka_reader_take take, struct error *error)
 {
     char topic[OUTBOX_TOPIC_SIZE];
     struct kafka_reader *reader = NULL;
@@ -37,28 +39,14 @@ static int read_topic(struct restore *restore, const struct config *config, enum
     int code = kafka_reader_open(config, &reader, error);
     if (code == 0)
         code = kafka_reader_partitions(reader, topic, &partitions, error);
-    int32_t filled = 0;
     for (int32_t i = 0; code == 0 && i < partitions; i++) {
         struct kafka_extent extent = {.topic = topic, .partition = i};
         code = kafka_reader_extent(reader, &extent, error);
-        if (code != 0 || extent.low == extent.high)
-            continue;
-        kafka_reader_add(reader, topic, i, extent.low);
-        filled++;
+        if (code == 0 && extent.low < extent.high)
+            kafka_reader_add(reader, topic, i, extent.low);
     }
-    if (code == 0 && filled > 0)
-        code = kafka_reader_start(reader, error);
-    while (code == 0 && filled > 0 && !kafka_reader_at_end(reader)) {
-        rd_kafka_message_t *message = NULL;
-        code = kafka_reader_next(reader, POLL_MS, &message, error);
-        if (!message)
-            continue;
-        code = take(restore, message, error);
-        if (code != 0)
-            error_prefix(error, "%s [%d] offset %" PRId64, topic, message->partition,
-                         message->offset);
-        rd_kafka_message_destroy(message);
-    }
+    if (code == 0)
+        code = kafka_reader_each(reader, READER_STALL_MS, stop, take, restore, error);
     kafka_reader_free(reader);
     return code;
 }
@@ -136,9 +124,9 @@ static void put_originals(const rd_kafka_headers_t *headers, struct buf *names, 
     buf_put_text(values, "}");
 }
 
-static int take_dead_letter(struct restore *restore, const rd_kafka_message_t *message,
-                            struct error *error)
+static int take_dead_letter(void *opaque, rd_kafka_message_t *message, struct error *error)
 {
+    struct restore *restore = opaque;
     rd_kafka_headers_t *headers = NULL;
     struct buf names = {0};
     struct buf contents = {0};
@@ -172,12 +160,12 @@ static int take_dead_letter(struct restore *restore, const rd_kafka_message_t *m
     free(offset);
     buf_free(&names);
     buf_free(&contents);
-    return code;
+    return code == 0 ? 0 : name_record(message, error);
 }
 
-static int take_decision(struct restore *restore, const rd_kafka_message_t *message,
-                         struct error *error)
+static int take_decision(void *opaque, rd_kafka_message_t *message, struct error *error)
 {
+    struct restore *restore = opaque;
     char *text = xstrndup(message->payload ? message->payload : "", message->len);
     const char *values[] = {restore->processor->name, restore->generation, text};
     int code = message->len == 0
@@ -185,17 +173,18 @@ static int take_decision(struct restore *restore, const rd_kafka_message_t *mess
                    : pg_query(restore->conn, "SELECT weir.restore_decision($1, $2, $3)", 3, values,
                               NULL, error);
     free(text);
-    return code;
+    return code == 0 ? 0 : name_record(message, error);
 }
 
 int restore_failures(PGconn *conn, const struct config *config, const struct processor *processor,
-                     int generation, int64_t *ret_count, struct error *error)
+                     int generation, const atomic_int *stop, int64_t *ret_count,
+                     struct error *error)
 {
     struct restore restore = {.conn = conn, .processor = processor};
     snprintf(restore.generation, sizeof restore.generation, "%d", generation);
-    int code = read_topic(&restore, config, OUTBOX_DEAD_LETTERS, take_dead_letter, error);
+    int code = read_topic(&restore, config, OUTBOX_DEAD_LETTERS, stop, take_dead_letter, error);
     if (code == 0)
-        code = read_topic(&restore, config, OUTBOX_DECISIONS, take_decision, error);
+        code = read_topic(&restore, config, OUTBOX_DECISIONS, stop, take_decision, error);
     *ret_count = restore.count;
     return code;
 }

@@ -7,12 +7,15 @@ were applied. Which reactions are forbidden a view of the test's own says, outsi
 """
 
 import json
+import signal
 
+import psycopg
 import pytest
 
 from harness import make_home, wait_until
 from test_engine import ELSEWHERE, HERE, PARTITION, TALLY, TOPIC, Engine, reaction, reactions
 
+AHEAD = 130000  # records; librdkafka fetches 100,000 ahead
 ONCE = "attempts = 1\n"
 PATIENT = "attempts = 1000\nbackoff = 200ms\nbackoff_max = 300ms\n"
 CHAINED = TALLY | {
@@ -241,6 +244,39 @@ def test_all_comes_back_from_kafka_alone(engine):
     engine.forbid("worse")
     assert engine.decide(offsets[5], "redrive") == "applied"
     wait_until(lambda: engine.chain() == [*expected, "worst"], 60, lambda: str(engine.chain()))
+
+
+def test_kafka_goes_away_while_dead_letters_are_read(engine):
+    """There are more records than are fetched ahead; the first one waits for a lock until Kafka is away. Ctrl-C ends it."""
+    engine = engine(ONCE)
+    process = engine.start()
+    engine.forbid("bad")
+    engine.stack.produce(reactions("bad"))
+    empty = lambda: engine.stack.value("SELECT count(*) FROM weir.outbox") == 0
+    wait_until(lambda: len(engine.letters()) == 1 and empty(), 60, "the dead letter is published")
+    assert process.term() == 0
+    place = next(place for place, records in engine.stack.records(["weir.dlt.tally"]).items() if records)
+    engine.stack.produce([(*place, b"nobody's", b"", None)] * AHEAD)
+    engine.stack.new_database()
+    engine.prepare()
+    engine.migrate()
+    with psycopg.connect(engine.stack.database) as holder:
+        holder.execute("LOCK TABLE weir.dead_letter IN ACCESS EXCLUSIVE MODE")
+        rebuild = engine.stack.start("rebuild", "rebuild", "tally", "--home", engine.home)
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%restore_dead_letter%'"
+        wait_until(lambda: engine.stack.value(waits) == 1, 60, "it waits")
+        engine.stack.kafka("stop")
+    try:
+        idle = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle' AND query LIKE '%restore_dead_letter%'"
+        wait_until(lambda: engine.stack.value(idle) == 1, 60, "it goes on reading")
+        assert rebuild.is_alive()
+        rebuild.send(signal.SIGINT)
+        assert rebuild.wait() == 1 and "stopped while Kafka was read" in rebuild.text(), rebuild.text()
+    finally:
+        engine.stack.kafka("start")
+    engine.stack.processes.remove(rebuild)
+    engine.stack.ends(["weir.dlt.tally"])  # which a broker that has just come back does not know at once
+    assert engine.rebuild()["restored"] == 1
 
 
 def test_an_event_that_fails_first_after_the_loss_is_published(engine):
