@@ -110,9 +110,12 @@ static void print_fields(const struct schema *record, int depth)
             words_preset(field->preset, &text);
         }
         int indent = 2 + 2 * depth;
-        printf("%*s%-*s %-*s %s%s\n", indent, "", indent < NAME_COLUMN ? NAME_COLUMN - indent : 1,
+        printf("%*s%-*s %-*s %s%s", indent, "", indent < NAME_COLUMN ? NAME_COLUMN - indent : 1,
                field->name, TYPE_COLUMN, buf_text(&text), field->pii ? "(personal) " : "",
                field->doc ? field->doc : "");
+        buf_reset(&text);
+        words_limits(field->type, &text);
+        printf(text.size > 0 ? " [%s]\n" : "\n", buf_text(&text));
         while (inside->items || schema_optional(inside))
             inside = inside->items ? inside->items : schema_optional(inside);
         if (inside->type == AVRO_RECORD_TYPE && depth < SHOW_DEPTH_MAX && inside != record)
@@ -223,7 +226,9 @@ const struct command command_schema = {
         "field and what to do\n"
         "        instead, and the processors that mention the field. With a database that answers, "
         "each processor's\n"
-        "        SQL is compiled against the new fields too, and nothing of it stays\n"
+        "        SQL is compiled against the new fields too, and nothing of it stays. A limit that "
+        "is tighter than the\n"
+        "        version before's is a break for producers\n"
         "new     writes a draft of the next version, to be edited\n"
         "decode  bare Avro values on standard input, one behind the other, to one line of JSON "
         "each: written with\n"

@@ -64,6 +64,21 @@ static void take_break(void *context, const struct compat_break *found)
                   schema_users_mention(check->users, check->event, found->column)));
 }
 
+/* No mode of reading speaks of those who send: it is only not asked with NONE. */
+static void take_tightened(struct check *check, const char *path, const char *text)
+{
+    const struct catalog_version *newest = catalog_newest(check->event);
+    if (check->mode == COMPAT_NONE)
+        return;
+    json_array_append_new(
+        check->breaks,
+        json_pack("{s:s, s:i, s:s, s:s, s:s+, s:s, s:[i], s:[]}", "event", check->event->name,
+                  "version", newest->version, "path", path, "direction", "PRODUCERS", "reason",
+                  text, ": producers are refused what they could send until now", "instead",
+                  "keep the limit as it was, or add a field that has the new one", "versions",
+                  newest->version - 1, "processors"));
+}
+
 /* Fields that are gone, renamed or of another type: lawful for Avro, but not for SQL. */
 static void take_change(void *context, enum words_change change, const char *path,
                         const char *old_name, const char *text)
@@ -72,6 +87,10 @@ static void take_change(void *context, enum words_change change, const char *pat
     char old_path[512];
     char column[512];
     const char *dot = strrchr(path, '.');
+    if (change == WORDS_TIGHTENED)
+        take_tightened(check, path, text);
+    if (!catalog_newest(check->event)->draft)
+        return;
     if (change != WORDS_REMOVED && change != WORDS_RENAMED && change != WORDS_RETYPED)
         return;
     snprintf(old_path, sizeof old_path, "%.*s%s", dot ? (int)(dot + 1 - path) : 0, path,
@@ -95,7 +114,7 @@ static void check_event(struct check *check, const struct catalog_event *event)
     check->events++;
     check->versions += event->version_count;
     compat_event(event, check->mode, take_break, check);
-    if (newest->draft && newest->version > 1)
+    if (newest->version > 1)
         words_diff((newest - 1)->schema, newest->schema, take_change, check);
 }
 

@@ -15,6 +15,7 @@
 static const char placeholder[] = "{\n"
                                   "      \"name\": \"new_field\",\n"
                                   "      \"type\": [\"null\", \"string\"],\n"
+                                  "      \"x-length-max\": 200,\n"
                                   "      \"default\": null,\n"
                                   "      \"doc\": \"\"\n"
                                   "    }";
@@ -83,10 +84,11 @@ static void print_steps(const struct catalog_event *event, const char *home, con
     const char *option = strcmp(home, ".") ? " --home " : "";
     const char *folder = *option ? home : "";
     printf("%s\n\n"
-           "1. Edit it: name the new field and say in its doc what it means; keep the default, "
-           "which is what\n"
-           "   older events show. Not needed: take it out. A field that is renamed keeps its old "
-           "name in \"aliases\".\n"
+           "1. Edit it: name the new field, say in its doc what it means and how long or large it "
+           "may be; keep the\n"
+           "   default, which is what older events show. Not needed: take it out. A field that is "
+           "renamed keeps its\n"
+           "   old name in \"aliases\".\n"
            "2. weir schema diff %s%s%s    what changed\n"
            "   weir schema check %s%s%s   whether it breaks anybody\n"
            "3. %s%sschemas/lock           gives version %d its id; from then on the file never "

@@ -93,7 +93,7 @@ static int read_source(struct catalog *catalog, const struct asset *asset, struc
                          NAME_SIZE_MAX);
     ret_source->version.text = asset->data;
     ret_source->version.text_size = asset->size;
-    if (schema_parse(asset->data, asset->size, &document, error) != 0)
+    if (schema_parse_contract(asset->data, asset->size, &document, error) != 0)
         return -1;
     catalog->documents[catalog->document_count++] = document;
     ret_source->version.schema = schema_root(document);

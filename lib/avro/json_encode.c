@@ -64,8 +64,10 @@ static int encode_fields(struct encoder *encoder, const struct schema *record, s
 }
 
 /* Writes the head of the one block that holds all items. */
-static int begin_items(struct encoder *encoder, size_t count)
+static int begin_items(struct encoder *encoder, const struct schema *schema, size_t count)
 {
+    if (encoder_check_items(encoder, schema, count) != 0)
+        return -1;
     encoder->items += count;
     if (encoder->items > ENCODE_ITEMS_MAX)
         return encoder_fault(encoder, "the event has more than %d items", ENCODE_ITEMS_MAX);
@@ -79,7 +81,7 @@ static int encode_array(struct encoder *encoder, const struct schema *schema, co
     int result = 0;
     if (!json_is_array(json))
         return encoder_fault(encoder, "expected an array");
-    if (begin_items(encoder, json_array_size(json)) != 0)
+    if (begin_items(encoder, schema, json_array_size(json)) != 0)
         return -1;
     for (size_t i = 0; i < json_array_size(json); i++) {
         char index[24];
@@ -100,10 +102,14 @@ static int encode_map(struct encoder *encoder, const struct schema *schema, cons
     int result = 0;
     if (!json_is_object(json))
         return encoder_fault(encoder, "expected an object");
-    if (begin_items(encoder, json_object_size(json)) != 0)
+    if (begin_items(encoder, schema, json_object_size(json)) != 0)
         return -1;
     json_object_foreach((json_t *)json, key, value)
     {
+        if (encoder_check_text(encoder, schema, key, strlen(key)) != 0) {
+            result = -1;
+            continue;
+        }
         size_t before = encoder_push(encoder, key);
         encode_bytes(encoder->out, key, strlen(key));
         if (encode_value(encoder, schema->items, value) != 0)

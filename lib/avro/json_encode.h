@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Private to lib/avro: what the two files of the JSON encoder share. json_encode.c walks records
- * and collections, json_scalar.c encodes single values, and json_faults.c words the faults. */
+ * Private to lib/avro: what the files of the JSON encoder share. json_encode.c walks records and
+ * collections, json_scalar.c encodes single values, json_limits.c holds them against limits, and
+ * json_faults.c words the faults. */
 #ifndef WEIR_AVRO_JSON_ENCODE_H
 #define WEIR_AVRO_JSON_ENCODE_H
 
@@ -41,6 +42,15 @@ const char *encoder_field_name(const struct schema *record, const struct schema_
 /* Adds a fault for each member of `object` that is no field of the record. */
 void encoder_unknown_fields(struct encoder *encoder, const struct schema *record,
                             const json_t *object);
+
+/* Whether a value keeps the limits of its type (limits.h), if it has any. Return 0, or -1 with a
+ * fault. The count of items is told before there is any work on them. */
+int encoder_check_text(struct encoder *encoder, const struct schema *schema, const char *text,
+                       size_t size);
+int encoder_check_bytes(struct encoder *encoder, const struct schema *schema, size_t size);
+int encoder_check_items(struct encoder *encoder, const struct schema *schema, size_t count);
+int encoder_check_integer(struct encoder *encoder, const struct schema *schema, int64_t value);
+int encoder_check_real(struct encoder *encoder, const struct schema *schema, double value);
 
 /* Encodes a value of any type but record, array, map and union. Returns 0, or -1 with a fault. */
 int encoder_scalar(struct encoder *encoder, const struct schema *schema, const json_t *json);

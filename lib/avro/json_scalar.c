@@ -9,6 +9,7 @@
 #include "lib/avro/decimal.h"
 #include "lib/avro/encode.h"
 #include "lib/avro/json_encode.h"
+#include "lib/avro/limits.h"
 #include "lib/avro/preset.h"
 #include "lib/avro/scalar.h"
 #include "lib/base/base64.h"
@@ -38,6 +39,8 @@ static int encode_text(struct encoder *encoder, const struct schema *schema, con
     if (!text)
         return -1;
     if (!is_uuid) {
+        if (encoder_check_text(encoder, schema, text, json_string_length(json)) != 0)
+            return -1;
         encode_bytes(encoder->out, text, json_string_length(json));
         return 0;
     }
@@ -66,6 +69,8 @@ static int encode_integer(struct encoder *encoder, const struct schema *schema, 
     }
     if (schema->type == AVRO_INT_TYPE && (value < INT32_MIN || value > INT32_MAX))
         return encoder_fault(encoder, "expected an integer from %d to %d", INT32_MIN, INT32_MAX);
+    if (encoder_check_integer(encoder, schema, value) != 0)
+        return -1;
     encode_long(encoder->out, value);
     return 0;
 }
@@ -91,6 +96,8 @@ static int encode_real(struct encoder *encoder, const struct schema *schema, con
     double value = json_number_value(json);
     if (!json_is_number(json) && (!encoder->tagged || real_from_text(json, &value) != 0))
         return encoder_fault(encoder, "expected a number");
+    if (encoder_check_real(encoder, schema, value) != 0)
+        return -1;
     if (schema->type == AVRO_DOUBLE_TYPE)
         encode_double(encoder->out, value);
     else if (json_is_number(json) && fabs(value) > (double)FLT_MAX)
@@ -118,7 +125,7 @@ static int encode_enum(struct encoder *encoder, const struct schema *schema, con
                          schema->symbol_count > SYMBOLS_SHOWN ? ", …" : "");
 }
 
-static int encode_duration(struct encoder *encoder, const json_t *json)
+static int encode_duration(struct encoder *encoder, const struct schema *schema, const json_t *json)
 {
     static const char *const names[] = {"months", "days", "millis"};
     uint32_t parts[3];
@@ -126,8 +133,11 @@ static int encode_duration(struct encoder *encoder, const json_t *json)
     for (int i = 0; i < 3; i++) {
         const json_t *part = json_object_get(json, names[i]);
         json_int_t value = json_integer_value(part);
-        if ((part && !json_is_integer(part)) || value < 0 || value > UINT32_MAX)
-            return encoder_fault(encoder, "%s must be an integer from 0 to 4294967295", names[i]);
+        /* Postgres counts months and days of an interval in 31 bits: limits.c. */
+        json_int_t most = i < 2 && schema->limits ? schema->limits->most : UINT32_MAX;
+        if ((part && !json_is_integer(part)) || value < 0 || value > most)
+            return encoder_fault(encoder, "%s must be an integer from 0 to %lld", names[i],
+                                 (long long)most);
         parts[i] = htole32((uint32_t)value);
         known += part != NULL;
     }
@@ -181,7 +191,7 @@ static int encode_raw(struct encoder *encoder, const struct schema *schema, cons
     struct buf bytes = {0};
     struct uuid uuid;
     if (schema->logical == LOGICAL_DURATION && !encoder->tagged)
-        return encode_duration(encoder, json);
+        return encode_duration(encoder, schema, json);
     if (schema->logical == LOGICAL_UUID && !encoder->tagged) {
         if (!json_is_string(json) ||
             uuid_parse(json_string_value(json), json_string_length(json), &uuid) != 0)
@@ -190,6 +200,8 @@ static int encode_raw(struct encoder *encoder, const struct schema *schema, cons
         return 0;
     }
     int result = read_bytes(encoder, schema, json, &bytes);
+    if (result == 0)
+        result = encoder_check_bytes(encoder, schema, bytes.size);
     if (result == 0 && schema->type == AVRO_FIXED_TYPE)
         buf_put(encoder->out, bytes.data, bytes.size);
     else if (result == 0)

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Walks the schema and throws dice. What a field is called says more than its type: identifiers are
- * drawn from the pool of their name, currencies from a few, shares stay below one. A record that
- * holds itself ends early, by nulls and empty lists. */
+ * drawn from the pool of their name, currencies from a few, shares stay below one. Limits of a
+ * contract are kept. A record that holds itself ends early, by nulls and empty lists. */
 #include "lib/avro/sample.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/avro/limits.h"
+#include "lib/avro/scalar.h"
 #include "lib/base/base64.h"
 #include "lib/base/timestamp.h"
 #include "lib/base/uuid.h"
@@ -17,6 +20,7 @@ enum {
     SAMPLE_DEPTH_MAX = SCHEMA_DEPTH_MAX,
     SAMPLE_ITEMS_MAX = 4,
     SAMPLE_AMOUNT_MAX = 10000,
+    SAMPLE_TRIES_MAX = 20, /* for a text that matches its pattern */
     SAMPLE_BYTES_MAX = 1 << 10
 };
 
@@ -45,6 +49,11 @@ static int below(struct maker *maker, int limit)
     return limit > 0 ? (int)(sample_next(maker->sample) % (uint64_t)limit) : 0;
 }
 
+static uint64_t next_of(void *context)
+{
+    return sample_next(context);
+}
+
 static int ends_with(const char *text, const char *end)
 {
     size_t size = strlen(text);
@@ -63,14 +72,49 @@ static json_t *make_uuid(struct maker *maker)
     return json_string(text);
 }
 
-static json_t *make_text(struct maker *maker)
+/* What is made of a pattern nearly always matches; what does not is told by who encodes it. */
+static json_t *make_matching(struct maker *maker, const struct limits *limits)
 {
+    struct buf text = {0};
+    for (int i = 0; i < SAMPLE_TRIES_MAX; i++) {
+        buf_reset(&text);
+        pattern_make(limits->pattern, next_of, maker->sample, &text);
+        if (limits_characters(text.data, text.size) <= limits->length_max &&
+            pattern_matches(limits->pattern, buf_text(&text)))
+            break;
+    }
+    json_t *value = json_string(buf_text(&text));
+    buf_free(&text);
+    return value;
+}
+
+/* Cuts a text behind so many characters. */
+static json_t *cut(json_t *value, int64_t characters)
+{
+    const char *text = json_string_value(value);
+    size_t size = json_string_length(value);
+    while (size > 0 && limits_characters(text, size) > characters)
+        size--;
+    while (text[size] && ((unsigned char)text[size] & 0xc0) == 0x80)
+        size--;
+    json_t *shorter = json_stringn(text, size);
+    json_decref(value);
+    return shorter;
+}
+
+static json_t *make_text(struct maker *maker, const struct schema *schema)
+{
+    const struct limits *limits = schema->limits;
     static const char *const currencies[] = {"EUR", "USD", "GBP"};
     static const char *const words[] = {"amber", "birch", "cedar", "dune",
                                         "ember", "fjord", "größe", "日本"};
     if (ends_with(maker->name, "currency"))
         return json_string(currencies[below(maker, 3)]);
-    return json_sprintf("%s %s %d", maker->name, words[below(maker, 8)], below(maker, 1000));
+    if (limits && limits->pattern)
+        return make_matching(maker, limits);
+    json_t *text =
+        json_sprintf("%s %s %d", maker->name, words[below(maker, 8)], below(maker, 1000));
+    return limits ? cut(text, limits->length_max) : text;
 }
 
 static json_t *make_timestamp(struct maker *maker, const char *end)
@@ -82,7 +126,7 @@ static json_t *make_timestamp(struct maker *maker, const char *end)
     return json_sprintf("%s%s", text, end);
 }
 
-static json_t *make_integer(struct maker *maker, const struct schema *schema)
+static json_t *make_usual(struct maker *maker, const struct schema *schema)
 {
     char text[TIMESTAMP_TEXT_SIZE + 1];
     switch (schema->logical) {
@@ -110,6 +154,37 @@ static json_t *make_integer(struct maker *maker, const struct schema *schema)
     if (ends_with(maker->name, "_bps")) /* hundredths of a percent, and no share above a quarter */
         return json_integer(100 * below(maker, 26));
     return json_integer(1 + below(maker, SAMPLE_AMOUNT_MAX));
+}
+
+/* The usual number of such a name, or where the limits do not take it, any that they do. */
+static json_t *make_integer(struct maker *maker, const struct schema *schema)
+{
+    const struct limits *limits = schema->limits;
+    int64_t value;
+    json_t *usual = make_usual(maker, schema);
+    if (!limits || !(limits->minimum || limits->maximum))
+        return usual;
+    if (json_is_string(usual) &&
+        scalar_from_text(schema, json_string_value(usual), json_string_length(usual), &value) != 0)
+        return usual;
+    if (json_is_integer(usual))
+        value = json_integer_value(usual);
+    if (value >= limits->least && value <= limits->most)
+        return usual;
+    uint64_t span = (uint64_t)limits->most - (uint64_t)limits->least;
+    uint64_t drawn = sample_next(maker->sample);
+    json_decref(usual);
+    return json_integer(
+        (int64_t)((uint64_t)limits->least + (span == UINT64_MAX ? drawn : drawn % (span + 1))));
+}
+
+static json_t *make_real(struct maker *maker, const struct schema *schema)
+{
+    const struct limits *limits = schema->limits;
+    double value = below(maker, SAMPLE_AMOUNT_MAX) / 8.0; /* exact in 32 bits too */
+    if (limits && (value < limits->real_least || value > limits->real_most))
+        value = isfinite(limits->real_least) ? limits->real_least : limits->real_most;
+    return json_real(value);
 }
 
 static json_t *make_decimal(struct maker *maker, const struct schema *schema)
@@ -140,6 +215,8 @@ static json_t *make_bytes(struct maker *maker, const struct schema *schema)
         return json_pack("{s:i,s:i,s:i}", "months", below(maker, 12), "days", below(maker, 31),
                          "millis", below(maker, 86400000));
     size_t size = schema->type == AVRO_FIXED_TYPE ? schema->fixed_size : (size_t)below(maker, 12);
+    if (schema->limits && size > (size_t)schema->limits->length_max)
+        size = (size_t)schema->limits->length_max;
     for (size_t i = 0; i < size; i++)
         buf_put_u8(&bytes, (uint8_t)sample_next(maker->sample));
     base64_encode(bytes.data, bytes.size, &text);
@@ -165,6 +242,14 @@ static json_t *make_fields(struct maker *maker, const struct schema *record, siz
     return object;
 }
 
+static json_t *make_key(const struct limits *limits, struct maker *maker, int number)
+{
+    if (limits && limits->pattern)
+        return make_matching(maker, limits);
+    json_t *key = json_sprintf("%dkey", number); /* cut, it is still its own */
+    return limits ? cut(key, limits->length_max) : key;
+}
+
 static json_t *make_collection(struct maker *maker, const struct schema *schema)
 {
     int is_map = schema->type == AVRO_MAP_TYPE;
@@ -172,14 +257,17 @@ static json_t *make_collection(struct maker *maker, const struct schema *schema)
     int count = maker->depth >= SAMPLE_DEPTH_SOFT || below(maker, 10) == 0
                     ? 0
                     : 1 + below(maker, SAMPLE_ITEMS_MAX);
+    if (schema->limits && count > schema->limits->items_max)
+        count = (int)schema->limits->items_max;
     for (int i = 0; i < count; i++) {
-        char key[16];
-        snprintf(key, sizeof key, "key%d", i);
         json_t *item = make_value(maker, schema->items);
-        if (is_map)
-            json_object_set_new(collection, key, item);
-        else
+        if (is_map) {
+            json_t *key = make_key(schema->limits, maker, i);
+            json_object_set_new(collection, json_string_value(key), item);
+            json_decref(key);
+        } else {
             json_array_append_new(collection, item);
+        }
     }
     return collection;
 }
@@ -205,12 +293,12 @@ static json_t *make_by_type(struct maker *maker, const struct schema *schema)
         return make_integer(maker, schema);
     case AVRO_FLOAT_TYPE:
     case AVRO_DOUBLE_TYPE:
-        return json_real(below(maker, SAMPLE_AMOUNT_MAX) / 8.0); /* exact in 32 bits too */
+        return make_real(maker, schema);
     case AVRO_BYTES_TYPE:
     case AVRO_FIXED_TYPE:
         return make_bytes(maker, schema);
     case AVRO_STRING_TYPE:
-        return schema->logical == LOGICAL_UUID ? make_uuid(maker) : make_text(maker);
+        return schema->logical == LOGICAL_UUID ? make_uuid(maker) : make_text(maker, schema);
     case AVRO_RECORD_TYPE:
         return make_fields(maker, schema, 0);
     case AVRO_ENUM_TYPE:

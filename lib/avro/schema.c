@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/avro/json.h"
+#include "lib/avro/limits.h"
 #include "lib/avro/preset.h"
 #include "lib/avro/schema_parse.h"
 #include "lib/base/buf.h"
@@ -16,9 +18,66 @@ struct schema_document {
     struct arena arena;
     json_t *json;
     const struct schema *root;
+    struct buf patterns; /* struct pattern * */
 };
 
-static int check_presets(const struct schema_parser *parser, struct error *error)
+/* A default is what events show that do not have the field, so it keeps the limits: its bytes are
+ * made JSON and sent once more. */
+static int check_preset_limits(const struct schema_field *field, const struct buf *bytes,
+                               struct error *error)
+{
+    struct faults faults = {0};
+    struct buf again = {0};
+    json_t *value;
+    const unsigned char *data = (const unsigned char *)(bytes->data ? bytes->data : "");
+    if (avro_to_json(field->type, data, bytes->size, 0, &value, error) != 0)
+        return -1;
+    int result = avro_from_json(field->type, value, &again, &faults);
+    json_decref(value);
+    buf_free(&again);
+    return result == 0 ? 0
+                       : error_set(error, ERROR_USAGE, "schema-invalid",
+                                   "the default breaks the limits: %s", faults.items[0].message);
+}
+
+/* The field that says whose data another one is: beside it, or in the event itself. */
+static int check_subject(const struct schema *root, const struct schema *record,
+                         const struct schema_field *field, struct error *error)
+{
+    const struct schema_field *found = schema_find_field(record, field->subject);
+    if (!found)
+        found = schema_find_field(root, field->subject);
+    if (!found)
+        return error_set(error, ERROR_USAGE, "schema-invalid",
+                         "x-pii: there is no field \"%s\" in %s or %s to say whose data it is",
+                         field->subject, record->name, root->name);
+    const struct schema *type = schema_optional(found->type);
+    if (!type)
+        type = found->type;
+    if (type->type == AVRO_STRING_TYPE || type->type == AVRO_INT_TYPE ||
+        type->type == AVRO_LONG_TYPE || type->type == AVRO_FIXED_TYPE)
+        return 0;
+    return error_set(error, ERROR_USAGE, "schema-invalid",
+                     "x-pii: %s cannot say whose data it is: it is no text, number or UUID",
+                     field->subject);
+}
+
+static int check_field(const struct schema_parser *parser, const struct schema *root,
+                       const struct schema *record, const struct schema_field *field,
+                       struct buf *bytes, struct error *error)
+{
+    buf_reset(bytes);
+    if (field->preset && preset_encode(field->type, field->preset, bytes, error) != 0)
+        return -1;
+    if (!parser->patterns)
+        return 0;
+    if (field->preset && check_preset_limits(field, bytes, error) != 0)
+        return -1;
+    return field->subject ? check_subject(root, record, field, error) : 0;
+}
+
+static int check_fields(const struct schema_parser *parser, const struct schema *root,
+                        struct error *error)
 {
     struct buf bytes = {0};
     int result = 0;
@@ -26,8 +85,7 @@ static int check_presets(const struct schema_parser *parser, struct error *error
         const struct schema *record = parser->names[i];
         for (size_t k = 0; k < record->field_count && result == 0; k++) {
             const struct schema_field *field = &record->fields[k];
-            buf_reset(&bytes);
-            if (field->preset && preset_encode(field->type, field->preset, &bytes, error) != 0)
+            if (check_field(parser, root, record, field, &bytes, error) != 0)
                 result = error_prefix(error, "%s.%s", record->name, field->name);
         }
     }
@@ -57,7 +115,7 @@ static int has_nul(const json_t *json)
     return 0;
 }
 
-int schema_parse(const char *text, size_t size, struct schema_document **ret_document,
+static int parse(const char *text, size_t size, int contract, struct schema_document **ret_document,
                  struct error *error)
 {
     if (size > SCHEMA_TEXT_MAX)
@@ -76,10 +134,12 @@ int schema_parse(const char *text, size_t size, struct schema_document **ret_doc
                          fault.column, fault.text);
     struct schema_document *document = xcalloc(1, sizeof *document);
     document->json = json;
-    struct schema_parser parser = {.arena = &document->arena, .error = error};
+    struct schema_parser parser = {.arena = &document->arena,
+                                   .error = error,
+                                   .patterns = contract ? &document->patterns : NULL};
     parser.names = xcalloc(SCHEMA_NAMES_MAX, sizeof(struct schema *));
     document->root = schema_parse_node(&parser, json, "");
-    int result = document->root ? check_presets(&parser, error) : -1;
+    int result = document->root ? check_fields(&parser, document->root, error) : -1;
     free(parser.names);
     if (result != 0) {
         schema_free(document);
@@ -89,10 +149,28 @@ int schema_parse(const char *text, size_t size, struct schema_document **ret_doc
     return 0;
 }
 
+int schema_parse(const char *text, size_t size, struct schema_document **ret_document,
+                 struct error *error)
+{
+    return parse(text, size, 0, ret_document, error);
+}
+
+int schema_parse_contract(const char *text, size_t size, struct schema_document **ret_document,
+                          struct error *error)
+{
+    return parse(text, size, 1, ret_document, error);
+}
+
 void schema_free(struct schema_document *document)
 {
     if (!document)
         return;
+    for (size_t i = 0; i < document->patterns.size; i += sizeof(struct pattern *)) {
+        struct pattern *pattern;
+        memcpy(&pattern, document->patterns.data + i, sizeof pattern);
+        pattern_free(pattern);
+    }
+    buf_free(&document->patterns);
     json_decref(document->json);
     arena_free(&document->arena);
     free(document);
@@ -114,6 +192,14 @@ const char *schema_type_name(enum avro_type type)
 const char *schema_tag(const struct schema *schema)
 {
     return schema->full_name ? schema->full_name : schema_type_name(schema->type);
+}
+
+const struct schema_field *schema_find_field(const struct schema *record, const char *name)
+{
+    for (size_t i = 0; i < record->field_count; i++)
+        if (strcmp(record->fields[i].name, name) == 0)
+            return &record->fields[i];
+    return NULL;
 }
 
 const struct schema *schema_optional(const struct schema *schema)

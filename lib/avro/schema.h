@@ -46,6 +46,7 @@ enum avro_logical {
 };
 
 struct schema;
+struct limits; /* limits.h */
 
 struct schema_field {
     const char *name;
@@ -54,7 +55,8 @@ struct schema_field {
     const char *const *aliases; /* alias_count of them */
     size_t alias_count;
     const struct schema *type;
-    int pii; /* "x-pii": true */
+    int pii;             /* it identifies a person: x-pii */
+    const char *subject; /* the field that says whose it is, {"subject": "member_id"}, or NULL */
 };
 
 /* A node of the tree. Nodes of named types are shared by their references. */
@@ -77,7 +79,8 @@ struct schema {
     size_t branch_count;
     const struct schema *items; /* array items, map values */
     size_t fixed_size;
-    const json_t *json; /* the definition itself, for x- attributes */
+    const json_t *json;    /* the definition itself, for x- attributes */
+    struct limits *limits; /* what a value sent may be; NULL when nothing was asked or said */
 };
 
 enum { SCHEMA_DEPTH_MAX = 64, SCHEMA_TEXT_MAX = 1 << 20 };
@@ -87,6 +90,11 @@ struct schema_document; /* owns a tree, its strings and its JSON */
 /* Parses one schema. Errors (ERROR_USAGE, "schema-invalid") name the place as a path. */
 int schema_parse(const char *text, size_t size, struct schema_document **ret_document,
                  struct error *error);
+/* The same for a schema that producers are held to: its limits are read, and each text, bytes,
+ * collection and number must have them (limits.h); each default must keep them; x-pii must name
+ * whose data it is. An attribute x-… that nobody knows is an error. */
+int schema_parse_contract(const char *text, size_t size, struct schema_document **ret_document,
+                          struct error *error);
 void schema_free(struct schema_document *document);
 const struct schema *schema_root(const struct schema_document *document);
 
@@ -98,6 +106,9 @@ const char *schema_tag(const struct schema *schema);
 
 /* "timestamp-micros", …; "" for LOGICAL_NONE. */
 const char *schema_logical_name(enum avro_logical logical);
+
+/* The field of that very name, or NULL; aliases do not count. */
+const struct schema_field *schema_find_field(const struct schema *record, const char *name);
 
 /* For a union of null and one other type: the other one; otherwise NULL. */
 const struct schema *schema_optional(const struct schema *schema);

@@ -25,8 +25,7 @@ int schema_parse_fail(struct schema_parser *parser, const char *format, ...)
                      *parser->path ? ": " : "", message);
 }
 
-/* Appends to the path; returns the size to go back to. */
-static size_t path_push(struct schema_parser *parser, const char *separator, const char *name)
+size_t schema_parse_push(struct schema_parser *parser, const char *separator, const char *name)
 {
     size_t before = parser->path_size;
     size_t room = sizeof parser->path - before;
@@ -36,7 +35,7 @@ static size_t path_push(struct schema_parser *parser, const char *separator, con
     return before;
 }
 
-static void path_pop(struct schema_parser *parser, size_t before)
+void schema_parse_pop(struct schema_parser *parser, size_t before)
 {
     parser->path_size = before;
     parser->path[before] = '\0';
@@ -159,6 +158,19 @@ static int parse_aliases(struct schema_parser *parser, const json_t *json, const
     return 0;
 }
 
+/* Whatever an older or foreign schema says there marks a person; a contract says whose data it is.
+ */
+static int parse_pii(struct schema_parser *parser, struct schema_field *field, const json_t *json)
+{
+    const json_t *pii = json_object_get(json, "x-pii");
+    field->pii = pii && !json_is_false(pii);
+    field->subject = json_string_value(json_object_get(pii, "subject"));
+    if (!pii || !parser->patterns || (field->subject && json_object_size(pii) == 1))
+        return 0;
+    return schema_parse_fail(parser, "x-pii names the field that says whose data it is, such as "
+                                     "{\"subject\": \"member_id\"}");
+}
+
 static int parse_field(struct schema_parser *parser, const struct schema *record, size_t index,
                        const json_t *json, const char *space)
 {
@@ -169,22 +181,20 @@ static int parse_field(struct schema_parser *parser, const struct schema *record
     for (size_t i = 0; i < index; i++)
         if (strcmp(record->fields[i].name, field->name) == 0)
             return schema_parse_fail(parser, "there are two fields \"%s\"", field->name);
-    size_t before = path_push(parser, ".", field->name);
+    size_t before = schema_parse_push(parser, ".", field->name);
     const json_t *type = json_object_get(json, "type");
-    const json_t *pii = json_object_get(json, "x-pii");
     if (!type)
         return schema_parse_fail(parser, "the field has no type");
-    if (pii && !json_is_boolean(pii))
-        return schema_parse_fail(parser, "x-pii must be true or false");
     field->doc = json_string_value(json_object_get(json, "doc"));
     field->preset = json_object_get(json, "default");
-    field->pii = json_is_true(pii);
-    if (parse_aliases(parser, json, NULL, &field->aliases, &field->alias_count) != 0)
+    if (parse_pii(parser, field, json) != 0 ||
+        parse_aliases(parser, json, NULL, &field->aliases, &field->alias_count) != 0)
         return -1;
     field->type = schema_parse_node(parser, type, space);
-    if (!field->type)
+    if (!field->type || (parser->patterns && (limits_read(parser, field->type, json) != 0 ||
+                                              limits_check(parser, field->type) != 0)))
         return -1;
-    path_pop(parser, before);
+    schema_parse_pop(parser, before);
     return 0;
 }
 
@@ -290,12 +300,12 @@ static const struct schema *parse_named(struct schema_parser *parser, enum avro_
         return NULL;
     size_t before = parser->path_size;
     if (before == 0)
-        path_push(parser, "", schema->name);
+        schema_parse_push(parser, "", schema->name);
     int result = type == AVRO_RECORD_TYPE ? parse_record(parser, schema, json, inside)
                  : type == AVRO_ENUM_TYPE ? parse_enum(parser, schema, json)
                                           : parse_fixed(parser, schema, json);
     if (result == 0)
-        path_pop(parser, before);
+        schema_parse_pop(parser, before);
     return result == 0 ? schema : NULL;
 }
 
@@ -311,10 +321,10 @@ static const struct schema *parse_collection(struct schema_parser *parser, enum 
         schema_parse_fail(parser, "the type has no \"%s\"", key);
         return NULL;
     }
-    size_t before = path_push(parser, "", type == AVRO_ARRAY_TYPE ? "[]" : "{}");
+    size_t before = schema_parse_push(parser, "", type == AVRO_ARRAY_TYPE ? "[]" : "{}");
     schema->items = schema_parse_node(parser, items, space);
     if (schema->items)
-        path_pop(parser, before);
+        schema_parse_pop(parser, before);
     return schema->items ? schema : NULL;
 }
 
@@ -365,5 +375,8 @@ const struct schema *schema_parse_node(struct schema_parser *parser, const json_
     else
         schema_parse_fail(parser, "a schema is a name, an object or an array");
     parser->depth--;
+    if (schema && parser->patterns && json_is_object(json) &&
+        limits_read(parser, schema, json) != 0)
+        return NULL;
     return schema;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/avro/limits.h"
 #include "lib/avro/schema_parse.h"
 
 void words_type(const struct schema *schema, struct buf *out)
@@ -35,6 +36,19 @@ void words_type(const struct schema *schema, struct buf *out)
         buf_printf(out, " (%s)", schema_logical_name(schema->logical));
 }
 
+void words_limits(const struct schema *schema, struct buf *out)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < schema->branch_count; i++)
+        words_limits(schema->branches[i], out);
+    limits_words(schema, out);
+    if (schema->items)
+        words_limits(schema->items, &text);
+    if (text.size > 0)
+        buf_printf(out, "%seach %s", out->size ? ", " : "", buf_text(&text));
+    buf_free(&text);
+}
+
 void words_preset(const json_t *preset, struct buf *out)
 {
     char *text = json_dumps(preset, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -45,9 +59,9 @@ void words_preset(const json_t *preset, struct buf *out)
 const char *words_change_name(enum words_change change)
 {
     static const char *const names[] = {
-        [WORDS_ADDED] = "added",      [WORDS_REMOVED] = "removed", [WORDS_RENAMED] = "renamed",
-        [WORDS_RETYPED] = "retyped",  [WORDS_DEFAULT] = "default", [WORDS_SYMBOLS] = "symbols",
-        [WORDS_ATTRIBUTE] = "changed"};
+        [WORDS_ADDED] = "added",       [WORDS_REMOVED] = "removed", [WORDS_RENAMED] = "renamed",
+        [WORDS_RETYPED] = "retyped",   [WORDS_DEFAULT] = "default", [WORDS_SYMBOLS] = "symbols",
+        [WORDS_TIGHTENED] = "tighter", [WORDS_LOOSENED] = "looser", [WORDS_ATTRIBUTE] = "changed"};
     return names[change];
 }
 
@@ -129,15 +143,30 @@ static void diff_field(struct diff *diff, const struct schema_field *old,
         put_default(&diff->text, new);
         tell(diff, WORDS_DEFAULT);
     }
-    if (old->pii != new->pii) {
-        buf_put_text(&diff->text, new->pii ? "identifies a person now (x-pii)"
-                                           : "no longer marked as identifying a person (x-pii)");
+    if (old->pii && !new->pii) {
+        buf_put_text(&diff->text, "no longer marked as identifying a person (x-pii)");
+        tell(diff, WORDS_ATTRIBUTE);
+    } else if (new->pii && !old->pii) {
+        buf_printf(&diff->text, "identifies a person now (x-pii), whom %s names", new->subject);
+        tell(diff, WORDS_ATTRIBUTE);
+    } else if (!same_text(old->subject, new->subject)) {
+        buf_printf(&diff->text, "x-pii: whose it is: %s → %s", old->subject, new->subject);
         tell(diff, WORDS_ATTRIBUTE);
     }
     if (!same_text(old->doc, new->doc)) {
         buf_printf(&diff->text, "doc: %s", new->doc ? new->doc : "(none)");
         tell(diff, WORDS_ATTRIBUTE);
     }
+}
+
+/* The type and the limits of a field that is new. */
+static void put_added(struct diff *diff, const struct schema_field *field)
+{
+    struct buf limits = {0};
+    words_type(field->type, &diff->text);
+    words_limits(field->type, &limits);
+    buf_printf(&diff->text, ", %s%s", buf_text(&limits), limits.size ? ", " : "");
+    buf_free(&limits);
 }
 
 static void diff_fields(struct diff *diff, const struct schema *old, const struct schema *new)
@@ -152,8 +181,7 @@ static void diff_fields(struct diff *diff, const struct schema *old, const struc
             kept[before - old->fields] = 1;
             diff_field(diff, before, field);
         } else {
-            words_type(field->type, &diff->text);
-            buf_put_text(&diff->text, ", ");
+            put_added(diff, field);
             put_default(&diff->text, field);
             tell(diff, WORDS_ADDED);
         }
@@ -215,7 +243,71 @@ static int seen_before(struct diff *diff, const struct schema *old, const struct
     return 0;
 }
 
-/* Goes into the one type beside null of an optional value; other unions are compared as a whole. */
+static void put_limits(struct buf *text, const struct schema *schema)
+{
+    size_t before = text->size;
+    limits_words(schema, text);
+    if (text->size == before)
+        buf_put_text(text, "no limit");
+}
+
+static void diff_limits(struct diff *diff, const struct schema *old, const struct schema *new)
+{
+    int sign = limits_compare(old, new);
+    if (sign == 0)
+        return;
+    put_limits(&diff->text, old);
+    buf_put_text(&diff->text, " → ");
+    put_limits(&diff->text, new);
+    tell(diff, sign < 0 ? WORDS_TIGHTENED : WORDS_LOOSENED);
+}
+
+/* What was `type` in the old version: it itself, or the branch of the same name, else the same
+ * kind.
+ */
+static const struct schema *find_branch(const struct schema *old, const struct schema *type)
+{
+    const struct schema *found = NULL;
+    if (old->type != AVRO_UNION_TYPE)
+        return old;
+    for (size_t i = 0; i < old->branch_count; i++) {
+        if (same_text(old->branches[i]->full_name, type->full_name) &&
+            old->branches[i]->type == type->type)
+            return old->branches[i];
+        if (old->branches[i]->type == type->type ||
+            (!found && limits_numeric(old->branches[i]) && limits_numeric(type)))
+            found = old->branches[i];
+    }
+    return found;
+}
+
+static void diff_inside(struct diff *diff, const struct schema *old, const struct schema *new)
+{
+    if (new->type == AVRO_UNION_TYPE) {
+        for (size_t i = 0; i < new->branch_count; i++) {
+            const struct schema *before = find_branch(old, new->branches[i]);
+            if (before)
+                diff_inside(diff, before, new->branches[i]);
+        }
+        return;
+    }
+    old = find_branch(old, new);
+    if (!old)
+        return;
+    diff_limits(diff, old, new);
+    if (old->type != new->type || (new->name &&seen_before(diff, old, new)))
+        return;
+    if (new->type == AVRO_RECORD_TYPE)
+        diff_fields(diff, old, new);
+    else if (new->type == AVRO_ENUM_TYPE)
+        diff_symbols(diff, old, new);
+    else if (new->items) {
+        size_t path = push(diff, "", new->type == AVRO_ARRAY_TYPE ? "[]" : "{}");
+        diff_types(diff, old->items, new->items);
+        pop(diff, path);
+    }
+}
+
 static void diff_types(struct diff *diff, const struct schema *old, const struct schema *new)
 {
     struct buf before = {0};
@@ -229,19 +321,7 @@ static void diff_types(struct diff *diff, const struct schema *old, const struct
     }
     buf_reset(&diff->text);
     buf_free(&before);
-    old = schema_optional(old) ? schema_optional(old) : old;
-    new = schema_optional(new) ? schema_optional(new) : new;
-    if (old->type != new->type || (new->name &&seen_before(diff, old, new)))
-        return;
-    if (new->type == AVRO_RECORD_TYPE)
-        diff_fields(diff, old, new);
-    else if (new->type == AVRO_ENUM_TYPE)
-        diff_symbols(diff, old, new);
-    else if (new->items) {
-        size_t path = push(diff, "", new->type == AVRO_ARRAY_TYPE ? "[]" : "{}");
-        diff_types(diff, old->items, new->items);
-        pop(diff, path);
-    }
+    diff_inside(diff, old, new);
 }
 
 void words_diff(const struct schema *old_schema, const struct schema *new_schema,

@@ -11,6 +11,10 @@
  * "bytes (decimal 12,2)". */
 void words_type(const struct schema *schema, struct buf *out);
 
+/* Appends the limits of a type and of what is in it, but for named types: "at most 50 items, each
+ * at most 50 characters". */
+void words_limits(const struct schema *schema, struct buf *out);
+
 /* Appends a default as it stands in the schema: `null`, `"UNKNOWN"`, `0`. */
 void words_preset(const json_t *preset, struct buf *out);
 
@@ -21,6 +25,8 @@ enum words_change {
     WORDS_RETYPED,
     WORDS_DEFAULT,
     WORDS_SYMBOLS,
+    WORDS_TIGHTENED, /* limits: what was taken may be refused */
+    WORDS_LOOSENED,
     WORDS_ATTRIBUTE /* doc, x- */
 };
 

@@ -15,8 +15,10 @@
  *     GET  /subjects, /schemas, /config, /mode    the schema registry's API, see registry.c */
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "lib/avro/limits.h"
 #include "lib/base/json_text.h"
 #include "producers/gateway/answer.h"
 #include "producers/gateway/line.h"
@@ -73,6 +75,16 @@ static const struct catalog_event *find_event(struct gateway *gateway, struct ht
     return NULL;
 }
 
+static void put_limits(struct buf *out, const struct schema *schema)
+{
+    json_t *limits = limits_json(schema);
+    char *text = json_dumps(limits, JSON_COMPACT);
+    buf_put_text(out, ",\"limits\":");
+    buf_put_text(out, text);
+    free(text);
+    json_decref(limits);
+}
+
 static void list_events(struct gateway *gateway, struct http_request *request)
 {
     static const char *const ingests[] = {"public", "service", "internal"};
@@ -90,6 +102,7 @@ static void list_events(struct gateway *gateway, struct http_request *request)
         json_text_number(out, "version", newest->version);
         json_text_number(out, "schema_id", newest->id);
         json_text_member(out, "schema", schema);
+        put_limits(out, newest->schema);
         if (newest->schema->doc)
             json_text_member(out, "doc", newest->schema->doc);
         buf_put_text(out, "}");

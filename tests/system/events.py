@@ -84,6 +84,11 @@ PROCESSORS = {
 }
 
 
+def limits_of(definition):
+    """What a field or type says about its values, as lib/avro/limits.h has it."""
+    return {key: value for key, value in definition.items() if key.startswith("x-") and key not in ("x-pii", "x-ingest")}
+
+
 class Maker:
     """Random values by schema, the same for the same seed. Each comes twice: as JSON, and as fastavro decodes it."""
 
@@ -94,19 +99,21 @@ class Maker:
     def uuid(self):
         return uuid.UUID(int=self.random.getrandbits(128), version=4)
 
-    def value(self, schema, name=""):
+    def value(self, schema, name="", limits=None):
+        """`limits` are those of the field, which are of what is beside null in its type."""
         if isinstance(schema, str) and schema in self.named:
             return self.value(self.named[schema], name)
         if isinstance(schema, list):
             branches = [branch for branch in schema if branch != "null"]
             if "null" in schema and self.random.random() < 0.3:
                 return None, None
-            return self.value(self.random.choice(branches), name)
+            return self.value(self.random.choice(branches), name, limits)
         if isinstance(schema, str):
             schema = {"type": schema}
+        schema = {**schema, **(limits or {})}
         kind, logical = schema["type"], schema.get("logicalType")
         if isinstance(kind, (dict, list)):
-            return self.value(kind, name)
+            return self.value(kind, name, limits_of(schema))
         return getattr(self, f"_{logical}".replace("-", "_") if logical else f"_{kind}")(schema, name)
 
     def _uuid(self, schema, name):
@@ -125,21 +132,22 @@ class Maker:
     def _string(self, schema, name):
         if "currency" in name:
             return ("EUR",) * 2
-        length = self.random.randrange(0, 20)
+        length = self.random.randrange(0, min(20, schema.get("x-length-max", 20) + 1))
         text = "".join(self.random.choice("abc xyz-_\"\\/äß€漢🙂\n\t") for _ in range(length))
         return text, text
 
     def _int(self, schema, name):
-        number = self.random.randrange(0, 1000)
-        return number, number
+        return (self.whole(schema, 1000),) * 2
 
     def _long(self, schema, name):
-        number = self.random.choice([self.random.randrange(0, 10**6), self.random.randrange(0, 2**53)])
-        return number, number
+        return (self.random.choice([self.whole(schema, 10**6), self.whole(schema, 2**53)]),) * 2
+
+    def whole(self, schema, end):
+        return self.random.randrange(schema.get("x-minimum", 0), min(end, schema.get("x-maximum", end) + 1))
 
     def _double(self, schema, name):
         # eighths have one shortest spelling, which the fingerprint of the body depends on
-        number = self.random.randrange(-(10**9), 10**9) / 8
+        number = self.random.randrange(schema.get("x-minimum", -(10**9)), 10**9) / 8
         return number, number
 
     def _float(self, schema, name):
@@ -161,7 +169,7 @@ class Maker:
         return {key: one[0] for key, one in made.items()}, {key: one[1] for key, one in made.items()}
 
     def _record(self, schema, name):
-        made = {field["name"]: self.value(field["type"], field["name"]) for field in schema["fields"]}
+        made = {field["name"]: self.value(field["type"], field["name"], limits_of(field)) for field in schema["fields"]}
         return {key: one[0] for key, one in made.items()}, {key: one[1] for key, one in made.items()}
 
     def body(self, event):

@@ -198,7 +198,8 @@ def test_media_types(gateway, space):
 
 
 def test_sizes(gateway, space):
-    large = purchase(items=[{"product_id": BUYER, "unit_price": 1}] * 600)  # under the body's limit, over the event's
+    # under the body's limit and those of its fields, over the event's
+    large = purchase(items=[{"product_id": BUYER, "unit_price": 1, "label": "x" * 200}] * 100)
     is_problem(gateway.post(space, "ProductPurchased", large), 413, "event-too-large")
     is_problem(gateway.post(space, "ProductPurchased", "x" * (64 * 1024 + 1)), 413, "body-too-large")
     chunks = requests.post(f"{gateway.url}/v1/spaces/{space}/events/ProductPurchased", headers=JSON, timeout=10,

@@ -29,10 +29,10 @@ PARTITION = events.partition_of(HERE.encode())
 HERE_ONLY = [space for space in SPACES if events.partition_of(space.encode()) == PARTITION]
 ELSEWHERE = [space for space in SPACES if space not in HERE_ONLY]
 
-TRACK = {"name": "track", "type": "string", "doc": "The track."}
-SECONDS = {"name": "seconds", "type": "int", "doc": "How long it was heard."}
-QUALITY = {"name": "quality", "type": "string", "default": "plain", "doc": "How good it sounded."}
-MOOD = {"name": "mood", "type": ["null", "string"], "default": None, "doc": "What it felt like."}
+TRACK = {"name": "track", "type": "string", "x-length-max": 100, "doc": "The track."}
+SECONDS = {"name": "seconds", "type": "int", "x-minimum": 0, "x-maximum": 10**6, "doc": "How long it was heard."}
+QUALITY = {"name": "quality", "type": "string", "x-length-max": 100, "default": "plain", "doc": "How good it sounded."}
+MOOD = {"name": "mood", "type": ["null", "string"], "x-length-max": 100, "default": None, "doc": "What it felt like."}
 RENAMED = dict(SECONDS, name="duration_s", aliases=["seconds"])
 FIELDS = {
     1: [TRACK, SECONDS],

@@ -107,7 +107,7 @@ def buy(stack, space):
 def newer(*names):
     """The newest ProductPurchased with optional fields behind the others, as a build of tomorrow has it."""
     definition = dict(events.NEWEST["ProductPurchased"].definition)
-    more = [{"name": name, "type": ["null", "string"], "default": None, "doc": "Of tomorrow."} for name in names]
+    more = [{"name": name, "type": ["null", "string"], "x-length-max": 9, "default": None, "doc": "Of tomorrow."} for name in names]
     return {**definition, "fields": definition["fields"] + more}
 
 

@@ -7,6 +7,7 @@ Those that take `stack` compile SQL in its database; the others need none.
 import json
 import re
 import shutil
+import subprocess
 
 import psycopg
 import pytest
@@ -60,7 +61,7 @@ def test_catalog_without_a_database():
 
 def test_draft_that_breaks_nobody(home):
     def add(fields):
-        fields["coupon"] = {"name": "coupon", "type": ["null", "string"], "default": None, "doc": "The coupon."}
+        fields["coupon"] = {"name": "coupon", "type": ["null", "string"], "x-length-max": 20, "default": None, "doc": "The coupon."}
 
     draft(home, add)
     code, report, _ = check(home, "ProductPurchased", "--compatibility", "FULL_TRANSITIVE")
@@ -69,7 +70,7 @@ def test_draft_that_breaks_nobody(home):
 
 def test_break_is_explained(home):
     def retype(fields):
-        fields["total"]["type"] = "string"
+        fields["total"] = {"name": "total", "type": "string", "x-length-max": 20, "doc": "The total."}
 
     draft(home, retype)
     code, report, _ = check(home)
@@ -84,6 +85,60 @@ def test_break_is_explained(home):
     assert {user["processor"] for user in found["processors"]} == {"ledger", "analytics", "overview"}
     code, out, _ = weir("check", "--database", "", cwd=home)
     assert code == 3 and "BREAK  ProductPurchased.total: long → string" in out and "ledger (sql/processors/ledger/apply.sql:" in out
+
+
+def test_tighter_limits_break_producers(home):
+    """Not those who read: so whatever the mode is, but for NONE, and only against the version before."""
+
+    def tighten(fields):
+        line = fields["items"]["type"]["items"]["fields"]
+        line[1]["x-maximum"] = 100
+        line[3]["x-pattern"] = "^[a-z ]*$"
+        fields["items"]["x-items-max"] = 300
+        fields["currency"]["x-length-max"] = 4
+        del fields["currency"]["x-pattern"]
+
+    draft(home, tighten)
+    for mode in ("BACKWARD", "FORWARD_TRANSITIVE"):
+        code, report, err = check(home, "--compatibility", mode)
+        assert code == 3, err
+        reasons = {found["path"]: found["reason"] for found in report["breaks"]}
+        assert reasons == {
+            "items[].quantity": "from 1 to 10000 → from 1 to 100: producers are refused what they could send until now",
+            "items[].label": "at most 200 characters → at most 200 characters, matching ^[a-z ]*$: producers are refused what "
+            "they could send until now",
+        }
+        assert {(found["direction"], *found["versions"]) for found in report["breaks"]} == {("PRODUCERS", int(newest(home).stem) - 1)}
+        assert report["changes"] == []
+    assert check(home, "--compatibility", "NONE")[0] == 0
+    out = weir("check", "--database", "", cwd=home)[1]
+    assert "BREAK  ProductPurchased.items[].quantity: from 1 to 10000 → from 1 to 100: producers" in out
+    said = json.loads(weir("diff", "ProductPurchased", "-o", "json", cwd=home)[1])["changes"]
+    assert [(one["change"], one["path"], one["text"]) for one in said] == [
+        ("looser", "items", "at most 200 items → at most 300 items"),
+        ("tighter", "items[].quantity", "from 1 to 10000 → from 1 to 100"),
+        ("tighter", "items[].label", "at most 200 characters → at most 200 characters, matching ^[a-z ]*$"),
+        ("looser", "currency", "at most 3 characters, matching ^[A-Z]{3}$ → at most 4 characters"),
+    ]
+    # published all the same: a check that runs once the version has its id still says it
+    subprocess.run([home / "schemas/lock"], check=True, capture_output=True, timeout=60)
+    assert check(home)[0] == 3
+
+
+@pytest.mark.parametrize("harm, words", [
+    (lambda fields: fields["currency"].pop("x-length-max"), "ProductPurchased.currency: the string has no limit: say \"x-length-max\""),
+    (lambda fields: fields["total"].pop("x-maximum"), "ProductPurchased.total: the long has no limit: say \"x-maximum\""),
+    (lambda fields: fields["items"].pop("x-items-max"), "ProductPurchased.items: the array has no limit: say \"x-items-max\""),
+    (lambda fields: fields["items"]["type"]["items"]["fields"][3].pop("x-length-max"),
+     "ProductPurchased.items[].label: the string has no limit"),
+    (lambda fields: fields["meta"]["type"]["fields"][3].update({"x-pii": True}), "ProductPurchased.meta.actor: x-pii names the field"),
+    (lambda fields: fields["currency"].update({"x-pattern": "^[A-Z{3}$"}), "ProductPurchased.currency: x-pattern: the pattern"),
+    (lambda fields: fields["fee_bps"].update({"x-minimum": 501}), "ProductPurchased.fee_bps: the default breaks the limits"),
+])  # fmt: skip
+def test_what_has_no_limits_is_refused(home, harm, words):
+    file = draft(home, harm)
+    code, _, err = check(home)
+    assert code == 2 and f"schemas/commerce/ProductPurchased/{file.name}: {words}" in err, err
 
 
 def test_mode_decides(home):
@@ -153,7 +208,8 @@ def test_all_sql_is_compiled(home, stack, name):
 
 def test_retyped_field_breaks_sql(home, stack):
     def retype(fields):
-        fields["referrer_id"]["type"] = ["null", {"type": "map", "values": "string"}]
+        values = {"type": "string", "x-length-max": 9}
+        fields["referrer_id"]["type"] = ["null", {"type": "map", "values": values, "x-items-max": 9, "x-length-max": 9}]
 
     draft(home, retype)
     code, report, err = check(home, "--compatibility", "NONE", database=stack.env["WEIR_DATABASE"])

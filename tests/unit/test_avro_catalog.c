@@ -28,20 +28,23 @@
     "\"timestamp-micros\"}},"                                                                      \
     "{\"name\":\"received_at\",\"doc\":\"d\",\"type\":{\"type\":\"long\",\"logicalType\":"         \
     "\"timestamp-micros\"}},"                                                                      \
-    "{\"name\":\"actor\",\"doc\":\"d\",\"type\":[\"null\",\"string\"],\"default\":null},"          \
+    "{\"name\":\"actor\",\"doc\":\"d\",\"x-length-max\":9,\"type\":[\"null\",\"string\"],"         \
+    "\"default\":null},"                                                                           \
     "{\"name\":\"correlation_id\",\"doc\":\"d\",\"type\":[\"null\",{\"type\":\"string\","          \
     "\"logicalType\":\"uuid\"}],"                                                                  \
     "\"default\":null},"                                                                           \
     "{\"name\":\"causation_id\",\"doc\":\"d\",\"type\":[\"null\",{\"type\":\"string\","            \
     "\"logicalType\":\"uuid\"}],"                                                                  \
     "\"default\":null},"                                                                           \
-    "{\"name\":\"fingerprint\",\"doc\":\"d\",\"type\":\"long\"}]}}"
+    "{\"name\":\"fingerprint\",\"x-unlimited\":true,\"doc\":\"d\",\"type\":\"long\"}]}}"
 
 #define EVENT(name, head, fields)                                                                  \
     "{\"type\":\"record\",\"name\":\"" name "\",\"namespace\":\"weir.shop\"," head                 \
     "\"fields\":[" fields "]}"
 #define DOC "\"doc\":\"d\","
-#define GOOD EVENT("Sold", DOC, META ",{\"name\":\"amount\",\"doc\":\"d\",\"type\":\"long\"}")
+#define GOOD                                                                                       \
+    EVENT("Sold", DOC,                                                                             \
+          META ",{\"name\":\"amount\",\"doc\":\"d\",\"x-unlimited\":true,\"type\":\"long\"}")
 
 static char home[64];
 
@@ -197,14 +200,19 @@ static void test_older_versions(void **state)
     (void)state;
     struct catalog *catalog;
     struct error error = {0};
-    write_second(EVENT("Sold", DOC,
-                       META ",{\"name\":\"tip\",\"doc\":\"d\",\"type\":\"long\",\"default\":0}"));
+    write_second(EVENT(
+        "Sold", DOC,
+        META
+        ",{\"name\":\"tip\",\"doc\":\"d\",\"x-unlimited\":true,\"type\":\"long\",\"default\":0}"));
     if (open_home(&catalog, &error) != 0)
         fail_msg("%s", error.message);
-    write_second(EVENT("Sold", DOC, META ",{\"name\":\"tip\",\"doc\":\"d\",\"type\":\"long\"}"));
+    write_second(EVENT("Sold", DOC,
+                       META
+                       ",{\"name\":\"tip\",\"doc\":\"d\",\"x-unlimited\":true,\"type\":\"long\"}"));
     expect_failure("shop/Sold/2.avsc: records of version 1 could not be read any more");
-    write_second(
-        EVENT("Sold", DOC, META ",{\"name\":\"amount\",\"doc\":\"d\",\"type\":\"string\"}"));
+    write_second(EVENT(
+        "Sold", DOC,
+        META ",{\"name\":\"amount\",\"doc\":\"d\",\"x-unlimited\":true,\"type\":\"string\"}"));
     expect_failure("amount");
 }
 
@@ -233,21 +241,27 @@ static void test_rules(void **state)
         {"\"string\"", "a record named weir.shop.Sold"},
         {EVENT("Bought", DOC, META), "a record named weir.shop.Sold"},
         {EVENT("Sold", "", META), "record Sold has no doc"},
-        {EVENT("Sold", DOC, META ",{\"name\":\"a\",\"type\":\"int\"}"), "field Sold.a has no doc"},
-        {EVENT("Sold", DOC, "{\"name\":\"a\",\"doc\":\"d\",\"type\":\"int\"}"), "must be `meta`"},
-        {EVENT("Sold", DOC, META ",{\"name\":\"event_id\",\"doc\":\"d\",\"type\":\"int\"}"),
+        {EVENT("Sold", DOC, META ",{\"name\":\"a\",\"x-unlimited\":true,\"type\":\"int\"}"),
+         "field Sold.a has no doc"},
+        {EVENT("Sold", DOC, "{\"name\":\"a\",\"doc\":\"d\",\"x-unlimited\":true,\"type\":\"int\"}"),
+         "must be `meta`"},
+        {EVENT("Sold", DOC,
+               META ",{\"name\":\"event_id\",\"doc\":\"d\",\"x-unlimited\":true,\"type\":\"int\"}"),
          "envelope uses"},
-        {EVENT("Sold", DOC, META ",{\"name\":\"eventId\",\"doc\":\"d\",\"type\":\"int\"}"),
+        {EVENT("Sold", DOC,
+               META ",{\"name\":\"eventId\",\"doc\":\"d\",\"x-unlimited\":true,\"type\":\"int\"}"),
          "envelope uses"},
         {EVENT("Sold", DOC "\"x-ingest\":\"anyone\",", META), "x-ingest must be"},
         {EVENT("Sold", DOC,
-               META ",{\"name\":\"a\",\"doc\":\"d\",\"type\":\"bytes\",\"default\":\"\\u0000\"}"),
+               META ",{\"name\":\"a\",\"doc\":\"d\",\"x-unlimited\":true,\"type\":\"bytes\","
+                    "\"default\":\"\\u0000\"}"),
          "avro-c"},
         {EVENT("Sold", DOC,
-               META
-               ",{\"name\":\"a\",\"doc\":\"d\",\"type\":{\"type\":\"array\",\"items\":{\"type\":"
-               "\"record\","
-               "\"name\":\"I\",\"doc\":\"d\",\"fields\":[{\"name\":\"b\",\"type\":\"int\"}]}}}"),
+               META ",{\"name\":\"a\",\"doc\":\"d\",\"type\":{\"type\":\"array\",\"x-items-max\":1,"
+                    "\"items\":{\"type\":"
+                    "\"record\","
+                    "\"name\":\"I\",\"doc\":\"d\",\"fields\":[{\"name\":\"b\",\"x-unlimited\":true,"
+                    "\"type\":\"int\"}]}}}"),
          "field I.b has no doc"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -262,13 +276,13 @@ static void test_nested_type_objects(void **state)
 {
     (void)state;
     static const char *const types[] = {
-        "{\"type\":{\"type\":\"string\"}}",
-        "{\"type\":[\"null\",{\"type\":{\"type\":\"int\"}}]}",
-        "{\"type\":\"array\",\"items\":{\"type\":{\"type\":{\"type\":\"map\",\"values\":\"int\"}}}"
+        "{\"x-unlimited\":true,\"type\":{\"type\":\"string\"}}",
+        "{\"type\":[\"null\",{\"x-unlimited\":true,\"type\":{\"type\":\"int\"}}]}",
+        "{\"x-unlimited\":true,\"type\":\"array\",\"items\":{\"type\":{\"type\":{\"x-unlimited\":"
+        "true,\"type\":\"map\",\"values\":{\"x-unlimited\":true,\"type\":\"int\"}}}}"
         "}",
         "{\"type\":{\"type\":\"record\",\"name\":\"I\",\"doc\":\"d\",\"fields\":[{\"name\":\"b\","
-        "\"doc\":"
-        "\"d\",\"type\":{\"type\":{\"type\":\"int\"}}}]}}",
+        "\"x-unlimited\":true,\"doc\":\"d\",\"type\":{\"type\":{\"type\":\"int\"}}}]}}",
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         struct catalog *catalog;
@@ -290,16 +304,17 @@ static void test_meta(void **state)
         {"timestamp-micros", "timestamp-millis"},
         {"\"received_at\"", "\"received_on\""},
         {"[\"null\",\"string\"]", "[\"string\",\"null\"]"},
-        {"\"fingerprint\",\"doc\":\"d\",\"type\":\"long\"}", ""}};
+        {"\"fingerprint\",\"x-unlimited\":true,\"doc\":\"d\",\"type\":\"long\"}", ""}};
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         char text[4000];
         const char *found = strstr(GOOD, changes[i][0]);
         assert_non_null(found);
         int before = (int)(found - GOOD);
         if (i == 3) /* one field too many */
-            snprintf(text, sizeof text,
-                     "%.*s%s,{\"name\":\"more\",\"doc\":\"d\",\"type\":\"int\"}%s", before, GOOD,
-                     changes[i][0], found + strlen(changes[i][0]));
+            snprintf(
+                text, sizeof text,
+                "%.*s%s,{\"name\":\"more\",\"doc\":\"d\",\"x-unlimited\":true,\"type\":\"int\"}%s",
+                before, GOOD, changes[i][0], found + strlen(changes[i][0]));
         else
             snprintf(text, sizeof text, "%.*s%s%s", before, GOOD, changes[i][1],
                      found + strlen(changes[i][0]));

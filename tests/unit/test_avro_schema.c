@@ -133,9 +133,6 @@ static void test_invalid(void **state)
          "R: field 0 has no valid name"},
         {"{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"f\"}]}",
          "R.f: the field has no type"},
-        {"{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"f\",\"type\":\"int\",\"x-"
-         "pii\":1}]}",
-         "R.f: x-pii"},
         {"{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"f\",\"type\":\"int\"},{"
          "\"name\":\"f\",\"type\":\"int\"}]}",
          "R: there are two fields \"f\""},
