@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One bit per offset below the position, three times: expected (a record that must be accounted
- * for), exempt (one that is too old to tell) and seen (it was found in a table). Reading the log
- * sets the first two, reading the tables the third; what then differs is lost, doubled or stray. */
+ * One bit per offset below the position, four times: skipped (a person made a dead letter of it),
+ * expected (a record that must be accounted for), exempt (one that is too old to tell) and seen (it
+ * was found in a table). Reading the log sets the second and third, reading the tables the others;
+ * what then differs is lost, doubled or stray. */
 #include "processors/audit/records.h"
 
 #include <inttypes.h>
@@ -21,7 +22,7 @@ struct track {
     const struct audit_position *position;
     int64_t from; /* offset of bit 0 */
     int64_t count;
-    unsigned char *expected, *exempt, *seen;
+    unsigned char *expected, *exempt, *seen, *skipped;
 };
 
 struct account {
@@ -79,9 +80,10 @@ static void make_bits(struct account *account)
     for (size_t i = 0; i < account->track_count; i++) {
         struct track *track = &account->tracks[i];
         size_t bytes = (size_t)(track->count / 8 + 1);
-        track->expected = xcalloc(3, bytes);
+        track->expected = xcalloc(4, bytes);
         track->exempt = track->expected + bytes;
         track->seen = track->exempt + bytes;
+        track->skipped = track->seen + bytes;
     }
 }
 
@@ -127,7 +129,7 @@ static int take_record(void *opaque, rd_kafka_message_t *message, struct error *
             set_bit(track->exempt, at);
             account->unknown += must < 0;
             account->exempt++;
-        } else if (must) {
+        } else if (must || get_bit(track->skipped, at)) {
             set_bit(track->expected, at);
             account->expected++;
         } else {
@@ -201,17 +203,18 @@ static int read_tables(PGconn *conn, struct account *account, const char *schema
     if (read_table(conn, account, "SELECT position_id, kafka_offset FROM weir.duplicate",
                    &account->duplicates, error) != 0)
         return -1;
-    /* What is redriven was applied, or is a duplicate; what is being redriven is parked. Of a wrong
-     * header it may also turn out that the processor does not consume it. */
-    snprintf(
-        sql, sizeof sql,
-        "SELECT position_id, kafka_offset FROM weir.dead_letter AS d "
-        "WHERE state NOT IN ('redriving', 'redriven') OR (state = 'redriven' "
-        "AND code = 'type-wrong' AND NOT EXISTS (SELECT FROM (SELECT position_id, kafka_offset "
-        "FROM %s.applied_event UNION ALL SELECT position_id, kafka_offset FROM "
-        "weir.duplicate) AS a "
-        "WHERE (a.position_id, a.kafka_offset) = (d.position_id, d.kafka_offset)))",
-        schema);
+    /* What is redriven was applied, or is a duplicate; what is being redriven is parked. Of what
+     * was skipped, or has a wrong header, it may also turn out that the processor does not consume
+     * it. */
+    snprintf(sql, sizeof sql,
+             "SELECT position_id, kafka_offset FROM weir.dead_letter AS d "
+             "WHERE state NOT IN ('redriving', 'redriven') OR (state = 'redriven' "
+             "AND code IN ('type-wrong', 'skipped') AND NOT EXISTS (SELECT FROM (SELECT "
+             "position_id, kafka_offset "
+             "FROM %s.applied_event UNION ALL SELECT position_id, kafka_offset FROM "
+             "weir.duplicate) AS a "
+             "WHERE (a.position_id, a.kafka_offset) = (d.position_id, d.kafka_offset)))",
+             schema);
     if (read_table(conn, account, sql, &account->dead, error) != 0)
         return -1;
     return read_table(conn, account, "SELECT position_id, kafka_offset FROM weir.parked",
@@ -228,6 +231,30 @@ static void find_lost(struct account *account)
                 give_example(account, "lost", track, at);
             }
     }
+}
+
+/* A record that was skipped is accounted for by that, consumed or not. */
+static int find_skipped(PGconn *conn, struct account *account, struct error *error)
+{
+    const char *values[] = {account->processor->name};
+    PGresult *rows = NULL;
+    if (pg_query(conn,
+                 "SELECT position_id, kafka_offset FROM weir.dead_letter AS d "
+                 "JOIN weir.position AS p USING (position_id) "
+                 "WHERE p.processor = $1 AND d.code = 'skipped'",
+                 1, values, &rows, error) != 0)
+        return -1;
+    for (int row = 0; row < PQntuples(rows); row++) {
+        for (size_t i = 0; i < account->track_count; i++) {
+            struct track *track = &account->tracks[i];
+            int64_t at = pg_int(rows, row, 1) - track->from;
+            if (track->position->position_id == pg_int(rows, row, 0) && at >= 0 &&
+                at < track->count)
+                set_bit(track->skipped, at);
+        }
+    }
+    PQclear(rows);
+    return 0;
 }
 
 static const char rule[] = "each record below the position is accounted for exactly once";
@@ -288,6 +315,8 @@ int audit_records(const struct config *config, PGconn *conn,
     } else {
         make_bits(&account);
         result = find_window(conn, &account, error);
+        if (result == 0)
+            result = find_skipped(conn, &account, error);
         if (result == 0 && account.track_count)
             result = read_log(config, &account, error);
         if (result == 0)

@@ -59,13 +59,12 @@ static const struct metric_spec outbox_oldest = {.name = "weir_outbox_oldest_sec
 
 static const struct metric_spec stopped_offset = {
     .name = "weir_processor_stopped_offset",
-    .help =
-        "Offset of the record at which a partition waits or the processor has halted; -1: none.",
+    .help = "Offset of the record at which a partition waits or the processor has halted.",
     .kind = METRICS_GAUGE,
     .labels = "processor,how,topic,partition"};
 static const struct metric_spec stopped_since = {
     .name = "weir_processor_stopped_since_timestamp_seconds",
-    .help = "Since when, in seconds since 1970; 0: it does not.",
+    .help = "Since when, in seconds since 1970.",
     .kind = METRICS_GAUGE,
     .unit = METRICS_MICROSECONDS,
     .labels = "processor,how,topic,partition"};
@@ -176,8 +175,8 @@ static void show_stopped(struct depth *depth, const PGresult *rows)
     for (int i = 0; i < count; i++) {
         if (is_among(depth->stopped, depth->stopped_count, &before[i]))
             continue;
-        metrics_gauge_set(before[i].offset, -1);
-        metrics_gauge_set(before[i].since, 0);
+        metrics_gauge_hide(before[i].offset);
+        metrics_gauge_hide(before[i].since);
     }
 }
 

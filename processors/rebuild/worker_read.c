@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "lib/kafka/client.h"
 #include "processors/engine/message.h"
@@ -64,6 +65,8 @@ int worker_set_goals(struct worker *worker, const struct vector *target, struct 
         const struct vector_element *element =
             vector_find(target, position->topic, position->partition);
         worker->goals[i].offset = element ? element->offset : 0;
+        if (position->unknown_id >= 0 && position->waits_offset < worker->goals[i].offset)
+            worker->goals[i].offset = position->waits_offset;
         worker->goals[i].reached = position->next_offset >= worker->goals[i].offset;
         worker->reached += (size_t)worker->goals[i].reached;
     }
@@ -162,6 +165,14 @@ static int settle(struct worker *worker, struct error *error)
     return 0;
 }
 
+/* Whether a partition may end at a record of a schema that is not known. Where the live generation
+ * is says how far to go, or nobody does, as after a loss of the database; then the processor is to
+ * wait there as it would have. A registry may only be away. */
+static int may_end_early(const struct worker *worker)
+{
+    return worker->options.park && !worker->registry;
+}
+
 /* A newer build may have recorded it, or the registry knows it. */
 static int wait_for_schema(struct worker *worker, struct error *error)
 {
@@ -171,7 +182,8 @@ static int wait_for_schema(struct worker *worker, struct error *error)
         return -1;
     while (decoder_look_up(worker->decoder, id, worker->conn, error) != 0) {
         const struct timespec pause = {.tv_nsec = 200000000};
-        if (strcmp(error->code, DECODER_UNKNOWN) != 0 || *worker->options.stop)
+        if (strcmp(error->code, DECODER_UNKNOWN) != 0 || *worker->options.stop ||
+            may_end_early(worker))
             return -1;
         if (monotonic_now_us() > deadline_us) {
             error->class = ERROR_HALT; /* other than a broker, it need not come back by itself */
@@ -192,6 +204,23 @@ static int add(struct worker *worker, size_t index, rd_kafka_message_t *message,
     if (error->class != ERROR_RETRY || wait_for_schema(worker, error) != 0)
         return -1;
     return batch_add(worker->filling, worker->decoder, &record, (uint32_t)index, error);
+}
+
+/* The partition ends at this record, if it may. Returns whether it does. */
+static int end_early(struct worker *worker, size_t index, int64_t offset, struct error *error)
+{
+    struct position *position = &worker->positions[index];
+    if (!may_end_early(worker) ||
+        (strcmp(error->code, DECODER_UNKNOWN) != 0 && strcmp(error->code, DECODER_NEWER) != 0))
+        return 0;
+    log_warn("%s [%d] offset %" PRId64 ": %s. The rebuild goes no further in this partition, and "
+             "the processor will wait there",
+             position->topic, position->partition, offset, error->message);
+    position->unknown_id = decoder_unknown_id(worker->decoder);
+    position->waits_offset = offset;
+    worker->goals[index].offset = offset;
+    *error = (struct error){0};
+    return 1;
 }
 
 /* Takes one record, or keeps it, or gives it back. */
@@ -231,6 +260,8 @@ static int take(struct worker *worker, rd_kafka_message_t *message, struct error
             rd_kafka_message_destroy(message);
             return 0;
         }
+        if (end_early(worker, index, message->offset, error))
+            return take(worker, message, error);
         error_prefix(error, "%s [%d] offset %" PRId64, position->topic, position->partition,
                      message->offset);
     }

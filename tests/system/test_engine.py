@@ -237,7 +237,7 @@ def test_broken_sql_is_refused_by_migrate(engine):
 
 
 def test_broken_sql_halts_and_resume_goes_on(engine):
-    """The tables were changed behind its back: no event is guilty."""
+    """The tables were changed behind its back. It is said where it stands."""
     process = engine.start()
     engine.stack.produce(reactions("before"))
     engine.wait_rows("before")
@@ -246,7 +246,7 @@ def test_broken_sql_halts_and_resume_goes_on(engine):
     engine.stack.produce(reactions("later"))
     halt = engine.halt()
     assert halt["code"] == "42703" and re.search(r"sql/processors/tally/apply.sql.*\b3\b", halt["message"]), halt
-    assert (halt["offset"], halt["event"]) == (None, None)
+    assert (halt["offset"], halt["event"]) == (position, "PostReacted")
     assert engine.position() == position
     assert process.term() == 0
     # the halt survives a restart, also when its cause is gone

@@ -4,8 +4,7 @@ And that a decision which cannot be carried out is in the way of no other."""
 
 import json
 
-import pytest
-
+import events
 from harness import wait_until
 from test_engine import ELSEWHERE, HERE, PARTITION, TALLY, TOPIC, newer_reaction, newer_version, reaction, reactions
 from test_parking import parking  # noqa: F401 (a fixture)
@@ -58,18 +57,22 @@ def test_before_it_is_come_to(parking):
     engine.stack.produce(reactions("a"))
     engine.drain()
     engine.stack.end(process)
-    unwanted, _ = engine.stack.produce(reactions("unwanted", "b"))
+    comment = TOPIC, PARTITION, HERE.encode(), events.make_record("PostCommented", events.Maker(1).body("PostCommented")[1]), None
+    unwanted, other, _ = engine.stack.produce([reaction("unwanted"), comment, reaction("b")])
     said = skip(engine, unwanted, "--wait", "1s", code=1)
     assert "no process runs tally" in said and "The decision stays" in said
     skip(engine, unwanted, "--wait", "1s", code=1)
     assert engine.stack.value("SELECT count(*) FROM weir.decision") == 1, "the same again is waited for"
+    skip(engine, other, "--wait", "1s", code=1)
     engine.start()
     engine.wait_rows("a", "b")
-    assert engine.dead_letters() == [(unwanted, "skipped", 1, "open")]
-    assert engine.stack.psql("SELECT verdict, outcome FROM weir.decision") == [("skip", "skipped")]
+    # also of an event that it does not consume
+    assert engine.dead_letters() == [(unwanted, "skipped", 1, "open"), (other, "skipped", 1, "open")]
+    assert engine.stack.psql("SELECT verdict, outcome FROM weir.decision") == [("skip", "skipped")] * 2
     sound(engine)
     # what was skipped can still be applied
-    engine.stack.run("dead-letters", "redrive", f"community/{PARTITION}/{unwanted}", "--home", engine.home)
+    for offset in (unwanted, other):
+        engine.stack.run("dead-letters", "redrive", f"community/{PARTITION}/{offset}", "--home", engine.home)
     engine.wait_rows("a", "unwanted", "b")
     sound(engine)
 
@@ -79,20 +82,28 @@ def test_after_the_loss_of_the_database(parking):
     engine = parking(**PLAIN)
     process = engine.start()
     version = newer_version()
-    skipped, _ = engine.stack.produce([newer_reaction(version, "new"), reaction("a")])
+    unknown = newer_reaction(version, "new")
+    skipped, _, waiting, last = engine.stack.produce([unknown, reaction("a"), unknown, reaction("b")])
     skip(engine, skipped)
     engine.wait_rows("a")
     wait_until(lambda: engine.stack.value("SELECT count(*) FROM weir.outbox") == 0, what="all is published")
     engine.stack.end(process)
     engine.stack.new_database()
     engine.migrate()
-    engine.stack.run("rebuild", "tally", "--home", engine.home)
-    engine.start()
+    done = engine.stack.run("rebuild", "tally", "--home", engine.home)
+    assert "the processor will wait there" in done.stderr
+    engine.start(ready=False)
+    stopped = lambda: engine.stack.psql("SELECT how, kafka_offset FROM weir.stopped")
+    wait_until(stopped, what="it waits where it did")
+    assert stopped() == [("waits", waiting)]
+    rows = lambda: engine.stack.psql(f"SELECT reaction FROM {engine.stack.live('tally')}.reaction ORDER BY kafka_offset")
+    assert rows() == [("a",)]
+    skip(engine, waiting)
     engine.drain()
-    rows = engine.stack.psql(f"SELECT reaction FROM {engine.stack.live('tally')}.reaction")
-    assert rows == [("a",)]
-    assert engine.dead_letters("kafka_offset, code, state") == [(skipped, "skipped", "open")]
-    assert engine.stack.psql("SELECT verdict, outcome FROM weir.decision") == [("skip", "skipped")]
+    assert rows() == [("a",), ("b",)] and engine.position() == last + 1
+    letters = engine.dead_letters("kafka_offset, code, state")
+    assert letters == [(skipped, "skipped", "open"), (waiting, "skipped", "open")]
+    assert engine.stack.psql("SELECT verdict, outcome FROM weir.decision") == [("skip", "skipped")] * 2
     sound(engine)
 
 
@@ -121,4 +132,3 @@ def test_a_decision_that_fails_blocks_no_other(parking):
     states = engine.dead_letters("kafka_offset, state")
     assert states == [(broken, "open"), (other, "discarded")]
     engine.stack.run("dead-letters", "discard", f"community/{PARTITION}/{broken}", "--home", engine.home, *REASON)
-    sound(engine)
