@@ -40,8 +40,8 @@ class Fuzzer(events.Maker):
         super().__init__(seed)
         self.odd = 0.0
 
-    def value(self, schema, name=""):
-        made = super().value(schema, name)
+    def value(self, schema, name="", limits=None):
+        made = super().value(schema, name, limits)
         if self.random.random() < self.odd and not (isinstance(schema, dict) and schema["type"] == "record"):
             return self.replaced(schema, made[0]), None
         return made
