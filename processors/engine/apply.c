@@ -20,15 +20,29 @@
 /* SQLSTATE of the statement timeout, and of a statement that somebody cancelled. */
 static const char QUERY_CANCELED[] = "57014";
 
+/* The first entry of a slice that is not known to fail. Those that are go along with what comes
+ * behind them, so that many in a row cost one call each; but not too many. */
+static size_t first_open(const struct engine *engine, size_t from)
+{
+    const struct batch *batch = engine->current;
+    size_t at = from;
+    while (at < batch->count && at - from < FAILED_RUN_MAX && batch->entries[at].failed)
+        at++;
+    return at;
+}
+
 /* Where the next slice ends. While an event that fails is looked for, it is in the first half of
  * what is left: that half is applied for good, or searched in turn. */
 static size_t slice_end(const struct engine *engine, size_t from)
 {
+    size_t open = first_open(engine, from);
     size_t to = engine->current->count;
-    if (to - from > engine->limit)
-        to = from + engine->limit;
-    if (engine->suspect > from && to - from > (engine->suspect - from + 1) / 2)
-        to = from + (engine->suspect - from + 1) / 2;
+    if (open - from == FAILED_RUN_MAX)
+        return open;
+    if (to - open > engine->limit)
+        to = open + engine->limit;
+    if (engine->suspect > open && to - open > (engine->suspect - open + 1) / 2)
+        to = open + (engine->suspect - open + 1) / 2;
     return to;
 }
 
@@ -177,7 +191,8 @@ static void finish_slice(struct engine *engine)
     metrics_counter_add(engine->metrics.parked, (int64_t)slice->parked);
     metrics_observe(engine->metrics.batch_rows, (int64_t)slice->applied);
     metrics_observe(engine->metrics.apply_time, monotonic_now_us() - engine->sent_us);
-    breaker_passed(&engine->breaker, &engine->processor->policy, (int64_t)slice->applied);
+    if (slice->applied)
+        breaker_passed(&engine->breaker);
     if (slice->dead_letters)
         log_dead_letters(engine);
     if (engine->current == engine->applying)
@@ -220,18 +235,18 @@ static int resend(struct engine *engine)
 static void blame(struct engine *engine, const char *code)
 {
     const struct slice *slice = engine->slice;
-    const struct entry *entry = &engine->current->entries[slice->from];
+    size_t open = first_open(engine, slice->from);
+    int applies = open < slice->to && engine->current->entries[open].fate == FATE_APPLIED;
     engine->resends = 0;
-    if (slice->to - slice->from > 1) {
+    if (open + 1 < slice->to) {
         engine->suspect = slice->to;
         apply_from(engine, slice->from);
-    } else if ((slice->to == slice->from || entry->fate != FATE_APPLIED) &&
-               engine->failure.class == ERROR_SHRINK) {
+    } else if (!applies && engine->failure.class == ERROR_SHRINK) {
         attach_recover(engine, &engine->failure); /* too slow, or short of memory, for anything */
-    } else if (slice->to == slice->from || entry->fate != FATE_APPLIED) {
+    } else if (!applies) {
         halt(engine, &engine->failure, NULL, NULL); /* no event is applied here */
     } else if (engine->current == engine->applying) {
-        park_entry(engine, slice->from, code, engine->failure.message);
+        park_entry(engine, open, code, engine->failure.message);
     } else {
         drain_fail(engine, code, engine->failure.message);
     }

@@ -29,7 +29,8 @@ enum {
     COLUMN_TIME,
     COLUMN_HEADERS,
     COLUMN_KEY,
-    COLUMN_VALUE
+    COLUMN_VALUE,
+    COLUMN_REDRIVEN
 };
 
 /* Asked every some milliseconds or for each Space, and planning takes longer than running them. */
@@ -41,7 +42,8 @@ static const char *const prepared[][2] = {
      "SELECT s.attempts::bigint, s.events, coalesce(s.blocked_by, -1), "
      "coalesce((extract(epoch FROM now() - s.first_failed_at) * 1000)::bigint, 0), "
      "p.kafka_offset, (extract(epoch FROM p.kafka_timestamp) * 1000000)::bigint, p.headers, "
-     "p.key, p.value "
+     "p.key, p.value, EXISTS (SELECT FROM weir.dead_letter AS d WHERE d.state = 'redriving' "
+     "AND (d.position_id, d.space_id, d.kafka_offset) = ($1, $2, p.kafka_offset)) "
      "FROM weir.parked_space AS s CROSS JOIN LATERAL ("
      "    SELECT q.*, sum(q.bytes) OVER (ORDER BY q.kafka_offset) - q.bytes AS bytes_before "
      "    FROM (SELECT *, coalesce(length(a.value), 0) + pg_column_size(a.headers) AS bytes "
@@ -297,9 +299,17 @@ void drain_fail(struct engine *engine, const char *code, const char *message)
     struct drain *drain = &engine->drain;
     const struct policy *policy = &engine->processor->policy;
     const struct position *position = &engine->positions[drain->space.position];
+    const struct entry *entry = &drain->batch->entries[engine->slice->from];
     int first = engine->slice->from == 0;
     int64_t failures = (first ? drain->attempts : 0) + 1;
-    int used_up = failures >= policy->attempts || (first && drain->age_ms >= policy->age_max_ms);
+    int used_up = failures >= policy_attempts(policy, code);
+    int64_t pause_ms = policy_pause_ms(policy, used_up ? 1 : failures);
+    /* A dead letter that somebody redrives is known to fail: that proves nothing. */
+    int redriven = *PQgetvalue(drain->rows, (int)engine->slice->from, COLUMN_REDRIVEN);
+    if (!redriven && park_halts(engine, entry, message))
+        return;
+    used_up = (used_up && !breaker_doubts(&engine->breaker, policy)) ||
+              (first && drain->age_ms >= policy->age_max_ms);
     char id[16], epoch[24], space[UUID_TEXT_SIZE + 1], offset[24], pause[24];
     struct error error;
     char *text = xstrdup(message);
@@ -307,9 +317,10 @@ void drain_fail(struct engine *engine, const char *code, const char *message)
     snprintf(id, sizeof id, "%d", position->id);
     snprintf(epoch, sizeof epoch, "%" PRId64, position->epoch);
     uuid_format(&drain->space.space_id, space);
-    snprintf(offset, sizeof offset, "%" PRId64,
-             drain->batch->entries[engine->slice->from].record.offset);
-    snprintf(pause, sizeof pause, "%" PRId64, policy_pause_ms(policy, failures));
+    snprintf(offset, sizeof offset, "%" PRId64, entry->record.offset);
+    snprintf(pause, sizeof pause, "%" PRId64, pause_ms);
+    if (used_up && !redriven)
+        park_set_aside(engine, message);
     const char *values[] = {id,
                             epoch,
                             space,

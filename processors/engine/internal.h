@@ -12,6 +12,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "processors/engine/breaker.h"
 #include "processors/engine/duplicates.h"
 #include "processors/engine/engine.h"
 #include "processors/engine/install.h"
@@ -42,6 +43,7 @@ enum {
     RESENDS_MAX = 5,       /* of a slice that another transaction was in the way of */
     RESEND_PAUSE_MS = 20,  /* longest pause before, drawn */
     WARY_RUN = 4,          /* slices between two events that fail */
+    FAILED_RUN_MAX = 16,   /* events in a row that fail and are parked by one call */
     PARKED_LOG_INTERVAL_MS = 1000,
 #define DRAIN_ROWS_TEXT "1000"
     DRAIN_ROWS_MAX = 1000,          /* parked events in one batch */
@@ -53,7 +55,7 @@ enum {
     DRAIN_LOCK_SHARE = 5, /* pause of a Space that a lock was in the way of, in lock-timeouts */
     DRAIN_DEADLOCK_MS = 100,
     DRAIN_SCHEMA_MS = 5000,  /* pause of a Space whose events have an unknown schema */
-    DRAIN_SHARE_MS = 50,     /* draining between two batches of new records */
+    DRAIN_SHARE_MS = 5,      /* draining between two batches of new records */
     DECIDE_INTERVAL_MS = 500 /* how often decisions are looked for */
 };
 
@@ -61,11 +63,6 @@ struct engine_metrics {
     struct metric_series *events, *duplicates, *dead_letters, *batches, *failures, *rebalances,
         *batch_rows, *apply_time, *latency, *halted, *attached, *aside, *waiting, *parked;
     struct metric *lag;
-};
-
-/* Events and failures in the two halves of the window. */
-struct breaker {
-    int64_t events, failures, events_before, failures_before;
 };
 
 /* A Space whose parked events are to be tried. */
@@ -240,9 +237,11 @@ void apply_fail(struct engine *engine, const struct error *error);
 
 /* park.c */
 
-/* Counts events that were applied, or one that failed; returns whether too many have. */
-void breaker_passed(struct breaker *breaker, const struct policy *policy, int64_t events);
-int breaker_failed(struct breaker *breaker, const struct policy *policy);
+/* Tells the breaker that the entry failed by itself. Returns whether the processor was halted,
+ * because it is not the events, or because too many Spaces would be held back. */
+int park_halts(struct engine *engine, const struct entry *entry, const char *message);
+/* Tells the breaker that an event which failed becomes a dead letter. */
+void park_set_aside(struct engine *engine, const char *message);
 /* Parks an entry of the batch that fails, and goes on. */
 void park_entry(struct engine *engine, size_t index, const char *code, const char *message);
 /* Parks what screen.sql takes out, and goes on. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The event that failed is known: it is parked, and what follows of its Space and topic behind it.
- * The breaker counts: when too many of the last events fail, it is not the events. */
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,39 +11,6 @@
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "processors/engine/internal.h"
-
-/* The window is made of two halves: the one being counted and the one before. */
-static void turn(struct breaker *breaker, const struct policy *policy)
-{
-    if (breaker->events < policy->breaker_window / 2)
-        return;
-    breaker->events_before = breaker->events;
-    breaker->failures_before = breaker->failures;
-    breaker->events = 0;
-    breaker->failures = 0;
-}
-
-void breaker_passed(struct breaker *breaker, const struct policy *policy, int64_t events)
-{
-    int64_t half = policy->breaker_window / 2;
-    /* Many at once fill the window and more: what was before them is out of it then. */
-    for (int i = 0; i < 3 && events > 0; i++) {
-        int64_t part = half - breaker->events < events ? half - breaker->events : events;
-        breaker->events += part;
-        events -= part;
-        turn(breaker, policy);
-    }
-}
-
-int breaker_failed(struct breaker *breaker, const struct policy *policy)
-{
-    breaker->events++;
-    breaker->failures++;
-    int64_t failures = breaker->failures + breaker->failures_before;
-    int open = failures * 100 >= policy->breaker_percent * policy->breaker_window;
-    turn(breaker, policy);
-    return open;
-}
 
 /* One line a second: a platform's worth of failures must not become a flood of another kind. */
 static void log_parked(struct engine *engine, const struct entry *entry,
@@ -63,26 +30,42 @@ static void log_parked(struct engine *engine, const struct entry *entry,
     engine->parked_unsaid = 0;
 }
 
-/* Whether the processor must halt instead of parking one more. */
-static int is_too_much(struct engine *engine, const struct entry *entry, const char *message)
+static void say_doubt(const struct engine *engine, const char *message)
+{
+    log_info("events of %zu Spaces failed and %" PRId64 " became dead letters since an event was "
+             "applied: what fails now waits until one is; the last failure: %s",
+             engine->breaker.space_count, engine->breaker.dead_letters, message);
+}
+
+int park_halts(struct engine *engine, const struct entry *entry, const char *message)
 {
     const struct policy *policy = &engine->processor->policy;
     struct error error;
-    if (breaker_failed(&engine->breaker, policy))
+    int64_t now_us = monotonic_now_us();
+    if (breaker_failed(&engine->breaker, policy, &entry->space_id, now_us))
+        say_doubt(engine, message);
+    if (breaker_is_open(&engine->breaker, policy, now_us))
         error_set(&error, ERROR_HALT, "breaker-open",
-                  "at least %" PRId64 " %% of the last %" PRId64
-                  " events failed, so it is not the events; the last failure: %s",
-                  policy->breaker_percent, policy->breaker_window, message);
-    else if ((int64_t)parked_count(engine->parked) >= policy->parked_spaces_max)
+                  "events of %" PRId64 " Spaces have failed for %" PRId64
+                  " s and none was applied, so it is not the events; the last failure: %s",
+                  policy->breaker_failures, (now_us - engine->breaker.since_us) / 1000000, message);
+    else if (parked_since(engine->parked, entry->position, &entry->space_id) == INT64_MAX &&
+             (int64_t)parked_count(engine->parked) >= policy->parked_spaces_max)
         error_set(&error, ERROR_HALT, "too-many-parked",
                   "%" PRId64 " Spaces are held back, which is parked_spaces_max; the last failure: "
                   "%s",
                   policy->parked_spaces_max, message);
     else
         return 0;
-    engine->breaker = (struct breaker){0};
+    breaker_passed(&engine->breaker);
     halt(engine, &error, &engine->positions[entry->position], entry);
     return 1;
+}
+
+void park_set_aside(struct engine *engine, const char *message)
+{
+    if (breaker_set_aside(&engine->breaker, &engine->processor->policy))
+        say_doubt(engine, message);
 }
 
 /* Marks an entry as failed, so that it is parked when it is sent again, or set aside when one
@@ -90,15 +73,18 @@ static int is_too_much(struct engine *engine, const struct entry *entry, const c
 static int mark_failed(struct engine *engine, struct entry *entry, const char *code,
                        const char *message)
 {
-    if (is_too_much(engine, entry, message))
+    const struct policy *policy = &engine->processor->policy;
+    if (park_halts(engine, entry, message))
         return -1;
     batch_blame(entry, code, message);
-    if (engine->processor->policy.attempts == 1 && !engine->processor->policy.block) {
+    if (policy->attempts == 1 && !policy->block && !breaker_doubts(&engine->breaker, policy)) {
         entry->decoded_fate = FATE_DEAD_LETTER;
+        entry->failed = 1;
+        park_set_aside(engine, message);
         return 0;
     }
     entry->failed = 1;
-    entry->retry_after_ms = policy_pause_ms(&engine->processor->policy, 1);
+    entry->retry_after_ms = policy_pause_ms(policy, 1);
     parked_add(engine->parked, entry->position, &entry->space_id, entry->record.offset);
     log_parked(engine, entry, &engine->positions[entry->position]);
     return 0;
@@ -114,7 +100,7 @@ void park_entry(struct engine *engine, size_t index, const char *code, const cha
     engine->limit = engine->wary;
     engine->good_run = 0;
     engine->suspect = 0;
-    apply_from(engine, index);
+    apply_from(engine, engine->slice->from);
     FAILPOINT("park.sent");
 }
 
@@ -155,32 +141,20 @@ static void screen_drain(struct engine *engine, char *list)
     }
 }
 
-/* How many of the entries [from, to) are to be applied. */
-static int64_t count_applied(const struct batch *batch, size_t from, size_t to)
-{
-    int64_t count = 0;
-    for (size_t i = from; i < to; i++)
-        count += batch->entries[i].fate == FATE_APPLIED;
-    return count;
-}
-
 static void screen_batch(struct engine *engine, char *list)
 {
     size_t index;
     const char *reason;
-    size_t counted = engine->slice->from;
+    size_t next = engine->slice->from;
     while (list) {
         if (!next_screened(engine, &list, &index, &reason)) {
             halt_for_screen(engine);
             return;
         }
         struct entry *entry = &engine->current->entries[index];
-        if (index < counted) /* it breaks two rules */
+        if (index < next) /* it breaks two rules */
             continue;
-        /* The breaker is to see what stands between them. */
-        breaker_passed(&engine->breaker, &engine->processor->policy,
-                       count_applied(engine->current, counted, index));
-        counted = index + 1;
+        next = index + 1;
         /* It may wait behind one before it. */
         if (parked_since(engine->parked, entry->position, &entry->space_id) >
                 entry->record.offset &&

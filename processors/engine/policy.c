@@ -14,8 +14,8 @@ const struct policy policy_default = {.attempts = 8,
                                       .backoff_ms = 1000,
                                       .backoff_max_ms = 300000,
                                       .age_max_ms = 3600000,
-                                      .breaker_percent = 50,
-                                      .breaker_window = 200,
+                                      .breaker_failures = 10,
+                                      .breaker_after_ms = 10000,
                                       .parked_spaces_max = 100000};
 
 enum kind { KIND_NUMBER, KIND_TIME, KIND_USED_UP };
@@ -31,8 +31,9 @@ static const struct key {
     {"backoff_max", KIND_TIME, offsetof(struct policy, backoff_max_ms), 1, 7 * 86400000},
     {"age_max", KIND_TIME, offsetof(struct policy, age_max_ms), 1, INT64_C(366) * 86400000},
     {"used_up", KIND_USED_UP, offsetof(struct policy, block), 0, 1},
-    {"breaker_percent", KIND_NUMBER, offsetof(struct policy, breaker_percent), 1, 100},
-    {"breaker_window", KIND_NUMBER, offsetof(struct policy, breaker_window), 2, 1000000},
+    {"breaker_failures", KIND_NUMBER, offsetof(struct policy, breaker_failures), 2,
+     BREAKER_FAILURES_MAX},
+    {"breaker_after", KIND_TIME, offsetof(struct policy, breaker_after_ms), 1, 86400000},
     {"parked_spaces_max", KIND_NUMBER, offsetof(struct policy, parked_spaces_max), 1, 1000000},
 };
 
@@ -75,6 +76,13 @@ int policy_set(struct policy *policy, const char *key, const char *value, const 
                                k->highest, k->kind == KIND_TIME ? " ms" : "");
     }
     return 0;
+}
+
+int64_t policy_attempts(const struct policy *policy, const char *code)
+{
+    int hopeless =
+        strncmp(code, "22", 2) == 0 || strncmp(code, "54", 2) == 0 || strcmp(code, "screened") == 0;
+    return hopeless && policy->attempts > HOPELESS_ATTEMPTS ? HOPELESS_ATTEMPTS : policy->attempts;
 }
 
 int64_t policy_pause_ms(const struct policy *policy, int64_t failures)

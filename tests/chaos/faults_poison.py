@@ -122,7 +122,7 @@ def poison_heals(world, scale):
     with world.traffic() as traffic:
         for _ in range(scale):
             marked = busy_spaces(world, 3)
-            with poisoned(world, marked, code=world.random.choice(["23514", "22003", "P0001", "23505", "22P02"])):
+            with poisoned(world, marked, code=world.random.choice(["23514", "23502", "P0001", "23505", "55000"])):
                 wait_until(lambda: count_parked(world) > 0, 60, "something is parked")
                 world.wait_sent(traffic, 300)
                 # healthy Spaces flow: the positions reach the end of the topics although others wait

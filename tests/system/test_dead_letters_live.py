@@ -9,7 +9,7 @@ from harness import wait_until
 from test_engine import HERE, PARTITION, TOPIC, reaction, reactions
 from test_parking import parking  # noqa: F401 (a fixture)
 
-ONCE = "attempts = 1\nbackoff = 50ms\n"
+ONCE = "attempts = 1\nbackoff = 50ms\nbreaker_failures = 1000\n"  # here many fail with none applied in between
 BLOCK = ONCE + "used_up = block\n"
 LONG = "attempts = 9\nbackoff = 1h\nbackoff_max = 1h\n"
 MANY = 60
@@ -107,19 +107,24 @@ def test_retry_now(parking):  # noqa: F811
 
 
 def test_halted_by_the_breaker(parking):  # noqa: F811
-    engine = parking(LONG + "breaker_window = 20\nbreaker_percent = 50\n")
+    engine = parking(LONG + "breaker_failures = 5\nbreaker_after = 500ms\n")
     engine.start()
-    engine.stack.produce([reaction("bad", str(uuid.uuid4())) for _ in range(30)])
+    engine.stack.produce([reaction("bad", str(uuid.uuid4())) for _ in range(9)])
+    wait_until(lambda: len(engine.parked()) == 9, 60, "they are parked")
+    sent = 9
+    while not engine.stack.psql("SELECT code FROM weir.halt"):
+        sent += len(engine.stack.produce([reaction("bad", str(uuid.uuid4()))]))
     engine.halt()
+    parked = len(engine.parked())
     listed = next(line for line in weir(engine, "processor", "list").stdout.splitlines() if line.startswith("tally"))
-    assert "parked 9" in listed and "HALTED: breaker-open: " in listed
-    assert "parked 9, HALTED: breaker-open: " in weir(engine, "position", "tally").stdout
+    assert f"parked {parked}" in listed and "HALTED: breaker-open: " in listed
+    assert f"parked {parked}, HALTED: breaker-open: " in weir(engine, "position", "tally").stdout
     waits = weir(engine, "parked", "retry", "--processor", "tally", "--yes", "--wait", "500ms", code=1)
     assert "tally is halted" in waits.stderr
     engine.allow()
     assert "tally goes on" in weir(engine, "processor", "resume", "tally").stdout
-    wait_until(lambda: len(engine.rows()) >= 21, 60, "the others are applied")
+    wait_until(lambda: len(engine.rows()) >= sent - parked, 60, "the others are applied")
     weir(engine, "parked", "retry", "--processor", "tally", "--yes")
-    wait_until(lambda: len(engine.rows()) == 30, 60, "all are applied")
+    wait_until(lambda: len(engine.rows()) == sent, 60, "all are applied")
     listed = next(line for line in weir(engine, "processor", "list").stdout.splitlines() if line.startswith("tally"))
     assert "parked 0" in listed and "HALTED" not in listed

@@ -45,13 +45,13 @@ class Parking(Engine):
     def forbid(self):
         self.stack.psql("ALTER TABLE tally_1.reaction ADD CONSTRAINT not_bad CHECK (reaction <> 'bad') NOT VALID")
 
-    def decide(self, offset, verdict, space=HERE, replacement=None):
+    def decide(self, offset, verdict, space=HERE, replacement=None, partition=PARTITION):
         """What the command line writes, and what came of it."""
         decision = self.stack.value(
             "INSERT INTO weir.decision (position_id, kafka_offset, space_id, verdict, replacement_id, decided_by, reason) "
             "SELECT position_id, %s, %s, %s, %s, 'test', 'because' FROM weir.position "
             "WHERE processor = 'tally' AND topic = %s AND kafka_partition = %s RETURNING decision_id",
-            offset, space, verdict, replacement, TOPIC, PARTITION,
+            offset, space, verdict, replacement, TOPIC, partition,
         )  # fmt: skip
         row = lambda: self.stack.psql(
             "SELECT outcome, message, applied_after FROM weir.decision WHERE decision_id = %s AND outcome IS NOT NULL",
@@ -312,30 +312,31 @@ def test_decisions_about_parked_events(parking):
 
 
 def test_the_breaker_halts_and_goes_on_when_told_to(parking):
-    engine = parking("breaker_window = 20\nbreaker_percent = 50\nbackoff = 1h\nbackoff_max = 1h\n")
+    engine = parking("breaker_failures = 5\nbreaker_after = 1ms\nbackoff = 1h\nbackoff_max = 1h\n")
     process = engine.start()
     engine.stack.produce([reaction("bad", str(uuid.uuid4())) for _ in range(30)])
     halt = engine.halt()
-    assert halt["code"] == "breaker-open" and "50 % of the last 20 events" in halt["message"]
-    assert len(engine.parked()) == 9 and engine.dead_letters() == []
+    assert halt["code"] == "breaker-open" and "events of 5 Spaces have failed" in halt["message"]
+    parked = len(engine.parked())
+    assert parked < 30 and engine.dead_letters() == []
     process.wait_metric(1, "weir_processor_halted")
     wait_until(lambda: process.answers("/readyz") == 503, 60, "it is not ready")
     assert process.term() == 0
     process = engine.start(ready=False)
     process.wait_log("halted: ")
-    assert len(engine.parked()) == 9
+    assert len(engine.parked()) == parked
     engine.allow()
     engine.resume()
-    wait_until(lambda: len(engine.rows()) == 21, 60, "the others are applied")
-    assert len(engine.parked()) == 9
+    wait_until(lambda: len(engine.rows()) == 30 - parked, 60, "the others are applied")
+    assert len(engine.parked()) == parked
 
 
 def test_too_many_spaces_held_back(parking):
-    engine = parking("parked_spaces_max = 3\nbreaker_window = 1000\nbackoff = 1h\nbackoff_max = 1h\n")
+    engine = parking("parked_spaces_max = 3\nbackoff = 1h\nbackoff_max = 1h\n")
     engine.start()
     engine.stack.produce([reaction("bad", str(uuid.uuid4())) for _ in range(5)])
     assert engine.halt()["code"] == "too-many-parked"
-    assert len(engine.spaces()) == 3
+    assert len(engine.spaces()) <= 3
 
 
 def test_a_duplicate_waits_its_turn(parking):
