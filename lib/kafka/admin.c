@@ -109,6 +109,18 @@ int kafka_admin_partitions(struct kafka_admin *admin, int timeout_ms, const char
     return 0;
 }
 
+int kafka_admin_end(struct kafka_admin *admin, int timeout_ms, const char *topic, int32_t partition,
+                    int64_t *ret_offset, struct error *error)
+{
+    int64_t low;
+    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(admin->kafka, topic, partition,
+                                                                &low, ret_offset, timeout_ms);
+    if (!code)
+        return 0;
+    return error_set(error, ERROR_RETRY, rd_kafka_err2name(code), "%s partition %d: %s", topic,
+                     partition, rd_kafka_err2str(code));
+}
+
 /* The answer of one request, or NULL with the error set. The caller destroys the event. */
 static rd_kafka_event_t *wait_answer(struct kafka_admin *admin, const char *what,
                                      struct error *error)

@@ -47,6 +47,11 @@ int kafka_admin_cluster(struct kafka_admin *admin, int timeout_ms,
 int kafka_admin_partitions(struct kafka_admin *admin, int timeout_ms, const char *const *topics,
                            size_t count, int32_t *ret_partitions, struct error *error);
 
+/* Where the log of a partition ends: the offset of its next record. Any thread. Errors: ERROR_RETRY
+ * when its leader does not say so within timeout_ms. */
+int kafka_admin_end(struct kafka_admin *admin, int timeout_ms, const char *topic, int32_t partition,
+                    int64_t *ret_offset, struct error *error);
+
 /* Compares topics with what is pinned: `partitions` of them, and the settings of
  * kafka_admin_settings. Each topics[i].name is set by the caller, the rest is filled. Creates
  * nothing. */

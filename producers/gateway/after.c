@@ -14,8 +14,13 @@
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "lib/pg/pg.h"
+#include "producers/gateway/ends.h"
 
-enum { ASK_INTERVAL_US = 4000, ARRAYS = 5 };
+enum {
+    ASK_INTERVAL_US = 4000,
+    ARRAYS = 5,
+    DOUBT_AFTER_US = 100000 /* healthy processors have applied an event by then */
+};
 
 /* What became of one receipt with one processor. */
 static const char ASK[] = "SELECT number, processor, next_offset, outcome "
@@ -23,11 +28,7 @@ static const char ASK[] = "SELECT number, processor, next_offset, outcome "
 enum { COLUMN_NUMBER, COLUMN_PROCESSOR, COLUMN_NEXT_OFFSET, COLUMN_OUTCOME };
 
 struct after {
-    const char *conninfo;
-    const struct queries *queries;
-    int64_t timeout_ms;
-    void (*on_applied)(struct read *read, void *context);
-    void *context;
+    struct after_options options;
     struct query_session *session;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -87,10 +88,23 @@ static void note(struct verdict *verdict, const struct receipt *receipt, const P
     buf_put_text(out, "}");
 }
 
+/* Whether one of its events is not in the log at all. */
+static int is_beyond(struct after *after, const struct read *read)
+{
+    int beyond = 0;
+    for (size_t i = 0; i < read->receipt_count; i++) {
+        const struct receipt *receipt = &read->receipts[i];
+        beyond |= ends_is_beyond(after->options.ends, receipt->topic, receipt->partition,
+                                 receipt->offset, read->started_us);
+    }
+    return beyond;
+}
+
 /* Ends the wait of a read if there is a reason to. Returns 1 when it has. */
 static int settle(struct after *after, struct read *read, struct verdict *verdict)
 {
-    int over = monotonic_now_us() >= read->wait_until_us;
+    int64_t now_us = monotonic_now_us();
+    int over = now_us >= read->wait_until_us;
     if (verdict->places.size > 0)
         buf_put_text(&verdict->places, "]");
     const char *places = verdict->places.size > 0 ? buf_text(&verdict->places) : NULL;
@@ -101,7 +115,10 @@ static int settle(struct after *after, struct read *read, struct verdict *verdic
         read_problem_with(read, PROBLEM_PARKED, places,
                           "the event is parked: it waits for a retry or for another event");
     else if (!verdict->behind)
-        after->on_applied(read, after->context);
+        after->options.on_applied(read, after->options.context);
+    else if (now_us - read->started_us > DOUBT_AFTER_US && is_beyond(after, read))
+        read_problem_with(read, PROBLEM_RECEIPT_BEYOND, places,
+                          "the log of the topic ends before this offset");
     else if (over)
         read_problem_with(read, PROBLEM_NOT_APPLIED, places, "the event is not applied yet");
     else
@@ -135,7 +152,7 @@ static int judge(struct after *after, struct read **waiting, int count, const PG
 static struct pg_limit limit_of(const struct after *after, struct read *const *waiting, int count)
 {
     int64_t now_us = monotonic_now_us();
-    int64_t until_us = now_us + after->timeout_ms * 1000;
+    int64_t until_us = now_us + after->options.timeout_ms * 1000;
     for (int i = 0; i < count; i++)
         if (waiting[i]->wait_until_us < until_us)
             until_us = waiting[i]->wait_until_us;
@@ -150,8 +167,9 @@ static int ask(struct after *after, struct read **waiting, int count, PGresult *
     struct buf arrays[ARRAYS] = {0};
     const char *values[ARRAYS];
     struct pg_limit limit = limit_of(after, waiting, count);
-    if (!after->session && query_session_open(after->conninfo, after->queries, after->timeout_ms,
-                                              &limit, &after->session, error) != 0)
+    if (!after->session &&
+        query_session_open(after->options.conninfo, after->options.queries,
+                           after->options.timeout_ms, &limit, &after->session, error) != 0)
         return -1;
     put_arrays(waiting, count, arrays);
     for (int i = 0; i < ARRAYS; i++)
@@ -194,6 +212,14 @@ static int round_of(struct after *after, struct read **waiting, int count)
     return left;
 }
 
+static int count_of_space(struct read *const *waiting, int count, const char *space)
+{
+    int same = 0;
+    for (int i = 0; i < count; i++)
+        same += strcmp(waiting[i]->space, space) == 0;
+    return same;
+}
+
 /* Fetches what has arrived, waiting for it when there is nothing, else for the next round. */
 static int collect(struct after *after, struct read **waiting, int left, int *ret_stop)
 {
@@ -207,11 +233,28 @@ static int collect(struct after *after, struct read **waiting, int left, int *re
     }
     while (left == 0 && !after->stop && !after->arrived)
         pthread_cond_wait(&after->wake, &after->lock);
-    for (; after->arrived; after->arrived = after->arrived->next)
-        waiting[left++] = after->arrived;
+    struct read *arrived = after->arrived;
+    struct read *full = NULL;
+    after->arrived = NULL;
+    while (arrived) {
+        struct read *read = arrived;
+        arrived = read->next;
+        if (count_of_space(waiting, left, read->space) < READ_WAITING_OF_SPACE_MAX) {
+            waiting[left++] = read;
+        } else {
+            read->next = full;
+            full = read;
+        }
+    }
     after->count = left;
     *ret_stop = after->stop;
     pthread_mutex_unlock(&after->lock);
+    while (full) {
+        struct read *next = full->next;
+        read_problem(full, PROBLEM_READS_FULL, "%d reads of this Space wait for events already",
+                     READ_WAITING_OF_SPACE_MAX);
+        full = next;
+    }
     return left;
 }
 
@@ -252,17 +295,11 @@ void after_submit(struct after *after, struct read *read)
                      READ_WAITING_MAX);
 }
 
-int after_start(const char *conninfo, const struct queries *queries, int64_t timeout_ms,
-                void (*on_applied)(struct read *read, void *context), void *context,
-                struct after **ret_after, struct error *error)
+int after_start(const struct after_options *options, struct after **ret_after, struct error *error)
 {
     struct after *after = xcalloc(1, sizeof *after);
     pthread_condattr_t clock;
-    after->conninfo = conninfo;
-    after->queries = queries;
-    after->timeout_ms = timeout_ms;
-    after->on_applied = on_applied;
-    after->context = context;
+    after->options = *options;
     pthread_mutex_init(&after->lock, NULL);
     pthread_condattr_init(&clock);
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);

@@ -7,11 +7,19 @@
 #include "producers/gateway/reads.h"
 
 struct after;
+struct ends;
 
-/* `conninfo` and `queries` must outlive it; `on_applied` takes a read whose events are applied. */
-int after_start(const char *conninfo, const struct queries *queries, int64_t timeout_ms,
-                void (*on_applied)(struct read *read, void *context), void *context,
-                struct after **ret_after, struct error *error);
+/* What `options` point to must outlive it. */
+struct after_options {
+    const char *conninfo;
+    const struct queries *queries;
+    struct ends *ends;
+    int64_t timeout_ms;                                   /* of asking */
+    void (*on_applied)(struct read *read, void *context); /* takes one whose events are applied */
+    void *context;
+};
+
+int after_start(const struct after_options *options, struct after **ret_after, struct error *error);
 /* Answers those that still wait, and from now on all that come, with 503. */
 void after_stop(struct after *after);
 void after_free(struct after *after);

@@ -79,10 +79,11 @@ static int open_parts(struct gateway *gateway, const struct config *config,
     gateway_metrics_open(gateway);
     if (producer_open(config, &options, &gateway->producer, error) != 0)
         return -1;
-    if (config_int(config, OPT_READ_WORKERS) > 0 &&
-        reads_start(config, assets, gateway, &gateway->reads, error) != 0)
+    if (watch_start(config, gateway->catalog, gateway->observe.health, &gateway->watch, error) != 0)
         return -1;
-    return watch_start(config, gateway->catalog, gateway->observe.health, &gateway->watch, error);
+    return config_int(config, OPT_READ_WORKERS) > 0
+               ? reads_start(config, assets, gateway, &gateway->reads, error)
+               : 0;
 }
 
 static void close_parts(struct gateway *gateway)

@@ -33,6 +33,8 @@ static const struct {
     [PROBLEM_MEDIA_TYPE] = {"unsupported-media-type", 415, 0, "This media type is not taken"},
     [PROBLEM_INVALID_EVENT] = {"invalid-event", 422, 0, "The event does not fit its schema"},
     [PROBLEM_INVALID_PARAMETER] = {"invalid-parameter", 422, 0, "A parameter is missing or wrong"},
+    [PROBLEM_RECEIPT_BEYOND] = {"receipt-beyond-log", 422, 0,
+                                "The event in Weir-After is not there"},
     [PROBLEM_ROW_TOO_LARGE] = {"row-too-large", 422, 0, "One row is larger than an answer may be"},
     [PROBLEM_ANSWER_TOO_LARGE] = {"answer-too-large", 422, 0,
                                   "The answer is larger than one may be"},

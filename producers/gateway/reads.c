@@ -14,6 +14,7 @@
 #include "lib/base/timestamp.h"
 #include "lib/pg/pg.h"
 #include "producers/gateway/after.h"
+#include "producers/gateway/ends.h"
 #include "producers/gateway/turns.h"
 
 enum {
@@ -59,6 +60,7 @@ struct reads {
     int64_t timeout_ms;
     int64_t wait_ms;
     int64_t bytes_max;
+    struct ends *ends;
     struct after *after;
     struct metric *total;
     struct metric_series **durations;
@@ -396,8 +398,13 @@ static int start_threads(struct reads *reads, int count, struct error *error)
     reads->clock_runs = pthread_create(&reads->clock, NULL, watch_clock, reads) == 0;
     if (!reads->clock_runs)
         return error_set(error, ERROR_FATAL, "thread", "cannot start the threads for reads");
-    return after_start(reads->conninfo, reads->queries, reads->timeout_ms, enqueue, reads,
-                       &reads->after, error);
+    const struct after_options options = {.conninfo = reads->conninfo,
+                                          .queries = reads->queries,
+                                          .ends = reads->ends,
+                                          .timeout_ms = reads->timeout_ms,
+                                          .on_applied = enqueue,
+                                          .context = reads};
+    return after_start(&options, &reads->after, error);
 }
 
 int reads_start(const struct config *config, const struct assets *assets, struct gateway *gateway,
@@ -424,6 +431,9 @@ int reads_start(const struct config *config, const struct assets *assets, struct
     pthread_cond_init(&reads->wake_clock, &clock);
     pthread_condattr_destroy(&clock);
     int code = queries_open(assets, &reads->queries, error);
+    if (code == 0)
+        code =
+            ends_start(config, gateway->catalog, watch_admin(gateway->watch), &reads->ends, error);
     if (code == 0) {
         open_metrics(reads, gateway->observe.metrics);
         code = start_threads(reads, workers, error);
@@ -464,6 +474,7 @@ void reads_free(struct reads *reads)
         return;
     reads_stop(reads);
     after_free(reads->after);
+    ends_free(reads->ends);
     queries_free(reads->queries);
     free(reads->durations);
     turns_free(reads->turns);

@@ -13,7 +13,8 @@
 
 enum {
     READ_WORKERS_MAX = 64,
-    READ_WAITING_MAX = 512,    /* for events */
+    READ_WAITING_MAX = 512,         /* for events */
+    READ_WAITING_OF_SPACE_MAX = 64, /* of these */
     READ_MEMORY_READS_MIN = 4, /* so many answers of --read-bytes must fit into --read-memory */
 };
 

@@ -162,6 +162,11 @@ void watch_free(struct watch *watch)
     release(watch);
 }
 
+struct kafka_admin *watch_admin(const struct watch *watch)
+{
+    return watch->admin;
+}
+
 int watch_topic_open(const struct watch *watch, const char *topic, const char **ret_why)
 {
     static const char *const reasons[] = {

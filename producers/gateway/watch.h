@@ -19,6 +19,9 @@ int watch_start(const struct config *config, const struct catalog *catalog, stru
                 struct watch **ret_watch, struct error *error);
 void watch_free(struct watch *watch);
 
+/* The client that it asks with; it lives as long as the watch. */
+struct kafka_admin *watch_admin(const struct watch *watch);
+
 /* Whether events may go to the topic. Any thread. `ret_why` says what is wrong; it stays valid. */
 int watch_topic_open(const struct watch *watch, const char *topic, const char **ret_why);
 

@@ -149,8 +149,7 @@ def test_a_shutdown_answers_what_it_has(fresh, home):
     gateway = fresh.start_gateway("--home", home, "--read-wait", "60s", "--drain-timeout", "15s", "--read-timeout", "30s",
                                   "--read-workers", "4")
     space = str(uuid.uuid4())
-    partition = create(fresh, space).split("/")[1]
-    never = {"Weir-After": f"weir.space/{partition}/999999999"}
+    never = {"Weir-After": create(fresh, space)}  # no processor runs
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         base = f"{fresh.gateway_url}/v1/spaces/{space}/"
         waiting = [pool.submit(requests.get, base + "overview", headers=never, timeout=60) for _ in range(3)]

@@ -254,3 +254,50 @@ def test_a_frozen_postgres_keeps_nobody_waiting(fresh, start):
     wait_until(lambda: get(fresh, space, "overview").status_code in (200, 404), 60, "reads are answered again")
     wait_until(lambda: fresh.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'weir gateway'") <= 3, 60,
                "what the lost sessions did is over")
+
+
+def test_a_receipt_of_no_event(fresh, start):
+    """An offset beyond the log is refused at once; one that is there, and that another gateway gave, is waited for. While
+    Kafka does not say, it is waited for too."""
+    gateway = start("--read-wait", "3s")
+    space = str(uuid.uuid4())
+    topic, partition, offset, _ = create(fresh, space).split("/")
+    beyond = {"Weir-After": f"{topic}/{partition}/{int(offset) + 1}"}
+    for _ in range(3):
+        answer = get(fresh, space, "overview", beyond)
+        body = problem(answer, 422, "receipt-beyond-log")
+        assert body["processors"][0]["outcome"] == "behind" and answer.elapsed.total_seconds() < 2
+    problem(get(fresh, space, "overview", {"Weir-After": f"{topic}/{partition}/9223372036854775806"}), 422, "receipt-beyond-log")
+    problem(get(fresh, space, "overview", {"Weir-After": f"{topic}/{partition}/{offset}"}), 504, "not-applied-yet")
+    receipt = create(fresh, space)  # it has that offset
+    assert receipt.split("/")[2] == str(int(offset) + 1)
+    problem(get(fresh, space, "overview", beyond), 504, "not-applied-yet")
+    beyond = {"Weir-After": f"{topic}/{partition}/{int(offset) + 2}"}
+    broker = int((fresh.state / "kafka" / "pid").read_text().split()[0])
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        problem(get(fresh, space, "overview", beyond), 504, "not-applied-yet")
+    finally:
+        os.kill(broker, signal.SIGCONT)
+    wait_until(lambda: get(fresh, space, "overview", beyond).status_code == 422, 60, "Kafka says again where the log ends")
+    assert gateway.is_alive()
+
+
+def test_waits_of_one_space_have_a_bound(fresh, start):
+    """One Space may wait 64 times; another one is answered as soon as its event is applied."""
+    start("--read-wait", "30s")
+    greedy, honest = str(uuid.uuid4()), str(uuid.uuid4())
+    behind = {"Weir-After": create(fresh, greedy)}
+    applied = create(fresh, honest)
+    done = []
+    with concurrent.futures.ThreadPoolExecutor(80) as pool:
+        asked = [pool.submit(get, fresh, greedy, "overview", behind) for _ in range(80)]
+        for one in asked:
+            one.add_done_callback(lambda one: done.append(one.result()))
+        wait_until(lambda: len(done) >= 16, 60, "those above the bound are refused")
+        for answer in done[:16]:
+            assert problem(answer, 503, "reads-full")["detail"].startswith("64 reads of this Space")
+        fresh.start_processors("overview")
+        assert get(fresh, honest, "overview", {"Weir-After": applied}).status_code == 200
+        codes = [one.result().status_code for one in asked]
+    assert codes.count(503) == 16 and codes.count(200) == 64, codes
