@@ -36,7 +36,9 @@ int tool_bare(const struct options *options)
                                 .handler = answer,
                                 .threads = THREADS,
                                 .connections_max = 2048,
+                                .address_max = 2048,
                                 .body_max = BODY_MAX,
+                                .head_timeout_ms = IDLE_MS,
                                 .idle_timeout_ms = IDLE_MS,
                                 .body_timeout_ms = IDLE_MS};
     struct sigaction action = {.sa_handler = on_signal};

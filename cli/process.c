@@ -150,6 +150,7 @@ static int run(const struct config *config, struct error *error)
                   "name at least one processor, such as ledger");
         return EXIT_USAGE;
     }
+    observe.host_count = config_list(config, OPT_ALLOWED_HOST, &observe.hosts);
     block_signals(&signals);
     int code = assets_open(config_text(config, OPT_HOME), &assets, error);
     if (code == 0)
@@ -172,6 +173,7 @@ static const enum option_id options[] = {OPT_KAFKA_BROKERS,
                                          OPT_REPLICATION_FACTOR,
                                          OPT_DATABASE,
                                          OPT_PROCESSOR_LISTEN,
+                                         OPT_ALLOWED_HOST,
                                          OPT_BATCH_MAX_ROWS,
                                          OPT_BATCH_MAX_BYTES,
                                          OPT_BATCH_MAX_AGE,

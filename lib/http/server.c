@@ -20,117 +20,38 @@
  * it, so that a request costs no allocation of ours. */
 #include "lib/http/server.h"
 
-#include <microhttpd.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/json_text.h"
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
+#include "lib/http/internal.h"
 #include "lib/http/listen.h"
 
 enum {
     CONNECTION_MEMORY = 32768, /* libmicrohttpd's own: headers, and the piece of body at hand */
     CONNECTION_INCREMENT = 8192,
     KEPT_BYTES_MAX = 65536, /* a buffer that grew beyond it is freed between requests */
-    DISCARD_FACTOR = 8,     /* a too large body up to so many times the limit is read off, so
-                               that the client sees the answer and not a reset */
     DRAIN_QUIET_MS = 50,
     DRAIN_STEP_MS = 5,
-    HEADER_SEPARATORS = 4 /* ": " and CRLF */
+    SPARE_CONNECTIONS = 64,  /* those that are ended, but not closed yet */
+    SEND_BYTES_MIN_MS = 128, /* a client takes an answer at least this fast, beside idle_timeout */
+    LIBRARY_STRICT = 1       /* libmicrohttpd's version from which on it reads strictly */
 };
 
-enum request_state { PENDING, SUSPENDED, ANSWERED };
-
-struct http_server {
-    struct http_options options;
-    struct MHD_Daemon *daemon;
-    int port;
-    atomic_int open;       /* requests between their headers and their end */
-    atomic_int unanswered; /* requests in the hands of the handler */
-    atomic_int draining;
-};
-
-struct reply_header {
-    const char *name;
-    char value[HTTP_REPLY_VALUE_BYTES];
-};
-
-struct http_request {
-    struct http_server *server;
-    struct MHD_Connection *connection;
-    const char *method;
-    const char *path;
-    struct buf body;
-    struct buf reply;
-    struct buf scratch;
-    struct reply_header headers[HTTP_REPLY_HEADERS_MAX];
-    int header_count;
-    int status;
-    const char *content_type;
-    const char *refusal;
-    int refusal_status;
-    int handled;
-    size_t discarded;
-    int64_t body_deadline_us;
-    void (*ended)(void *context);
-    void *ended_context;
-    _Atomic enum request_state state;
-};
-
-struct head_facts {
-    size_t bytes;
-    int lengths; /* Content-Length headers */
-    int codings; /* Transfer-Encoding headers */
-    int expects;
-    uint64_t length;
-};
-
-static enum MHD_Result on_header(void *context, enum MHD_ValueKind kind, const char *name,
-                                 const char *value)
+void request_refuse(struct http_request *request, int status, const char *format, ...)
 {
-    (void)kind;
-    struct head_facts *facts = context;
-    facts->bytes += strlen(name) + (value ? strlen(value) : 0) + HEADER_SEPARATORS;
-    if (strcasecmp(name, "Content-Length") == 0) {
-        facts->lengths++;
-        facts->length = strtoull(value ? value : "", NULL, 10);
-    }
-    facts->codings += strcasecmp(name, "Transfer-Encoding") == 0;
-    facts->expects += strcasecmp(name, "Expect") == 0;
-    return MHD_YES;
-}
-
-static void refuse(struct http_request *request, const char *why, int status)
-{
-    request->refusal = why;
+    va_list args;
+    if (request->refusal_status)
+        return;
+    va_start(args, format);
+    vsnprintf(request->refusal, sizeof request->refusal, format, args);
+    va_end(args);
     request->refusal_status = status;
-}
-
-/* Returns 1 when the answer must not wait for the body. */
-static int judge_head(struct http_request *request)
-{
-    const struct http_options *options = &request->server->options;
-    struct head_facts facts = {.bytes = strlen(request->method) + strlen(request->path)};
-    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, on_header, &facts);
-    if (facts.bytes > HTTP_HEADER_BYTES_MAX) {
-        refuse(request, "headers-too-large", 431);
-        return 1;
-    }
-    /* Two lengths, or a length beside chunks, are how requests are smuggled past a proxy. */
-    if (facts.lengths > 1 || facts.codings > 1 || (facts.lengths && facts.codings)) {
-        refuse(request, "bad-framing", 400);
-        return 1;
-    }
-    if (facts.length > options->body_max) {
-        refuse(request, "body-too-large", 413);
-        return facts.expects || facts.length / DISCARD_FACTOR > options->body_max;
-    }
-    return 0;
 }
 
 static void request_begin(struct http_request *request, const char *method, const char *path)
@@ -140,12 +61,11 @@ static void request_begin(struct http_request *request, const char *method, cons
     request->header_count = 0;
     request->status = 0;
     request->content_type = NULL;
-    request->refusal = NULL;
+    request->refusal_status = 0;
+    request->closes = 0;
     request->handled = 0;
     request->discarded = 0;
     request->ended = NULL;
-    request->body_deadline_us =
-        monotonic_now_us() + request->server->options.body_timeout_ms * 1000;
     buf_reset(&request->body);
     buf_reset(&request->reply);
     atomic_store(&request->state, PENDING);
@@ -167,8 +87,11 @@ static enum MHD_Result queue_reply(struct http_request *request)
         MHD_add_response_header(response, "Content-Type", request->content_type);
     for (int i = 0; i < request->header_count; i++)
         MHD_add_response_header(response, request->headers[i].name, request->headers[i].value);
-    if (atomic_load(&request->server->draining))
+    if (request->closes || atomic_load(&request->server->draining))
         MHD_add_response_header(response, "Connection", "close");
+    connection_move(&request->entry, CONNECTION_SEND,
+                    request->server->options.idle_timeout_ms +
+                        (int64_t)request->reply.size / SEND_BYTES_MIN_MS);
     enum MHD_Result result =
         MHD_queue_response(request->connection, (unsigned int)request->status, response);
     MHD_destroy_response(response);
@@ -178,8 +101,13 @@ static enum MHD_Result queue_reply(struct http_request *request)
 static void default_refusal(struct http_request *request, void *context)
 {
     (void)context;
-    buf_printf(&request->reply, "%s\n", request->refusal);
-    http_respond(request, request->refusal_status, "text/plain; charset=utf-8");
+    struct buf *out = http_reply(request);
+    buf_put_u8(out, '{');
+    json_text_member(out, "type", "about:blank");
+    json_text_number(out, "status", request->refusal_status);
+    json_text_member(out, "detail", request->refusal);
+    buf_put_text(out, "}\n");
+    http_respond(request, request->refusal_status, "application/problem+json");
 }
 
 static enum MHD_Result handle(struct http_request *request)
@@ -187,7 +115,9 @@ static enum MHD_Result handle(struct http_request *request)
     struct http_server *server = request->server;
     const struct http_options *options = &server->options;
     http_handler handler = options->handler;
-    if (request->refusal)
+    if (connection_move(&request->entry, CONNECTION_HELD, -1) != 0)
+        return MHD_NO;
+    if (request->refusal_status)
         handler = options->refuse ? options->refuse : default_refusal;
     request->handled = 1;
     atomic_fetch_add(&server->unanswered, 1);
@@ -205,11 +135,9 @@ static enum MHD_Result handle(struct http_request *request)
 static enum MHD_Result take_body(struct http_request *request, const char *data, size_t size)
 {
     size_t limit = request->server->options.body_max;
-    if (monotonic_now_us() > request->body_deadline_us)
-        return MHD_NO;
-    if (!request->refusal && size > limit - request->body.size)
-        refuse(request, "body-too-large", 413);
-    if (!request->refusal) {
+    if (size > limit - request->body.size)
+        request_refuse(request, 413, "at most %zu bytes are taken", limit);
+    if (!request->refusal_status) {
         buf_put(&request->body, data, size);
         return MHD_YES;
     }
@@ -217,21 +145,36 @@ static enum MHD_Result take_body(struct http_request *request, const char *data,
     return request->discarded / DISCARD_FACTOR > limit ? MHD_NO : MHD_YES;
 }
 
+static struct http_request *request_of(struct MHD_Connection *connection)
+{
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+static void *on_target(void *context, const char *target, struct MHD_Connection *connection)
+{
+    (void)context;
+    struct http_request *request = request_of(connection);
+    head_target(request, target);
+    return request;
+}
+
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
                                   const char *path, const char *method, const char *version,
                                   const char *data, size_t *size, void **request_context)
 {
-    (void)version;
     struct http_server *server = context;
     struct http_request *request = *request_context;
-    if (!request) {
-        request =
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-        *request_context = request;
+    if (!request->begun) {
         request->connection = connection;
+        request->begun = 1;
         atomic_fetch_add(&server->open, 1);
         request_begin(request, method, path);
-        return judge_head(request) ? handle(request) : MHD_YES;
+        if (head_judge(request, version))
+            return handle(request);
+        return connection_move(&request->entry, CONNECTION_BODY, server->options.body_timeout_ms) ==
+                       0
+                   ? MHD_YES
+                   : MHD_NO;
     }
     if (*size) {
         size_t taken = *size;
@@ -248,11 +191,13 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     (void)code;
     struct http_server *server = context;
     struct http_request *request = *request_context;
-    if (!request)
-        return;
     *request_context = NULL;
+    if (!request || !request->begun)
+        return;
+    request->begun = 0;
     if (request->ended)
         request->ended(request->ended_context);
+    connection_move(&request->entry, CONNECTION_IDLE, server->options.idle_timeout_ms);
     trim(&request->body);
     trim(&request->reply);
     trim(&request->scratch);
@@ -262,16 +207,21 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
                           enum MHD_ConnectionNotificationCode code)
 {
-    (void)connection;
+    struct http_server *server = context;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         struct http_request *request = xcalloc(1, sizeof *request);
-        request->server = context;
+        request->server = server;
         *socket_context = request;
+        int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        connections_add(
+            server->connections, &request->entry, fd,
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
         return;
     }
     struct http_request *request = *socket_context;
     if (!request)
         return;
+    connections_remove(server->connections, &request->entry);
     buf_free(&request->body);
     buf_free(&request->reply);
     buf_free(&request->scratch);
@@ -306,12 +256,16 @@ static void start_daemon(struct http_server *server, int socket)
         {MHD_OPTION_LISTEN_SOCKET, socket, NULL},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, server},
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, server},
+        {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)on_target, NULL},
         {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)keep_escaped, NULL},
-        {MHD_OPTION_CONNECTION_LIMIT, options->connections_max, NULL},
+        /* Each thread has its share of this; ours is the limit that counts. */
+        {MHD_OPTION_CONNECTION_LIMIT,
+         (options->connections_max + SPARE_CONNECTIONS) * options->threads, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)((options->idle_timeout_ms + 999) / 1000), NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_INCREMENT, CONNECTION_INCREMENT, NULL},
-        {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
+        /* Where it is not strict in all, it is not at all: the answers are ours then. */
+        {MHD_OPTION_STRICT_FOR_CLIENT, !server->checks_layout, NULL},
         {MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, NULL}, /* main ignores it */
         /* A pool of one is no pool. */
         {threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads, NULL},
@@ -334,9 +288,19 @@ int http_server_start(const struct http_options *options, struct http_server **r
         server->options.threads = 1;
     if (server->options.threads > HTTP_THREADS_MAX)
         server->options.threads = HTTP_THREADS_MAX;
+    server->checks_layout = atoi(MHD_get_version()) < LIBRARY_STRICT;
+    const struct connections_options limits = {options->connections_max, options->address_max,
+                                               options->head_timeout_ms};
+    if (listen_is_loopback(options->listen, &server->is_local, error) != 0 ||
+        connections_start(&limits, &server->connections, error) != 0) {
+        close(socket);
+        free(server);
+        return -1;
+    }
     start_daemon(server, socket);
     if (!server->daemon) {
         close(socket);
+        connections_free(server->connections);
         free(server);
         return error_set(error, ERROR_FATAL, "http-start",
                          "cannot start the HTTP server on %s: too few file descriptors or threads "
@@ -350,6 +314,11 @@ int http_server_start(const struct http_options *options, struct http_server **r
 int http_server_port(const struct http_server *server)
 {
     return server->port;
+}
+
+int http_server_connections(struct http_server *server, uint64_t ret_ended[CONNECTION_END_COUNT])
+{
+    return connections_count(server->connections, ret_ended);
 }
 
 static void sleep_ms(int ms)
@@ -381,100 +350,6 @@ void http_server_free(struct http_server *server)
     while (atomic_load(&server->unanswered))
         sleep_ms(1);
     MHD_stop_daemon(server->daemon);
+    connections_free(server->connections);
     free(server);
-}
-
-const char *http_method(const struct http_request *request)
-{
-    return request->method;
-}
-
-const char *http_path(const struct http_request *request)
-{
-    return request->path;
-}
-
-const char *http_header(const struct http_request *request, const char *name)
-{
-    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
-}
-
-const char *http_query(const struct http_request *request, const char *name)
-{
-    const char *value = NULL;
-    if (MHD_lookup_connection_value_n(request->connection, MHD_GET_ARGUMENT_KIND, name,
-                                      strlen(name), &value, NULL) != MHD_YES)
-        return NULL;
-    return value ? value : "";
-}
-
-struct query_visit {
-    void (*each)(const char *name, const char *value, void *context);
-    void *context;
-};
-
-static enum MHD_Result on_query(void *context, enum MHD_ValueKind kind, const char *name,
-                                const char *value)
-{
-    (void)kind;
-    struct query_visit *visit = context;
-    visit->each(name, value ? value : "", visit->context);
-    return MHD_YES;
-}
-
-void http_query_each(const struct http_request *request,
-                     void (*each)(const char *name, const char *value, void *context),
-                     void *context)
-{
-    struct query_visit visit = {each, context};
-    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, on_query, &visit);
-}
-
-const char *http_body(const struct http_request *request, size_t *ret_size)
-{
-    *ret_size = request->body.size;
-    return request->body.data ? request->body.data : "";
-}
-
-const char *http_refusal(const struct http_request *request, int *ret_status)
-{
-    *ret_status = request->refusal_status;
-    return request->refusal;
-}
-
-void *http_scratch(struct http_request *request, size_t size)
-{
-    buf_reset(&request->scratch);
-    return memset(buf_reserve(&request->scratch, size), 0, size);
-}
-
-void http_on_end(struct http_request *request, void (*ended)(void *context), void *context)
-{
-    request->ended = ended;
-    request->ended_context = context;
-}
-
-struct buf *http_reply(struct http_request *request)
-{
-    return &request->reply;
-}
-
-void http_reply_header(struct http_request *request, const char *name, const char *value)
-{
-    if (request->header_count == HTTP_REPLY_HEADERS_MAX)
-        return;
-    struct reply_header *header = &request->headers[request->header_count++];
-    header->name = name;
-    snprintf(header->value, sizeof header->value, "%s", value);
-}
-
-void http_respond(struct http_request *request, int status, const char *content_type)
-{
-    struct http_server *server = request->server;
-    struct MHD_Connection *connection = request->connection;
-    request->status = status;
-    request->content_type = content_type;
-    if (atomic_exchange(&request->state, ANSWERED) == SUSPENDED)
-        MHD_resume_connection(connection);
-    atomic_fetch_sub(&server->unanswered, 1);
 }

@@ -18,6 +18,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/error.h"
+#include "lib/http/connections.h"
 
 struct http_server;
 struct http_request;
@@ -36,13 +37,18 @@ struct http_options {
     const char *listen;   /* "127.0.0.1:18080", "[::1]:18080"; port 0 takes a free one */
     http_handler handler; /* must lead to exactly one http_respond */
     http_handler refuse;  /* answers, before it returns, a request that the server itself turns
-                             down (http_refusal says why); NULL: plain text */
+                             down (http_refusal says why); NULL: a problem without a type */
     void *context;
-    int threads; /* 1 to HTTP_THREADS_MAX */
-    int connections_max;
-    size_t body_max;         /* a larger body is 413 */
-    int64_t idle_timeout_ms; /* a connection that sends and takes nothing; whole seconds */
-    int64_t body_timeout_ms; /* from the headers to the end of the body */
+    int threads;              /* 1 to HTTP_THREADS_MAX */
+    int connections_max;      /* one more, and one that waits or is slow makes room for it */
+    int address_max;          /* of them from one address */
+    size_t body_max;          /* a larger body is 413 */
+    int64_t head_timeout_ms;  /* from the accept to the end of the first headers */
+    int64_t idle_timeout_ms;  /* from an answer to the end of the next headers, and without a byte
+                                 that  is sent or taken; whole seconds */
+    int64_t body_timeout_ms;  /* from the headers to the end of the request */
+    const char *const *hosts; /* names that clients may call a server that is bound to loopback */
+    size_t host_count;
 };
 
 /* Starts listening. Errors: ERROR_USAGE for the address, ERROR_FATAL when it cannot be bound. */
@@ -50,6 +56,8 @@ int http_server_start(const struct http_options *options, struct http_server **r
                       struct error *error);
 /* The port that is listened on. */
 int http_server_port(const struct http_server *server);
+/* How many connections are open, and how many have been ended why: enum connection_end. */
+int http_server_connections(struct http_server *server, uint64_t ret_ended[CONNECTION_END_COUNT]);
 /* Stops accepting connections; those that exist are closed after their next answer. Waits until no
  * request has been under way for a moment, at most `timeout_ms`. Returns how many are still open.
  */
@@ -69,8 +77,9 @@ void http_query_each(const struct http_request *request,
                      void (*each)(const char *name, const char *value, void *context),
                      void *context);
 const char *http_body(const struct http_request *request, size_t *ret_size);
-/* Why the server turns this request down, or NULL: "body-too-large", "headers-too-large",
- * "bad-framing"; and the status that says so. */
+/* For the refusing handler: why the server turns the request down, for people, and the status that
+ * says so: 400, 413 (the body), 421 (the Host) or 431 (the
+ * headers). */
 const char *http_refusal(const struct http_request *request, int *ret_status);
 
 /* Memory that lives as long as the request, zeroed; one call per request. */

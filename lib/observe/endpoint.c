@@ -7,6 +7,7 @@
 
 enum {
     OBSERVE_CONNECTIONS_MAX = 64,
+    OBSERVE_ADDRESS_MAX = 48, /* so that one address leaves room for probes from others */
     OBSERVE_BODY_MAX =
         262144, /* a schema that is looked up; the largest of the catalog has 10 kB */
     OBSERVE_TIMEOUT_MS = 10000
@@ -69,8 +70,12 @@ int observe_serve(const struct observe *observe, const char *listen,
                                          .context = (void *)observe,
                                          .threads = 1,
                                          .connections_max = OBSERVE_CONNECTIONS_MAX,
+                                         .address_max = OBSERVE_ADDRESS_MAX,
                                          .body_max = OBSERVE_BODY_MAX,
+                                         .head_timeout_ms = OBSERVE_TIMEOUT_MS,
                                          .idle_timeout_ms = OBSERVE_TIMEOUT_MS,
-                                         .body_timeout_ms = OBSERVE_TIMEOUT_MS};
+                                         .body_timeout_ms = OBSERVE_TIMEOUT_MS,
+                                         .hosts = observe->hosts,
+                                         .host_count = observe->host_count};
     return http_server_start(&options, ret_server, error);
 }

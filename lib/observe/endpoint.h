@@ -13,8 +13,10 @@
 struct observe {
     struct metrics *metrics;
     struct health *health;
-    http_handler other; /* answers the other paths; NULL: there are none */
-    void *context;      /* of `other` */
+    http_handler other;       /* answers the other paths; NULL: there are none */
+    void *context;            /* of `other` */
+    const char *const *hosts; /* as in struct http_options */
+    size_t host_count;
 };
 
 /* Free the server with http_server_free. Errors: as http_server_start. */

@@ -20,7 +20,7 @@
 
 enum {
     THREADS_MAX = 4,
-    SPARE_FILES = 64,       /* descriptors beside the connections */
+    SPARE_FILES = 256,      /* descriptors beside the connections */
     LAST_ANSWERS_MS = 2000, /* to send what the producer gave up */
     GAUGES_INTERVAL_MS = 500
 };
@@ -76,6 +76,7 @@ static int open_parts(struct gateway *gateway, const struct config *config,
     gateway->observe.health = health_new();
     gateway->observe.other = gateway_handle_admin;
     gateway->observe.context = gateway;
+    gateway->observe.host_count = config_list(config, OPT_ALLOWED_HOST, &gateway->observe.hosts);
     gateway_metrics_open(gateway);
     if (producer_open(config, &options, &gateway->producer, error) != 0)
         return -1;
@@ -122,16 +123,19 @@ static int raise_file_limit(int64_t connections, struct error *error)
 static int start_server(struct gateway *gateway, const struct config *config,
                         struct http_server **ret_server, struct error *error)
 {
-    const struct http_options options = {
-        .listen = config_text(config, OPT_GATEWAY_LISTEN),
-        .handler = gateway_handle,
-        .refuse = gateway_refuse,
-        .context = gateway,
-        .threads = thread_count(),
-        .connections_max = (int)config_int(config, OPT_CONNECTIONS_MAX),
-        .body_max = gateway->body_max,
-        .idle_timeout_ms = config_int(config, OPT_REQUEST_TIMEOUT),
-        .body_timeout_ms = config_int(config, OPT_REQUEST_TIMEOUT)};
+    struct http_options options = {.listen = config_text(config, OPT_GATEWAY_LISTEN),
+                                   .handler = gateway_handle,
+                                   .refuse = gateway_refuse,
+                                   .context = gateway,
+                                   .threads = thread_count(),
+                                   .connections_max = (int)config_int(config, OPT_CONNECTIONS_MAX),
+                                   .address_max =
+                                       (int)config_int(config, OPT_ADDRESS_CONNECTIONS_MAX),
+                                   .body_max = gateway->body_max,
+                                   .head_timeout_ms = config_int(config, OPT_HEADER_TIMEOUT),
+                                   .idle_timeout_ms = config_int(config, OPT_REQUEST_TIMEOUT),
+                                   .body_timeout_ms = config_int(config, OPT_REQUEST_TIMEOUT)};
+    options.host_count = config_list(config, OPT_ALLOWED_HOST, &options.hosts);
     if (raise_file_limit(options.connections_max, error) != 0)
         return -1;
     return http_server_start(&options, ret_server, error);
@@ -147,13 +151,15 @@ static int start_admin(struct gateway *gateway, const struct config *config,
 }
 
 /* Keeps the gauges fresh until a signal says to stop. */
-static void wait_for_signal(struct gateway *gateway, const sigset_t *signals)
+static void wait_for_signal(struct gateway *gateway, struct http_server *server,
+                            const sigset_t *signals)
 {
     const struct timespec interval = {.tv_nsec = GAUGES_INTERVAL_MS * 1000000L};
     int number;
     do {
         metrics_gauge_set(gateway->metrics.inflight, atomic_load(&gateway->inflight));
         metrics_gauge_set(gateway->metrics.replaced, producer_replaced(gateway->producer));
+        gateway_count_connections(gateway, server);
         number = sigtimedwait(signals, NULL, &interval);
     } while (number < 0);
     log_info("gateway: %s, draining", number == SIGTERM ? "SIGTERM" : "SIGINT");
@@ -201,7 +207,7 @@ static int serve(struct gateway *gateway, const struct config *config, const str
         result = start_server(gateway, config, &server, error);
     if (result == 0) {
         log_info("gateway: listening on %s", config_text(config, OPT_GATEWAY_LISTEN));
-        wait_for_signal(gateway, &signals);
+        wait_for_signal(gateway, server, &signals);
         shut_down(gateway, server, config_int(config, OPT_DRAIN_TIMEOUT));
     }
     http_server_free(admin); /* last, so that /readyz tells of the draining */

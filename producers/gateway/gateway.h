@@ -31,6 +31,8 @@ struct gateway_metrics {
     struct metric_series *duration;
     struct metric_series *inflight;
     struct metric_series *replaced;
+    struct metric_series *connections;
+    struct metric_series *ended[CONNECTION_END_COUNT];
     struct metric_series **accepted_requests; /* by event index: the common case needs no search */
     struct metric_series **accepted_events;
 };
@@ -70,6 +72,8 @@ void gateway_count_request(struct gateway *gateway, const struct catalog_event *
                            const char *other, int status, int64_t started_us);
 void gateway_count_event(struct gateway *gateway, const struct catalog_event *event,
                          enum gateway_outcome outcome);
+/* Takes over what the server has counted. */
+void gateway_count_connections(struct gateway *gateway, struct http_server *server);
 int gateway_metrics_open(struct gateway *gateway);
 void gateway_metrics_close(struct gateway *gateway);
 

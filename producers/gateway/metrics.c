@@ -37,6 +37,21 @@ static const struct metric_spec replaced_spec = {
     .help = "How often the Kafka producer failed for good and was replaced.",
     .kind = METRICS_GAUGE};
 
+static const struct metric_spec connections_spec = {
+    .name = "weir_gateway_connections", .help = "Open HTTP connections.", .kind = METRICS_GAUGE};
+static const struct metric_spec ended_spec = {
+    .name = "weir_gateway_connections_ended_total",
+    .help =
+        "HTTP connections that the gateway ended: head, idle, body and send took too long, evicted "
+        "made room for another, refused found none.",
+    .kind = METRICS_COUNTER,
+    .labels = "reason"};
+
+static const char *const end_names[CONNECTION_END_COUNT] = {
+    [CONNECTION_END_HEAD] = "head",       [CONNECTION_END_IDLE] = "idle",
+    [CONNECTION_END_BODY] = "body",       [CONNECTION_END_SEND] = "send",
+    [CONNECTION_END_EVICTED] = "evicted", [CONNECTION_END_REFUSED] = "refused"};
+
 static const char *const outcome_names[OUTCOME_COUNT] = {[OUTCOME_ACCEPTED] = "accepted",
                                                          [OUTCOME_REFUSED] = "refused",
                                                          [OUTCOME_NOT_WRITTEN] = "not-written",
@@ -53,6 +68,10 @@ int gateway_metrics_open(struct gateway *gateway)
     own->duration = metrics_series(metrics_register(metrics, &duration_spec));
     own->inflight = metrics_series(metrics_register(metrics, &inflight_spec));
     own->replaced = metrics_series(metrics_register(metrics, &replaced_spec));
+    own->connections = metrics_series(metrics_register(metrics, &connections_spec));
+    struct metric *all_ended = metrics_register(metrics, &ended_spec);
+    for (size_t i = 0; i < CONNECTION_END_COUNT; i++)
+        own->ended[i] = metrics_series(all_ended, end_names[i]);
     own->accepted_requests = xcalloc(count, sizeof *own->accepted_requests);
     own->accepted_events = xcalloc(count, sizeof *own->accepted_events);
     for (size_t i = 0; i < count; i++) {
@@ -68,6 +87,16 @@ void gateway_metrics_close(struct gateway *gateway)
 {
     free(gateway->metrics.accepted_requests);
     free(gateway->metrics.accepted_events);
+}
+
+void gateway_count_connections(struct gateway *gateway, struct http_server *server)
+{
+    uint64_t ended[CONNECTION_END_COUNT];
+    metrics_gauge_set(gateway->metrics.connections, http_server_connections(server, ended));
+    for (size_t i = 0; i < CONNECTION_END_COUNT; i++) {
+        struct metric_series *series = gateway->metrics.ended[i];
+        metrics_counter_add(series, (int64_t)ended[i] - metrics_value(series));
+    }
 }
 
 void gateway_count_request(struct gateway *gateway, const struct catalog_event *event,

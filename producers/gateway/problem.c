@@ -31,6 +31,7 @@ static const struct {
     [PROBLEM_EVENT_TOO_LARGE] = {"event-too-large", 413, 0, "The event is too large"},
     [PROBLEM_TOO_MANY_LINES] = {"too-many-lines", 413, 0, "The body has too many lines"},
     [PROBLEM_MEDIA_TYPE] = {"unsupported-media-type", 415, 0, "This media type is not taken"},
+    [PROBLEM_FOREIGN_HOST] = {"foreign-host", 421, 0, "The Host is not this gateway"},
     [PROBLEM_INVALID_EVENT] = {"invalid-event", 422, 0, "The event does not fit its schema"},
     [PROBLEM_INVALID_PARAMETER] = {"invalid-parameter", 422, 0, "A parameter is missing or wrong"},
     [PROBLEM_RECEIPT_BEYOND] = {"receipt-beyond-log", 422, 0,

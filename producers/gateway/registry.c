@@ -295,8 +295,8 @@ static int is_json(const struct call *call)
            strncasecmp(type + size - 4, "json", 4) == 0;
 }
 
-/* The schema in a body {"schema": "…"}, for the caller to release; NULL after it has answered. It is
- * read as JSON alone: to compare the names of a schema with each other costs their square. */
+/* The schema in a body {"schema": "…"}, for the caller to release; NULL after it has answered. It
+ * is read as JSON alone: to compare the names of a schema with each other costs their square. */
 static json_t *read_schema(struct call *call)
 {
     size_t size;

@@ -218,21 +218,12 @@ void gateway_handle_admin(struct http_request *request, void *context)
 
 void gateway_refuse(struct http_request *request, void *context)
 {
-    struct gateway *gateway = context;
     int status;
     const char *why = http_refusal(request, &status);
-    switch (status) {
-    case 413:
-        answer_problem(gateway, request, PROBLEM_BODY_TOO_LARGE, NULL,
-                       "at most %zu bytes are taken", gateway->body_max);
-        break;
-    case 431:
-        answer_problem(gateway, request, PROBLEM_HEADERS_TOO_LARGE, NULL,
-                       "at most %d bytes are taken", HTTP_HEADER_BYTES_MAX);
-        break;
-    default:
-        answer_problem(gateway, request, PROBLEM_BAD_REQUEST, NULL,
-                       "%s: one Content-Length, or chunks", why);
-        break;
-    }
+    answer_problem(context, request,
+                   status == 413   ? PROBLEM_BODY_TOO_LARGE
+                   : status == 421 ? PROBLEM_FOREIGN_HOST
+                   : status == 431 ? PROBLEM_HEADERS_TOO_LARGE
+                                   : PROBLEM_BAD_REQUEST,
+                   NULL, "%s", why);
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway over HTTP with a real broker: receipts, keys, problems and limits."""
+import contextlib
 import datetime
 import hashlib
 import http.client
@@ -23,7 +24,7 @@ BUYER = "0190a5f0-7a1c-7000-8000-000000000002"
 def gateway(tmp_path_factory):
     subprocess.run([WEIR, "topics", "create", "--kafka-brokers", BROKERS], check=True)
     gateway = Gateway(BROKERS, tmp_path_factory.mktemp("gateway") / "log", "--body-max", "64KiB", "--event-max", "16KiB",
-                      "--lines-max", "50")
+                      "--lines-max", "50", "--allowed-host", "shop.test")
     yield gateway
     assert gateway.stop() == 0
 
@@ -223,16 +224,52 @@ def test_a_huge_body_is_refused_before_it_is_sent(gateway, space):
 
 @pytest.mark.parametrize("headers", ["Content-Length: 2\r\nContent-Length: 3", "Content-Length: 2\r\nContent-Length: 2",
                                      "Content-Length: 2\r\nTransfer-Encoding: chunked", "Content-Length: -2",
-                                     "Content-Length: 2x", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"])
+                                     "Content-Length: 2x", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+                                     "Content-Length : 2", "Transfer-Encoding: gzip", "Content-Length: 2\r\nX: y\r\n z"])
 def test_doubtful_framing_is_refused_and_the_connection_closed(gateway, space, headers):
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=30) as s:
-        s.sendall(f"POST /v1/spaces/{space}/events/ProductPurchased HTTP/1.1\r\nHost: x\r\n"
+        s.sendall(f"POST /v1/spaces/{space}/events/ProductPurchased HTTP/1.1\r\nHost: localhost\r\n"
                   f"Content-Type: application/json\r\n{headers}\r\n\r\n{{}}".encode())
         answer = b""
         while part := s.recv(65536):
             answer += part
     # libmicrohttpd 0.9.75 sends the head of its own refusals twice, so status lines are not counted
     assert set(re.findall(rb"HTTP/1.1 (\d+)", answer)) == {b"400"}
+
+
+def test_a_refused_head_is_a_problem(gateway):
+    """A request that a page of another site made a browser send is one of them: its Host is that site's."""
+    for host, status in (("shop.test", 200), ("localhost:1", 200), ("[::1]", 200), ("127.9.9.9:80", 200),
+                         ("evil.test", 421), ("localhost.evil.test", 421), ("shop.test.evil.test", 421)):
+        for url in (f"{gateway.url}/v1/events", f"{gateway.admin}/livez"):
+            answer = requests.get(url, headers={"Host": host}, timeout=30)
+            assert answer.status_code == status, (url, host)
+    problem = is_problem(requests.get(f"{gateway.url}/v1/events", headers={"Host": "evil.test"}, timeout=30), 421, "foreign-host")
+    assert "--allowed-host" in problem["detail"]
+    is_problem(requests.get(f"{gateway.url}/v1/events", headers={"X ": "y"}, timeout=30), 400, "bad-request")
+
+
+def test_slow_headers_take_nothing_from_others(tmp_path, space):
+    """Three times as many connections as there may be, each with headers that never end."""
+    gateway = Gateway(BROKERS, tmp_path / "log", "--connections-max", "40", "--header-timeout", "2s")
+    slow = []
+    try:
+        for number in range(120):
+            slow.append(socket.create_connection(("127.0.0.1", gateway.port), timeout=30))
+            slow[-1].sendall(b"POST /v1/events HTTP/1.1\r\nHost: loc")
+            if number % 10 == 0:
+                assert gateway.post(space, "ProductPurchased", purchase()).status_code == 202
+                assert requests.get(gateway.admin + "/readyz", timeout=30).status_code == 200
+        wait_until(lambda: gateway.metric('weir_gateway_connections_ended_total{reason="head"}'), 60, "the late ones are ended")
+        assert gateway.metric('weir_gateway_connections_ended_total{reason="evicted"}') >= 80
+        assert gateway.metric('weir_gateway_connections_ended_total{reason="refused"}') == 0
+        for connection in slow:
+            with contextlib.suppress(ConnectionError):
+                assert connection.recv(1) == b""
+    finally:
+        for connection in slow:
+            connection.close()
+        assert gateway.stop() == 0
 
 
 def test_ndjson_answers_each_line(gateway, space):

@@ -18,15 +18,9 @@
 #include <cmocka.h>
 
 #include "lib/http/listen.h"
-#include "lib/http/server.h"
+#include "tests/unit/http_client.h"
 
-enum { BODY_MAX = 1000, REPLY_BYTES = 65536 };
-
-static void pause_ms(int ms)
-{
-    const struct timespec time = {.tv_nsec = ms * 1000000L};
-    nanosleep(&time, NULL);
-}
+enum { BODY_MAX = 1000 };
 
 static atomic_int arrived;  /* requests for /slow */
 static atomic_int released; /* they may be answered */
@@ -67,47 +61,15 @@ static struct http_server *start(int threads)
                                          .handler = handler,
                                          .threads = threads,
                                          .connections_max = 300,
+                                         .address_max = 300,
                                          .body_max = BODY_MAX,
+                                         .head_timeout_ms = 5000,
                                          .idle_timeout_ms = 5000,
                                          .body_timeout_ms = 5000};
     struct http_server *server;
     struct error error;
     assert_int_equal(http_server_start(&options, &server, &error), 0);
     return server;
-}
-
-static int dial(const struct http_server *server)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)http_server_port(server)),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    const struct timeval limit = {.tv_sec = 5};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    return fd;
-}
-
-static void put(int fd, const char *text, size_t size)
-{
-    assert_int_equal(send(fd, text, size, MSG_NOSIGNAL), (ssize_t)size);
-}
-
-/* Reads one answer with its body, as its Content-Length says. */
-static void get_answer(int fd, char ret_answer[REPLY_BYTES])
-{
-    size_t have = 0;
-    for (;;) {
-        ssize_t got = recv(fd, ret_answer + have, REPLY_BYTES - 1 - have, 0);
-        if (got > 0)
-            have += (size_t)got;
-        ret_answer[have] = '\0';
-        const char *end = strstr(ret_answer, "\r\n\r\n");
-        const char *length = strcasestr(ret_answer, "\r\nContent-Length: ");
-        if (got <= 0 || (end && length &&
-                         have >= (size_t)(end + 4 - ret_answer) + strtoul(length + 18, NULL, 10)))
-            return;
-    }
 }
 
 static void exchange(const struct http_server *server, const char *text, char answer[REPLY_BYTES])
@@ -125,23 +87,24 @@ static void answers(void **state)
     struct http_server *server = start(2);
     int fd = dial(server);
     for (int i = 0; i < 3; i++) { /* on one connection */
-        const char *get = "GET /a%2Fb?verbose HTTP/1.1\r\nHost: x\r\n\r\n";
+        const char *get = "GET /a%2Fb?verbose HTTP/1.1\r\nHost: localhost\r\n\r\n";
         put(fd, get, strlen(get));
         get_answer(fd, answer);
         assert_non_null(strstr(answer, "HTTP/1.1 200"));
         assert_non_null(strstr(answer, "X-Test: yes"));
         assert_non_null(strstr(answer, "GET /a%2Fb verbose "));
-        const char *post = "POST /late HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+        const char *post = "POST /late HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
         put(fd, post, strlen(post));
         get_answer(fd, answer);
         assert_non_null(strstr(answer, "HTTP/1.1 202"));
         assert_non_null(strstr(answer, "\r\n\r\nlate"));
     }
     close(fd);
-    exchange(server,
-             "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\n"
-             "de\r\n0\r\n\r\n",
-             answer);
+    exchange(
+        server,
+        "POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\n"
+        "de\r\n0\r\n\r\n",
+        answer);
     assert_non_null(strstr(answer, "POST /x - abcde"));
     assert_int_equal(http_server_drain(server, 2000), 0);
     http_server_free(server);
@@ -153,25 +116,28 @@ static void limits(void **state)
     static char answer[REPLY_BYTES];
     static char text[REPLY_BYTES];
     struct http_server *server = start(1);
-    int head = snprintf(text, sizeof text,
-                        "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", BODY_MAX + 1);
+    int head =
+        snprintf(text, sizeof text,
+                 "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", BODY_MAX + 1);
     memset(text + head, 'x', BODY_MAX + 1);
     text[head + BODY_MAX + 1] = '\0';
     exchange(server, text, answer);
     assert_non_null(strstr(answer, "HTTP/1.1 413"));
-    exchange(server, "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n", answer);
-    assert_non_null(strstr(answer, "HTTP/1.1 413"));
-    exchange(server,
-             "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+    exchange(server, "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n",
              answer);
-    assert_non_null(strstr(answer, "HTTP/1.1 400"));
+    assert_non_null(strstr(answer, "HTTP/1.1 413"));
     exchange(
         server,
-        "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "3\r\nabc\r\n0\r\n\r\n",
+        "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
         answer);
     assert_non_null(strstr(answer, "HTTP/1.1 400"));
-    head = snprintf(text, sizeof text, "GET /x HTTP/1.1\r\nHost: x\r\nBig: ");
+    exchange(server,
+             "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nTransfer-Encoding: "
+             "chunked\r\n\r\n"
+             "3\r\nabc\r\n0\r\n\r\n",
+             answer);
+    assert_non_null(strstr(answer, "HTTP/1.1 400"));
+    head = snprintf(text, sizeof text, "GET /x HTTP/1.1\r\nHost: localhost\r\nBig: ");
     memset(text + head, 'x', HTTP_HEADER_BYTES_MAX);
     strcpy(text + head + HTTP_HEADER_BYTES_MAX, "\r\n\r\n");
     exchange(server, text, answer);
@@ -182,7 +148,8 @@ static void limits(void **state)
 
 static void *slow_client(void *context)
 {
-    static const char text[] = "POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+    static const char text[] =
+        "POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
     char *answer = malloc(REPLY_BYTES);
     exchange(context, text, answer);
     int ok = strstr(answer, "HTTP/1.1 202") && strcasestr(answer, "\r\nConnection: close\r\n");
