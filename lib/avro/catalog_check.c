@@ -202,11 +202,9 @@ int catalog_check_portable(const struct schema *tree, struct error *error)
 int catalog_check_readable(const struct catalog_event *event, struct error *error)
 {
     const struct catalog_version *newest = catalog_newest(event);
-    struct arena arena = {0};
     int result = 0;
     for (size_t i = 0; result == 0 && i + 1 < event->version_count; i++) {
-        const struct resolve *resolve;
-        result = resolve_build(&arena, event->versions[i].schema, newest->schema, &resolve, error);
+        result = resolve_check(event->versions[i].schema, newest->schema, error);
         if (result != 0) {
             error_prefix(error,
                          "schemas/%s/%s/%d.avsc: records of version %d could not be read any more",
@@ -214,6 +212,5 @@ int catalog_check_readable(const struct catalog_event *event, struct error *erro
             error->class = ERROR_USAGE;
         }
     }
-    arena_free(&arena);
     return result;
 }

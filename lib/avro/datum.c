@@ -328,7 +328,8 @@ int datum_plain(struct datum_reader *reader, const void *avro, size_t size, stru
 {
     struct cursor cursor = {.at = avro,
                             .end = (const unsigned char *)avro + size,
-                            .items_left = DECODE_ITEMS_MAX * 2}; /* with those of defaults */
+                            .items_left = DECODE_ITEMS_MAX * 2, /* with those of defaults */
+                            .takes_nul = 1};
     if (plan_write_json(&cursor, reader->itself, out) == 0)
         return 0;
     return error_set(error, ERROR_DEAD_LETTER, "avro-invalid", "as JSON: %s", cursor.reason);

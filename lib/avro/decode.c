@@ -3,6 +3,15 @@
  * What of the cursor is too large to be inline: odd numbers, blocks and skipping. */
 #include "lib/avro/decode.h"
 
+const char cursor_nul[] = "a text has U+0000, which Postgres cannot hold";
+
+const char *cursor_text_reason(const unsigned char *data, size_t size, int takes_nul)
+{
+    if (!utf8_encoded(data, size))
+        return "a text is not valid UTF-8";
+    return takes_nul || !memchr(data, '\0', size) ? NULL : cursor_nul;
+}
+
 static inline int64_t zigzag(uint64_t value)
 {
     return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);

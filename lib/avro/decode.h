@@ -15,8 +15,9 @@
 #include <string.h>
 
 enum {
-    DECODE_ITEMS_MAX = 100000,          /* elements in all arrays and maps of one event together */
-    DECODE_DEPTH_MAX = SCHEMA_DEPTH_MAX /* records, arrays and maps inside of each other */
+    DECODE_ITEMS_MAX = 100000,           /* elements in all arrays and maps of one event together */
+    DECODE_DEPTH_MAX = SCHEMA_DEPTH_MAX, /* records, arrays and maps inside of each other */
+    DECODE_INT_BYTES_MAX = 5             /* of an int: 32 bits, seven in a byte */
 };
 
 struct cursor {
@@ -24,8 +25,12 @@ struct cursor {
     const unsigned char *end;
     int64_t items_left; /* of DECODE_ITEMS_MAX */
     int depth;
+    int takes_nul; /* texts are not for Postgres */
     const char *reason;
 };
+
+/* The reason for which a text that Avro allows has no place in Postgres. */
+extern const char cursor_nul[];
 
 /* For functions that take the address of a cursor which a loop keeps in registers. */
 #define CURSOR_INLINE static inline __attribute__((always_inline))
@@ -79,8 +84,11 @@ CURSOR_INLINE int cursor_small(struct cursor *cursor, size_t *ret_value)
 
 CURSOR_INLINE int cursor_int(struct cursor *cursor, int64_t *ret_value)
 {
+    const unsigned char *start = cursor->at;
     if (cursor_long(cursor, ret_value) != 0)
         return -1;
+    if (cursor->at - start > DECODE_INT_BYTES_MAX)
+        return cursor_fail(cursor, "an int is longer than five bytes");
     if (*ret_value < INT32_MIN || *ret_value > INT32_MAX)
         return cursor_fail(cursor, "an int is out of range");
     return 0;
@@ -92,7 +100,7 @@ CURSOR_INLINE int cursor_index(struct cursor *cursor, size_t count, size_t *ret_
     int64_t index;
     if (cursor_small(cursor, ret_index))
         index = (int64_t)*ret_index;
-    else if (cursor_long(cursor, &index) != 0)
+    else if (cursor_int(cursor, &index) != 0)
         return -1;
     if ((uint64_t)index >= count)
         return cursor_fail(cursor, "an index is out of range");
@@ -132,10 +140,13 @@ CURSOR_INLINE int cursor_text(struct cursor *cursor, const unsigned char **ret_d
 {
     if (cursor_bytes(cursor, ret_data, ret_size) != 0)
         return -1;
-    if (!utf8_valid(*ret_data, *ret_size))
-        return cursor_fail(cursor, "a text is not valid UTF-8 or has a NUL");
+    if (!utf8_encoded(*ret_data, *ret_size))
+        return cursor_fail(cursor, "a text is not valid UTF-8");
     return 0;
 }
+
+/* Why a text cannot be taken, NULL when it can. */
+const char *cursor_text_reason(const unsigned char *data, size_t size, int takes_nul);
 
 CURSOR_INLINE int cursor_boolean(struct cursor *cursor, int *ret_value)
 {

@@ -173,12 +173,9 @@ static json_t *decode_map(struct decoder *decoder, const struct schema *schema)
     while ((result = cursor_block(&decoder->cursor, &count)) == 0 && count > 0) {
         for (; count > 0 && result == 0; count--) {
             result = cursor_text(&decoder->cursor, &key, &size);
-            if (result == 0) {
-                char *name = xstrndup((const char *)key, size);
-                result =
-                    json_object_set_new_nocheck(object, name, decode_value(decoder, schema->items));
-                free(name);
-            }
+            if (result == 0)
+                result = json_object_setn_new_nocheck(object, (const char *)key, size,
+                                                      decode_value(decoder, schema->items));
         }
         if (result != 0)
             break;

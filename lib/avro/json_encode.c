@@ -98,20 +98,21 @@ static int encode_array(struct encoder *encoder, const struct schema *schema, co
 static int encode_map(struct encoder *encoder, const struct schema *schema, const json_t *json)
 {
     const char *key;
+    size_t size;
     json_t *value;
     int result = 0;
     if (!json_is_object(json))
         return encoder_fault(encoder, "expected an object");
     if (begin_items(encoder, schema, json_object_size(json)) != 0)
         return -1;
-    json_object_foreach((json_t *)json, key, value)
+    json_object_keylen_foreach((json_t *)json, key, size, value)
     {
         if (encoder_check_text(encoder, schema, key, strlen(key)) != 0) {
             result = -1;
             continue;
         }
         size_t before = encoder_push(encoder, key);
-        encode_bytes(encoder->out, key, strlen(key));
+        encode_bytes(encoder->out, key, size);
         if (encode_value(encoder, schema->items, value) != 0)
             result = -1;
         encoder_pop(encoder, before);

@@ -17,13 +17,14 @@
 
 enum { SYMBOLS_SHOWN = 8 };
 
-/* The text of a JSON string without NUL, which Postgres cannot hold; otherwise NULL and a fault. */
+/* The text of a JSON string, without NUL, which Postgres cannot hold, unless it is Avro's own JSON;
+ * otherwise NULL and a fault. */
 static const char *text_of(struct encoder *encoder, const json_t *json, const char *expected)
 {
     const char *text = json_string_value(json);
     if (!text)
         encoder_fault(encoder, "expected %s", expected);
-    else if (strlen(text) != json_string_length(json)) {
+    else if (!encoder->tagged && strlen(text) != json_string_length(json)) {
         encoder_fault(encoder, "the text has a NUL character");
         text = NULL;
     }

@@ -8,9 +8,10 @@
  * NULL, the bytes
  *
  * so that rows of one relation, one behind the other, are the elements of a binary array. Nothing
- * is allocated per event. Every byte is bounds-checked; bad UTF-8, NUL bytes in text, enum or union
- * indexes out of range, over-long varints, counts over their limit and bytes left over are errors
- * (ERROR_DEAD_LETTER, "avro-invalid", with the byte offset and the field). After an error the row
+ * is allocated per event. Every byte is bounds-checked; bad UTF-8, enum or union indexes out of
+ * range, over-long varints, counts over their limit and bytes left over are errors
+ * (ERROR_DEAD_LETTER, "avro-invalid", with the byte offset and the field). U+0000 in a text is one
+ * of its own (PLAN_NUL): Avro allows it, but Postgres cannot hold it. After an error the row
  * buffers are back at what they were. */
 #ifndef WEIR_AVRO_PLAN_H
 #define WEIR_AVRO_PLAN_H
@@ -20,6 +21,8 @@
 #include "lib/avro/relation.h"
 #include "lib/base/buf.h"
 #include "lib/base/uuid.h"
+
+#define PLAN_NUL "text-nul"
 
 enum { PLAN_ITEMS_MAX = 100000 }; /* elements in all arrays and maps of one event together */
 

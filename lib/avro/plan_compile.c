@@ -161,6 +161,7 @@ static void compile_scalar(struct compiler *compiler, const struct resolve *reso
     enum step_code code = plan_scalar_code(resolve);
     struct step *step = add_cell(compiler, code, shape, plan_value_size(code));
     step->flags |= resolve->writer->type == AVRO_INT_TYPE ? STEP_NARROW : 0;
+    step->flags |= resolve->reader->type == AVRO_BYTES_TYPE ? STEP_TAKES_NUL : 0;
     step->unit =
         code == STEP_NUMERIC ? resolve->reader->scale : scalar_unit(resolve->reader->logical);
     step->count = (uint32_t)resolve->writer->fixed_size;

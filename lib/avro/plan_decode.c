@@ -28,8 +28,11 @@ CURSOR_INLINE int run_text(struct cursor *in, const struct step *step, char **to
         return -1;
     char *value = put_head(*to, step->head);
     put_size(*to, size);
-    if (!utf8_copy(value, data, size, (size_t)(in->end - data)))
-        return cursor_fail(in, "a text is not valid UTF-8 or has a NUL");
+    if (__builtin_expect(!utf8_copy(value, data, size, (size_t)(in->end - data)), 0)) {
+        const char *reason = cursor_text_reason(data, size, step->flags & STEP_TAKES_NUL);
+        if (reason)
+            return cursor_fail(in, reason);
+    }
     *to = value + size;
     return 0;
 }
@@ -356,7 +359,8 @@ int plan_decode(const struct plan *plan, const struct plan_record *record, struc
     }
     const unsigned char *at = run.cursor.at;
     int inside = at >= record->avro && at <= record->avro + record->avro_size;
-    return error_set(error, ERROR_DEAD_LETTER, "avro-invalid", "%s%sbyte %zu: %s",
-                     run.path ? run.path : "", run.path && *run.path ? ", " : "",
-                     inside ? (size_t)(at - record->avro) : 0, run.cursor.reason);
+    return error_set(
+        error, ERROR_DEAD_LETTER, run.cursor.reason == cursor_nul ? PLAN_NUL : "avro-invalid",
+        "%s%sbyte %zu: %s", run.path ? run.path : "", run.path && *run.path ? ", " : "",
+        inside ? (size_t)(at - record->avro) : 0, run.cursor.reason);
 }

@@ -65,8 +65,9 @@ static int write_text(struct cursor *cursor, struct buf *out)
         out->size = (size_t)(to - out->data);
         return 0;
     }
-    if (!utf8_valid(data, size))
-        return cursor_fail(cursor, "a text is not valid UTF-8 or has a NUL");
+    const char *reason = cursor_text_reason(data, size, cursor->takes_nul);
+    if (reason)
+        return cursor_fail(cursor, reason);
     put_escaped(out, data, size);
     return 0;
 }
@@ -180,8 +181,10 @@ static int write_bytes(struct cursor *cursor, const struct resolve *resolve, str
                                                   : cursor_bytes(cursor, &data, &size)) != 0)
         return -1;
     int text = reader->type == AVRO_STRING_TYPE || resolve->writer->type == AVRO_STRING_TYPE;
-    if (text && !utf8_valid(data, size))
-        return cursor_fail(cursor, "a text is not valid UTF-8 or has a NUL");
+    int takes_nul = cursor->takes_nul || reader->type != AVRO_STRING_TYPE;
+    const char *reason = text ? cursor_text_reason(data, size, takes_nul) : NULL;
+    if (reason)
+        return cursor_fail(cursor, reason);
     if (reader->type == AVRO_STRING_TYPE) {
         put_escaped(out, data, size);
         return 0;
@@ -261,7 +264,8 @@ static int write_record(struct cursor *cursor, const struct resolve *resolve, st
         struct cursor bytes = {.at = (const unsigned char *)preset->bytes,
                                .end = (const unsigned char *)preset->bytes + preset->size,
                                .items_left = DECODE_ITEMS_MAX,
-                               .depth = cursor->depth};
+                               .depth = cursor->depth,
+                               .takes_nul = cursor->takes_nul};
         put_name(out, resolve->reader->fields[preset->field].name, &members);
         if (plan_write_json(&bytes, preset->value, out) != 0)
             return cursor_fail(cursor, bytes.reason);

@@ -71,8 +71,9 @@ struct plan_symbol {
 };
 
 enum {
-    STEP_NARROW = 1,  /* the writer's type is int: its range is checked */
-    STEP_OMITTED = 2, /* what it writes is not kept */
+    STEP_NARROW = 1,    /* the writer's type is int: its range is checked */
+    STEP_OMITTED = 2,   /* what it writes is not kept */
+    STEP_TAKES_NUL = 4, /* a text becomes bytes */
     KEEP_PARTITION = 1,
     KEEP_OFFSET = 2,
     KEEP_BROKER_TIME = 4

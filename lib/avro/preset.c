@@ -156,16 +156,21 @@ static int encode_map(struct preset *preset, const struct schema *schema, const 
     return 0;
 }
 
+/* "The first schema that matches in the union." Why those before it do not is no error. */
 static int encode_union(struct preset *preset, const struct schema *schema, const json_t *json)
 {
     size_t before = preset->out->size;
-    for (size_t i = 0; i < schema->branch_count; i++) {
+    struct error *outer = preset->error;
+    struct error tried;
+    int result = -1;
+    preset->error = &tried;
+    for (size_t i = 0; i < schema->branch_count && result != 0; i++) {
         preset->out->size = before;
         encode_long(preset->out, (int64_t)i);
-        if (encode_value(preset, schema->branches[i], json) == 0)
-            return 0;
+        result = encode_value(preset, schema->branches[i], json);
     }
-    return fail(preset, "of any type of the union");
+    preset->error = outer;
+    return result == 0 ? 0 : fail(preset, "of any type of the union");
 }
 
 static int encode_by_type(struct preset *preset, const struct schema *schema, const json_t *json)

@@ -2,7 +2,8 @@
  *
  * Decides pair by pair. Whether two types match at all is decided by kind and name alone; what then
  * does not fit inside of them is an error and not another branch, so that an incompatible change is
- * found when the plan is made and not when the first event comes. */
+ * found when the plan is made and not when the first event comes. Only a branch of the writer's
+ * union waits for a value: the data may hold none. */
 #include "lib/avro/resolve.h"
 
 #include <stdarg.h>
@@ -16,11 +17,21 @@ struct known {
     struct resolve *resolve;
 };
 
+/* Two records that do not fit. */
+struct misfit {
+    const struct misfit *older;
+    const struct schema *writer;
+    const struct schema *reader;
+    const char *reason;
+};
+
 struct resolver {
     struct arena *arena;
     struct error *error;
-    const struct known *known; /* pairs of records, so that recursion ends */
-    int going_on;              /* behind what cannot be read */
+    const struct known *known;    /* pairs of records, so that recursion ends */
+    const struct misfit *misfits; /* and so that none is tried twice */
+    int strict;                   /* a branch that does not fit is an error */
+    int going_on;                 /* behind what cannot be read */
     int depth;
     char path[256];
     size_t path_size;
@@ -256,14 +267,25 @@ static int resolve_fields(struct resolver *resolver, struct resolve *resolve)
 static const struct resolve *resolve_record(struct resolver *resolver, const struct schema *writer,
                                             const struct schema *reader)
 {
-    for (const struct known *known = resolver->known; known; known = known->older)
+    const struct known *before = resolver->known;
+    for (const struct known *known = before; known; known = known->older)
         if (known->resolve->writer == writer && known->resolve->reader == reader)
             return known->resolve;
+    for (const struct misfit *misfit = resolver->misfits; misfit; misfit = misfit->older)
+        if (misfit->writer == writer && misfit->reader == reader)
+            return fail(resolver, "%s", misfit->reason);
     struct known *known = arena_alloc(resolver->arena, sizeof *known);
     known->resolve = make(resolver, RESOLVE_RECORD, writer, reader);
-    known->older = resolver->known;
+    known->older = before;
     resolver->known = known;
-    return resolve_fields(resolver, known->resolve) == 0 ? known->resolve : NULL;
+    if (resolve_fields(resolver, known->resolve) == 0)
+        return known->resolve;
+    resolver->known = before; /* what came behind it may refer to it */
+    struct misfit *misfit = arena_alloc(resolver->arena, sizeof *misfit);
+    *misfit = (struct misfit){resolver->misfits, writer, reader,
+                              arena_strdup(resolver->arena, resolver->error->message)};
+    resolver->misfits = misfit;
+    return NULL;
 }
 
 static const struct resolve *resolve_items(struct resolver *resolver, enum resolve_kind kind,
@@ -276,32 +298,51 @@ static const struct resolve *resolve_items(struct resolver *resolver, enum resol
     return resolve->items ? resolve : NULL;
 }
 
-/* A branch that the reader has no place for is no error before a value of it comes. */
+/* A branch of the writer's that cannot be read: no error before a value of it comes. */
+static const struct resolve *make_hole(struct resolver *resolver, const struct schema *branch,
+                                       const struct schema *reader, const char *why)
+{
+    char name[80];
+    struct resolve *hole = make(resolver, RESOLVE_FAIL, branch, reader);
+    hole->reason =
+        arena_printf(resolver->arena, "the writer's %s %s", resolve_type_name(branch, name), why);
+    return hole;
+}
+
+static const struct resolve *resolve_branch(struct resolver *resolver, const struct schema *branch,
+                                            const struct schema *reader)
+{
+    size_t before = resolver->path_size;
+    const struct resolve *resolve = resolve_pair(resolver, branch, reader);
+    if (resolve || resolver->going_on || resolver->strict)
+        return resolve;
+    path_pop(resolver, before);
+    char *why = arena_printf(resolver->arena, "does not fit: %s", resolver->error->message);
+    return make_hole(resolver, branch, reader, why);
+}
+
 static const struct resolve *resolve_union(struct resolver *resolver, const struct schema *writer,
                                            const struct schema *reader)
 {
-    char name[80];
     struct resolve *resolve = make(resolver, RESOLVE_UNION, writer, reader);
     const struct resolve **branches =
         arena_alloc(resolver->arena, writer->branch_count * sizeof *branches);
+    const char *why = "no type of the writer's union can be read";
     int usable = 0;
     for (size_t i = 0; i < writer->branch_count; i++) {
         const struct schema *branch = writer->branches[i];
-        if (choose(branch, reader)) {
-            branches[i] = resolve_pair(resolver, branch, reader);
-            if (!branches[i])
-                return NULL;
-            usable = 1;
-            continue;
-        }
-        struct resolve *none = make(resolver, RESOLVE_FAIL, branch, reader);
-        none->reason =
-            arena_printf(resolver->arena, "the writer's %s has no place in the newest schema",
-                         resolve_type_name(branch, name));
-        branches[i] = none;
+        int fits = choose(branch, reader) != NULL;
+        branches[i] =
+            fits ? resolve_branch(resolver, branch, reader)
+                 : make_hole(resolver, branch, reader, "has no place in the newest schema");
+        if (!branches[i])
+            return NULL;
+        usable |= fits && (resolver->going_on || branches[i]->kind != RESOLVE_FAIL);
+        if (fits && branches[i]->kind == RESOLVE_FAIL)
+            why = branches[i]->reason;
     }
     resolve->branches = branches;
-    return usable ? resolve : fail(resolver, "no type of the writer's union can be read");
+    return usable ? resolve : fail(resolver, "%s", why);
 }
 
 static const struct resolve *resolve_chosen(struct resolver *resolver, const struct schema *writer,
@@ -342,23 +383,38 @@ static const struct resolve *resolve_pair(struct resolver *resolver, const struc
 }
 
 static int resolve_whole(struct resolver *resolver, const struct schema *writer,
-                         const struct schema *reader, const struct resolve **ret_resolve)
+                         const struct schema *reader, const struct resolve **ret_resolve,
+                         struct error *error)
 {
+    struct error tried; /* may be set, although a way was found */
+    resolver->error = &tried;
     path_push(resolver, "", reader->name ? reader->name : "value");
     *ret_resolve = resolve_pair(resolver, writer, reader);
+    if (!*ret_resolve)
+        *error = tried;
     return *ret_resolve ? 0 : -1;
 }
 
 int resolve_build(struct arena *arena, const struct schema *writer, const struct schema *reader,
                   const struct resolve **ret_resolve, struct error *error)
 {
-    struct resolver resolver = {.arena = arena, .error = error};
-    return resolve_whole(&resolver, writer, reader, ret_resolve);
+    struct resolver resolver = {.arena = arena};
+    return resolve_whole(&resolver, writer, reader, ret_resolve, error);
+}
+
+int resolve_check(const struct schema *writer, const struct schema *reader, struct error *error)
+{
+    struct arena arena = {0};
+    struct resolver resolver = {.arena = &arena, .strict = 1};
+    const struct resolve *resolve;
+    int result = resolve_whole(&resolver, writer, reader, &resolve, error);
+    arena_free(&arena);
+    return result;
 }
 
 int resolve_explain(struct arena *arena, const struct schema *writer, const struct schema *reader,
                     const struct resolve **ret_resolve, struct error *error)
 {
-    struct resolver resolver = {.arena = arena, .error = error, .going_on = 1};
-    return resolve_whole(&resolver, writer, reader, ret_resolve);
+    struct resolver resolver = {.arena = arena, .going_on = 1};
+    return resolve_whole(&resolver, writer, reader, ret_resolve, error);
 }

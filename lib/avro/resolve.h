@@ -58,13 +58,19 @@ static inline int resolve_nests(const struct resolve *resolve)
            resolve->kind == RESOLVE_MAP;
 }
 
-/* Resolves; everything made is in `arena`, which refers to both schemas.
+/* Resolves; everything made is in `arena`, which refers to both schemas. A branch of the writer's
+ * union that does not fit is a RESOLVE_FAIL, as long as another one does.
  * Errors (ERROR_HALT, "schema-incompatible"): path and reason. */
 int resolve_build(struct arena *arena, const struct schema *writer, const struct schema *reader,
                   const struct resolve **ret_resolve, struct error *error);
 
-/* The same, but goes on behind what cannot be read, which becomes a RESOLVE_FAIL without writer and
- * reader; so all that stands in the way is in the tree. Fails only when a limit is reached. */
+/* Whether all values can be resolved, but for symbols and branches that the reader lacks: what a
+ * catalog asks of its versions. Errors: as above. */
+int resolve_check(const struct schema *writer, const struct schema *reader, struct error *error);
+
+/* As resolve_build, but goes on behind what cannot be read, which becomes a RESOLVE_FAIL without
+ * writer and reader; so all that stands in the way is in the tree. Fails only when a limit is
+ * reached. */
 int resolve_explain(struct arena *arena, const struct schema *writer, const struct schema *reader,
                     const struct resolve **ret_resolve, struct error *error);
 

@@ -26,7 +26,7 @@ static size_t character_size(const unsigned char *at, size_t rest)
     return size;
 }
 
-int utf8_valid(const void *data, size_t size)
+static int check(const void *data, size_t size, int nul)
 {
     const unsigned char *at = data;
     const unsigned char *end = at + size;
@@ -39,7 +39,7 @@ int utf8_valid(const void *data, size_t size)
                 continue;
             }
         }
-        if (*at == 0)
+        if (*at == 0 && !nul)
             return 0;
         size_t step = *at < 0x80 ? 1 : character_size(at, (size_t)(end - at));
         if (step == 0)
@@ -47,6 +47,16 @@ int utf8_valid(const void *data, size_t size)
         at += step;
     }
     return 1;
+}
+
+int utf8_valid(const void *data, size_t size)
+{
+    return check(data, size, 0);
+}
+
+int utf8_encoded(const void *data, size_t size)
+{
+    return check(data, size, 1);
 }
 
 void utf8_mend(char *text, size_t size)

@@ -12,6 +12,9 @@
 /* Whether all `size` bytes are such text. No terminating NUL is needed. */
 int utf8_valid(const void *data, size_t size);
 
+/* Whether they are valid UTF-8, of which U+0000 is part. */
+int utf8_encoded(const void *data, size_t size);
+
 /* Makes such text of any bytes, in place: unless they are that already, NUL and what is not ASCII
  * become '?'. */
 void utf8_mend(char *text, size_t size);

@@ -312,7 +312,7 @@ static int decode(struct decoder *decoder, const struct record *record, int32_t 
     size_t first = slot->consumed->first_relation;
     if (plan_decode(slot->plan, &plan_record, rows + first, row_counts + first, &decoded->envelope,
                     error) != 0) {
-        if (!is_newer(slot, &plan_record))
+        if (strcmp(error->code, PLAN_NUL) == 0 || !is_newer(slot, &plan_record))
             return -1;
         if (!slot->refusal)
             slot->refusal = xstrdup(error->message);

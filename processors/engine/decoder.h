@@ -79,8 +79,8 @@ int decoder_check_event(const struct record *record, const char *full_name, cons
                         struct error *error);
 
 /* Decodes a record; rows and row_counts have an element for each relation of the processor.
- * Errors: ERROR_DEAD_LETTER, those of the two checks above and "avro-invalid" (ret_decoded holds
- * what could be read); ERROR_RETRY DECODER_UNKNOWN, DECODER_NEWER. */
+ * Errors: ERROR_DEAD_LETTER, those of the two checks above, "avro-invalid" and PLAN_NUL (ret_decoded
+ * holds what could be read); ERROR_RETRY DECODER_UNKNOWN, DECODER_NEWER. */
 int decoder_decode(struct decoder *decoder, const struct record *record, int32_t seq,
                    struct buf *rows, uint32_t *row_counts, struct decoded *ret_decoded,
                    struct error *error);

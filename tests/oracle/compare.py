@@ -30,9 +30,11 @@ CHECKS = [  # what Weir says of bytes that others take or pass over
     ("not valid UTF-8", "text"),
     ("neither 0 nor 1", "boolean"),
     ("int is out of range", "varint"),
+    ("int is longer", "varint"),
     ("longer than 64 bits", "varint"),
     ("size of a block", "block size"),
     ("an index is out of range", "skipped fields"),
+    ("a size is", "skipped fields"),
     ("the bytes end inside", "skipped fields"),
     ("too many items", "limits"),
     ("nested too deeply", "limits"),
@@ -176,7 +178,8 @@ def renamed(one):
 
 def explain_refusal(one, answer, message, compatible):
     """Why Weir refuses what the other one reads."""
-    if "values" not in answer:
+    fits = "values" in answer and "does not fit" not in message
+    if not fits:
         if re.search("logical type|a decimal", message):
             return "logical types"
         if renamed(one) and (re.search(r"record \w+ cannot be read as", message) or duplicate_names(one[2])):

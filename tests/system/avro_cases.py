@@ -17,7 +17,7 @@ LOGICAL = [
     {"type": "int", "logicalType": "date"},
     {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
 ]
-TEXTS = ["", "a", "hello world", "Grüße", "日本語", "🎈", "\"quoted\"\\", "line\nbreak\ttab", "x" * 300]
+TEXTS = ["", "a", "hello world", "Grüße", "日本語", "🎈", "\"quoted\"\\", "line\nbreak\ttab", "x" * 300, "n\0l"]
 DEPTH_MAX = 3
 
 
@@ -94,6 +94,8 @@ class Maker:
             size = schema["size"] if kind == "fixed" else self.random.randint(1, 3)
             return "".join(chr(self.random.randint(0, 255)) for _ in range(size))
         value = self.value(schema)
+        if kind == "string":
+            return value.replace("\0", "")  # a default that Postgres cannot hold is refused
         return value if kind != "float" else 1.5
 
     # values as fastavro's writer takes them; a union's is a pair of branch and value

@@ -292,6 +292,25 @@ def test_decode_refuses_what_cannot_be_read(tmp_path):
     assert code == 2 and "take no bytes" in err
 
 
+def test_decode_takes_what_avro_allows(tmp_path):
+    """A default of any branch; text with U+0000; of two unions what fits."""
+    fields = [
+        {"name": "b", "type": ["null", "string"], "default": "x"},
+        {"name": "c", "type": [{"type": "array", "items": "int"}, "double"], "default": 1.5},
+    ]
+    old = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "string"}]}
+    writer, reader = put(tmp_path, "w", old), put(tmp_path, "r", {**old, "fields": old["fields"] + fields})
+    code, out, err = weir("decode", "--writer", writer, "--reader", reader, data=b"\x06a\0b")
+    assert (code, err) == (0, "") and out == '{"a":"a\\u0000b","b":"x","c":1.5}\n'
+    code, out, err = weir("decode", "--writer", writer, "--avro-json", data=b"\x06a\0b")
+    assert (code, json.loads(out), err) == (0, {"a": "a\0b"}, "")
+    other = {**old, "fields": [{"name": "a", "type": "int"}]}
+    writer, reader = put(tmp_path, "w", ["null", old]), put(tmp_path, "r", ["null", other])
+    code, out, err = weir("decode", "--writer", writer, "--reader", reader, data=b"\0\0\x02\x02a")
+    assert (code, out) == (1, "null\n" * 2)
+    assert "value 3: byte 2: the writer's record R does not fit: value.a: the writer's string cannot be read as int" in err, err
+
+
 # list, show, diff
 
 

@@ -239,6 +239,19 @@ static inline const char *pair_compare_plan(struct pair *pair, const void *data,
     return NULL;
 }
 
+/* json_equal, which finds no key with a NUL. */
+static inline int pair_same_json(const json_t *left, const json_t *right)
+{
+    if (json_equal(left, right))
+        return 1;
+    char *one = json_dumps(left, JSON_ENCODE_ANY | JSON_SORT_KEYS);
+    char *other = json_dumps(right, JSON_ENCODE_ANY | JSON_SORT_KEYS);
+    int same = one && other && strcmp(one, other) == 0;
+    free(one);
+    free(other);
+    return same;
+}
+
 /* Whether Avro's own JSON reads back as the bytes it was made of; blocks are written as one. */
 static inline const char *pair_compare_json(struct pair *pair, const json_t *json)
 {
@@ -252,7 +265,7 @@ static inline const char *pair_compare_json(struct pair *pair, const json_t *jso
         wrong = "Avro's own JSON does not read back";
     else if (avro_to_json(schema, (const unsigned char *)(again.data ? again.data : ""), again.size,
                           AVRO_JSON_TAGGED, &back, &error) != 0 ||
-             !json_equal(json, back))
+             !pair_same_json(json, back))
         wrong = "Avro's own JSON reads back as something else";
     json_decref(back);
     buf_free(&again);

@@ -278,9 +278,109 @@ static void logical_unknown_or_unfit_falls_back(void **state)
     READS(LOG("long", "of-tomorrow"), LOG("long", "timestamp-micros"), "\x02", "1");
 }
 
+/* U+0000 is a character like any other to Avro. Postgres has no place for it: the row is refused
+ * under a code of its own. */
+static void expect_no_row(const char *type, const char *bytes, size_t size, const char *tagged)
+{
+    struct pair pair;
+    struct error error = {0};
+    const char *wrong;
+    expect_reads(type, type, bytes, size, tagged, NULL);
+    open_quoted(&pair, type, type, 0, &error);
+    json_decref(pair_read(&pair, bytes, size, &wrong, &error));
+    assert_null(wrong);
+    assert_string_equal(pair.direct.error.code, PLAN_NUL);
+    assert_int_equal(pair.direct.error.class, ERROR_DEAD_LETTER);
+    pair_close(&pair);
+}
+
+#define NO_ROW(type, bytes, tagged) expect_no_row(type, bytes, sizeof(bytes) - 1, tagged)
+
+static void nul_is_text_but_for_postgres(void **state)
+{
+    (void)state;
+    NO_ROW("'string'",
+           "\x06"
+           "a\x00"
+           "b",
+           "'a\\u0000b'");
+    NO_ROW(ARR("'string'"), "\x02\x02\x00\x00", "['\\u0000']");
+    NO_ROW(MAPOF("'string'"), "\x02\x02k\x02\x00\x00", "{'k':'\\u0000'}");
+    NO_ROW("['null',{'type':'map','values':['null','string']}]", "\x02\x02\x02k\x02\x02\x00\x00",
+           "{'map':{'k':{'string':'\\u0000'}}}");
+    NO_ROW(REC("R", FLD("x", ARR(MAPOF("'int'")))), "\x02\x02\x02\x00\x02\x00\x00", NULL);
+    PLAIN("'string'",
+          "\x06"
+          "a\x00"
+          "b",
+          "'a\\u0000b'");
+    PLAIN(MAPOF("'string'"), "\x02\x04k\x00\x02\x00\x00", "{'k\\u0000':'\\u0000'}");
+    READS("'string'", "'bytes'", "\x02\x00", "'\\u0000'");
+    READS("'bytes'", "'string'", "\x02\x00", "'\\u0000'");
+    READS(REC("R", FLD("gone", "'string'") "," FLD("i", "'int'")), REC("R", FLD("i", "'int'")),
+          "\x02\x00\x02", "{'i':1}");
+    FAILS("'string'", "'string'", "\x04\x00\xff", "a text is not valid UTF-8");
+}
+
+static void numbers_have_a_length(void **state)
+{
+    (void)state;
+    READS("'int'", "'int'", "\x82\x80\x80\x80\x00", "1");
+    FAILS("'int'", "'int'", "\x82\x80\x80\x80\x80\x00", "an int is longer than five bytes");
+    FAILS("'int'", "'double'", "\x82\x80\x80\x80\x80\x00", "an int is longer than five bytes");
+    FAILS(MAPOF("'int'"), MAPOF("'long'"), "\x02\x02k\x82\x80\x80\x80\x80\x00\x00",
+          "an int is longer than five bytes");
+    FAILS("'int'", "'int'", "\xff\xff\xff\xff\x1f", "an int is out of range");
+    FAILS(REC("R", FLD("gone", "'int'") "," FLD("i", "'int'")), REC("R", FLD("i", "'int'")),
+          "\x82\x80\x80\x80\x80\x00\x02", "an int is longer than five bytes");
+    FAILS("['null','int']", "['null','int']", "\x82\x80\x80\x80\x80\x00\x02",
+          "an int is longer than five bytes");
+    FAILS(SYM("E", "'A','B'"), SYM("E", "'A','B'"), "\x82\x80\x80\x80\x80\x00",
+          "an int is longer than five bytes");
+    READS("'long'", "'long'", "\x82\x80\x80\x80\x80\x80\x80\x80\x80\x00", "1");
+    FAILS("'long'", "'long'", "\x82\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00",
+          "a number is longer than 64 bits");
+    FAILS("'long'", "'long'", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x03",
+          "a number is longer than 64 bits");
+}
+
+#define LIST(type) REC("L", FLD("v", type) "," FLD("next", "['null','L']"))
+
+#define OLD_UNION "['null'," REC("R", FLD("x", "'string'")) ",'int']"
+#define NEW_UNION "['null'," REC("R", FLD("x", "'int'")) ",'long']"
+
+/* What fits of a writer's union is read; values of the other branches are refused. */
+static void a_part_of_a_union_fits(void **state)
+{
+    (void)state;
+    READS(OLD_UNION, NEW_UNION, "\x00", "null");
+    READS(OLD_UNION, NEW_UNION, "\x04\x02", "{'long':1}");
+    FAILS(OLD_UNION, NEW_UNION, "\x02\x02z", "the writer's record R does not fit");
+    READS(ARR(OLD_UNION), ARR(NEW_UNION), "\x04\x00\x04\x02\x00", "[null,{'long':1}]");
+    FAILS(ARR(OLD_UNION), ARR(NEW_UNION), "\x04\x00\x02\x02z\x00", ".x: the writer's string");
+    READS("['null'," ARR("'string'") "]", "['null'," ARR("'int'") "]", "\x00", "null");
+    READS("['null'," LOG("long", "timestamp-millis") "]",
+          "['null'," LOG("long", "timestamp-micros") "]", "\x00", "null");
+    /* one that holds itself, and one that is met again behind its branch */
+    READS("['null'," LIST("'string'") "]", "['null'," LIST("'int'") "]", "\x00", "null");
+    FAILS("['null'," LIST("'string'") "]", "['null'," LIST("'int'") "]", "\x02\x02z\x00",
+          "does not fit");
+    READS(REC("T", FLD("a", "['null'," LIST("'string'") "]") "," FLD("b", "['null','L']")),
+          REC("T", FLD("a", "['null'," LIST("'int'") "]") "," FLD("b", "['null','L']")), "\x00\x00",
+          "{'a':null,'b':null}");
+    refuses(REC("T", FLD("a", "['null'," LIST("'string'") "]") "," FLD("b", "'L'")),
+            REC("T", FLD("a", "['null'," LIST("'int'") "]") "," FLD("b", "'L'")),
+            "T.a.v: the writer's string cannot be read as int");
+    refuses("[" REC("R", FLD("x", "'string'")) "]", "[" REC("R", FLD("x", "'int'")) "]",
+            "cannot be read as int");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nul_is_text_but_for_postgres),
+        cmocka_unit_test(numbers_have_a_length),
+        cmocka_unit_test(a_part_of_a_union_fits),
         cmocka_unit_test(default_for_a_missing_field),
         cmocka_unit_test(enum_reordered_reads_by_symbol),
         cmocka_unit_test(unknown_symbol_takes_the_default),

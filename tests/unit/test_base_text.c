@@ -102,6 +102,8 @@ static void test_utf8(void **state)
     assert_true(utf8_valid("", 0));
     assert_true(utf8_valid("größe 日本 😀", strlen("größe 日本 😀")));
     assert_false(utf8_valid("abcdefgh\0ijklmnop", 17));
+    assert_true(utf8_encoded("abcdefgh\0ijklmnop", 17));
+    assert_false(utf8_encoded("abcdefgh\0ijklmno\xff", 17));
     assert_false(utf8_valid("\xf0\x9f\x98", 3));
 }
 
