@@ -238,6 +238,11 @@ def test_the_way_past_each_is_a_command(sent):
     body = stack.state / "patch.json"
     body.write_text(json.dumps({**ids, "items": [], "currency": "EUR", "total": 1999}))
     stack.run("dead-letters", "patch", wrong, "--processor", "ledger", "--as", "ProductPurchased", "--file", body, *REASON)
+    nul = f"commerce/{PARTITION}/{sent.kinds['a text with U+0000']}"
+    assert "E\\u0000R" in stack.run("dead-letters", "show", nul, "--processor", "ledger", "-o", "json").stdout
+    refused = stack.run("dead-letters", "patch", nul, "--processor", "ledger", "--set", "/discount=1", *REASON, check=False)
+    assert refused.returncode == 2 and "/currency: the text has a NUL character" in refused.stderr, refused.stderr
+    stack.run("dead-letters", "patch", nul, "--processor", "ledger", "--set", "/currency=EUR", *REASON)
     stack.run("dead-letters", "discard", "--processor", "ledger", "--max", 100, "--yes", *REASON)
     stack.run("dead-letters", "discard", "--processor", "overview", "--max", 100, "--yes", *REASON)
     for processor in PROCESSORS:
