@@ -55,6 +55,7 @@ KINDS = {
     "trailing bytes": (BAD, purchase() + b"\0", None, "avro-invalid"),
     "invalid UTF-8": (BAD, purchase().replace(b"EUR", b"E\xff\xfe"), None, "avro-invalid"),
     "a text with U+0000": (BAD, purchase().replace(b"EUR", b"E\0R"), None, "text-nul"),
+    "a text with U+0000": (BAD, purchase().replace(b"EUR", b"E\0R"), None, "text-nul"),
     "a huge value": (BAD, frame(ID, b"\x80" * 900_000), None, "avro-invalid"),
     "no key": (None, purchase(), None, "key-invalid"),
     "an empty key": ("", purchase(), None, "key-invalid"),
