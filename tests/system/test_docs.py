@@ -214,7 +214,7 @@ def test_metrics_are_the_ones_listed():
     sources = [path.read_text() for folder in ("producers", "processors", "lib/observe") for path in (ROOT / folder).rglob("*.c")]
     made = {name for text in sources for name in re.findall(r'\.name = "((?:weir|kafka)_[a-z_]+)"', text)}
     page = (ROOT / "docs/operate.md").read_text()
-    listed = set(re.findall(r"\b((?:weir_gateway|weir_processor|weir_outbox|kafka_consumergroup)_\w+)", page))
+    listed = set(re.findall(r"\b((?:weir_gateway|weir_processor|weir_outbox|weir_metrics|kafka_consumergroup)_\w+)", page))
     assert made and listed == made
 
 
