@@ -17,6 +17,8 @@ APPLIED, DUPLICATE, DEAD_LETTER, PARKED, NOT_CONSUMED = "applied", "duplicate", 
 
 Entry = collections.namedtuple("Entry", "at event space event_id fingerprint record")
 
+SETTINGS_MAX = 100  # of a Space, the first that it sets
+
 
 def read_entry(message):
     """What an outsider reads in a record; without an event if it is none."""
@@ -90,7 +92,10 @@ class Fold:
         elif event == "SpaceCreated":
             self.names[space] = record["name"]
         elif event == "SpaceSettingsChanged":
-            self.settings[space].update(record["settings"])
+            kept = self.settings[space]
+            for name, value in sorted(record["settings"].items()):
+                if name in kept or len(kept) < SETTINGS_MAX:
+                    kept[name] = value
         elif event.startswith("Member"):
             member = self.members[space, str(record["member_id"])]
             member["status"] = "cancelled" if event == "MembershipCancelled" else "active"

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -301,3 +302,21 @@ def test_waits_of_one_space_have_a_bound(fresh, start):
         assert get(fresh, honest, "overview", {"Weir-After": applied}).status_code == 200
         codes = [one.result().status_code for one in asked]
     assert codes.count(503) == 16 and codes.count(200) == 64, codes
+
+
+def test_a_space_keeps_a_hundred_settings(fresh, start):
+    """However many it sets: the first hundred names, each with its last value, live and in a rebuild."""
+    start()
+    fresh.start_processors("overview")
+    space, expected = str(uuid.uuid4()), {}
+    names = random.Random(7).sample([f"name-{number}" for number in range(180)], 180)
+    changes = [names[:40], names[20:70], names[60:110], [*names[90:130], *names[:10]], names[130:], names[5:50]]
+    for number, some in enumerate(changes):
+        receipt = fresh.post(space, "SpaceSettingsChanged", {"settings": {name: f"{number}" for name in some}}).headers["Weir-Receipt"]
+        for name in sorted(some):
+            if name in expected or len(expected) < 100:
+                expected[name] = f"{number}"
+    body = get(fresh, space, "overview", {"Weir-After": receipt}).json()
+    assert len(expected) == 100 and body["settings"] == expected
+    fresh.run("rebuild", "overview", "--verify")
+    assert get(fresh, space, "overview").json()["settings"] == expected

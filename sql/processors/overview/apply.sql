@@ -132,12 +132,22 @@ ON CONFLICT (space_id) DO UPDATE
 SET name = excluded.name, owner_id = excluded.owner_id, currency = excluded.currency, category = excluded.category,
     created_at = excluded.created_at;
 
+-- A Space keeps the first hundred names that it sets, so that its row has a size. None ever goes, so which ones they are does
+-- not depend on where a batch ends.
 INSERT INTO space AS t (space_id, settings)
-SELECT c.space_id, jsonb_object_agg(s.key, s.value ORDER BY c.seq)
-FROM space_settings_changed c
-CROSS JOIN LATERAL jsonb_each(c.settings) s
-GROUP BY c.space_id
-ORDER BY c.space_id
+SELECT space_id, jsonb_object_agg(name, value)
+FROM (SELECT n.space_id, n.name, n.value, o.settings ? n.name AS kept,
+             (SELECT count(*) FROM jsonb_object_keys(o.settings))
+             + count(*) FILTER (WHERE NOT o.settings ? n.name)
+               OVER (PARTITION BY n.space_id ORDER BY n.first_seq, n.name COLLATE "C") AS place
+      FROM (SELECT c.space_id, s.key AS name, min(c.seq) AS first_seq, (array_agg(s.value ORDER BY c.seq DESC))[1] AS value
+            FROM space_settings_changed c
+            CROSS JOIN LATERAL jsonb_each(c.settings) s
+            GROUP BY c.space_id, s.key) n
+      JOIN space o ON o.space_id = n.space_id) p
+WHERE kept OR place <= 100
+GROUP BY space_id
+ORDER BY space_id
 ON CONFLICT (space_id) DO UPDATE SET settings = t.settings || excluded.settings;
 
 INSERT INTO member AS t (space_id, member_id, display_name, tier, status, joined_at)

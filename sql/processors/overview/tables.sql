@@ -128,7 +128,7 @@ COMMENT ON COLUMN space.name IS 'Its name; null until SpaceCreated is seen.';
 COMMENT ON COLUMN space.owner_id IS 'The creator who owns it.';
 COMMENT ON COLUMN space.currency IS 'Its home currency.';
 COMMENT ON COLUMN space.category IS 'What it is about.';
-COMMENT ON COLUMN space.settings IS 'Its settings by name.';
+COMMENT ON COLUMN space.settings IS 'Its settings by name; of more than a hundred names the first that were set.';
 COMMENT ON COLUMN space.created_at IS 'When it was opened.';
 COMMENT ON COLUMN space.events IS 'Events of the Space.';
 COMMENT ON COLUMN space.products IS 'Products published.';

@@ -12,7 +12,7 @@ COMMENT ON COLUMN overview.space.name IS 'Its name; null until SpaceCreated is s
 COMMENT ON COLUMN overview.space.owner_id IS 'The creator who owns it.';
 COMMENT ON COLUMN overview.space.currency IS 'Its home currency.';
 COMMENT ON COLUMN overview.space.category IS 'What it is about.';
-COMMENT ON COLUMN overview.space.settings IS 'Its settings by name.';
+COMMENT ON COLUMN overview.space.settings IS 'Its settings by name; of more than a hundred names the first that were set.';
 COMMENT ON COLUMN overview.space.created_at IS 'When it was opened.';
 COMMENT ON COLUMN overview.space.events IS 'Events of the Space.';
 COMMENT ON COLUMN overview.space.products IS 'Products published.';
