@@ -261,6 +261,12 @@ static int check_node(struct schema_parser *parser, struct schema *schema)
         return schema_parse_fail(parser,
                                  "x-pattern needs x-length-max, so that no text is too long "
                                  "to be matched");
+    if (limits->pattern &&
+        limits->length_max * (int64_t)pattern_steps(limits->pattern) > LIMITS_WORK_MAX)
+        return schema_parse_fail(parser,
+                                 "x-pattern takes %zu steps for each of x-length-max characters, "
+                                 "which is more than %d: make one of them shorter",
+                                 pattern_steps(limits->pattern), LIMITS_WORK_MAX);
     if (limits->least > limits->most || limits->real_least > limits->real_most)
         return schema_parse_fail(parser, "x-minimum is above x-maximum");
     return 0;

@@ -21,7 +21,10 @@
 #include "lib/avro/schema.h"
 #include "lib/base/buf.h"
 
-enum { LIMITS_COUNT_MAX = 1 << 30 }; /* of x-length-max and x-items-max */
+enum {
+    LIMITS_COUNT_MAX = 1 << 30, /* of x-length-max and x-items-max */
+    LIMITS_WORK_MAX = 2000000 /* steps that matching the longest text may take: some milliseconds */
+};
 
 struct limits {
     unsigned said; /* bits of the attributes that stand in the schema, for its parser */

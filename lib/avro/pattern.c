@@ -1,161 +1,145 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * regcomp and regexec take characters as the thread's locale says, so both run under C.UTF-8,
- * whatever the program's locale is. Where a pattern is ASCII only, glibc compares bytes anyway. */
+ * Runs a pattern by keeping all places of the program at which a match could be (Thompson 1968).
+ * Each place is entered once for each character, whatever the pattern is. */
 #include "lib/avro/pattern.h"
 
-#include <ctype.h>
-#include <locale.h>
-#include <regex.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/buf.h"
+#include "lib/avro/pattern_parts.h"
 
-struct pattern {
-    const char *text;
-    locale_t locale;
-    regex_t regex;
-    int compiled;
+/* The places to go on at; `seen` says in which round each was entered last. */
+struct places {
+    uint16_t list[PATTERN_STEPS_MAX];
+    size_t count;
 };
 
-/* A ] at the head is a member, and [:alpha:] and the like may be in it. */
-const char *pattern_bracket_end(const char *at)
+struct run {
+    const struct pattern *pattern;
+    uint16_t open[PATTERN_STEPS_MAX + 1]; /* to be entered: one more for each that was */
+    uint32_t seen[PATTERN_STEPS_MAX];
+    uint32_t round; /* 1 for the beginning of the text */
+    int at_end;
+    int matched;
+};
+
+uint32_t pattern_next(const char **at)
 {
-    at += at[1] == '^' ? 2 : 1;
-    at += *at == ']';
-    for (; *at && *at != ']'; at++) {
-        if (at[0] != '[' || !at[1] || !strchr(":.=", at[1]))
+    const unsigned char *byte = (const unsigned char *)*at;
+    int more = byte[0] < 0x80 ? 0 : byte[0] < 0xe0 ? 1 : byte[0] < 0xf0 ? 2 : 3;
+    uint32_t point = more == 0 ? byte[0] : byte[0] & (0x3fu >> more);
+    for (int i = 1; i <= more; i++)
+        point = point << 6 | (byte[i] & 0x3fu);
+    *at += 1 + more;
+    return point;
+}
+
+static int in_set(const struct pattern_set *set, uint32_t point)
+{
+    if (point < 128)
+        return (int)(set->ascii[point / 64] >> point % 64 & 1);
+    for (size_t i = 0; i < set->range_count; i++)
+        if (point >= set->ranges[i].first && point <= set->ranges[i].last)
+            return !set->negated;
+    return set->negated;
+}
+
+/* Enters a place and all that it goes on to without a character. */
+static void enter(struct run *run, struct places *places, size_t first)
+{
+    uint16_t *open = run->open;
+    size_t count = 0;
+    open[count++] = (uint16_t)first;
+    while (count > 0) {
+        size_t place = open[--count];
+        const struct pattern_step *step = &run->pattern->steps[place];
+        if (run->seen[place] == run->round)
             continue;
-        const char closing[] = {at[1], ']', '\0'};
-        const char *end = strstr(at + 2, closing);
-        at = end ? end + 1 : at;
+        run->seen[place] = run->round;
+        if (step->kind == PATTERN_MATCH)
+            run->matched = 1;
+        else if (step->kind == PATTERN_SET)
+            places->list[places->count++] = (uint16_t)place;
+        else if ((step->kind == PATTERN_BEGIN && run->round != 1) ||
+                 (step->kind == PATTERN_END && !run->at_end))
+            continue;
+        else
+            open[count++] = (uint16_t)(place + (size_t)step->to);
+        if (step->kind == PATTERN_SPLIT)
+            open[count++] = (uint16_t)(place + (size_t)step->or_to);
     }
-    return at;
-}
-
-/* How often the part before may stand at most, as regcomp writes it out: x+ is xx*. Behind it the
- * reading goes on. */
-static long read_repeat(const char **at)
-{
-    char *end;
-    char sign = *(*at)++;
-    if (sign != '{')
-        return sign == '+' ? 2 : 1;
-    long least = strtol(*at, &end, 10);
-    long most = least;
-    if (*end == ',') { /* x{2,} is xxx* */
-        const char *bound = end + 1;
-        most = strtol(bound, &end, 10);
-        most = end == bound && least <= PATTERN_PARTS_MAX ? least + 1 : most;
-    }
-    *at = *end == '}' ? end + 1 : end;
-    return most < 1 ? 1 : most > PATTERN_PARTS_MAX ? PATTERN_PARTS_MAX + 1 : most;
-}
-
-/* The parts of a pattern up to its end or a closing parenthesis, repeats written out. More than
- * PATTERN_PARTS_MAX when it is too much, or nested too deep. */
-static long count_parts(const char **at, int depth)
-{
-    long sum = 0;
-    if (depth > PATTERN_DEPTH_MAX)
-        return PATTERN_PARTS_MAX + 1;
-    while (**at && **at != ')' && sum <= PATTERN_PARTS_MAX) {
-        long parts = 1;
-        char byte = **at;
-        if (byte == '[')
-            *at = pattern_bracket_end(*at);
-        else if (byte == '\\' && (*at)[1])
-            (*at)++;
-        *at += **at != '\0';
-        if (byte == '(') {
-            parts = count_parts(at, depth + 1);
-            *at += **at == ')';
-        }
-        while (**at && strchr("*+?{", **at) && parts <= PATTERN_PARTS_MAX)
-            parts *= read_repeat(at);
-        sum += parts;
-    }
-    return sum;
-}
-
-/* What POSIX leaves undefined, and what grows. */
-static int check(const char *text, struct error *error)
-{
-    const char *end = text;
-    for (const char *at = text; *at; at++) {
-        if (*at == '[' && !*(at = pattern_bracket_end(at)))
-            break; /* regcomp says it */
-        if (*at == '\\' && isalnum((unsigned char)at[1]))
-            return error_set(error, ERROR_USAGE, "schema-invalid",
-                             "\"\\%c\" means nothing in a POSIX extended regular expression: write "
-                             "[0-9], [[:alpha:]] or [[:space:]] instead",
-                             at[1]);
-        at += *at == '\\' && at[1];
-    }
-    if (count_parts(&end, 0) > PATTERN_PARTS_MAX)
-        return error_set(error, ERROR_USAGE, "schema-invalid",
-                         "the pattern has more than %d parts once its repeats are written out, or "
-                         "is nested deeper than %d",
-                         PATTERN_PARTS_MAX, PATTERN_DEPTH_MAX);
-    return 0;
-}
-
-static int compile(struct pattern *pattern, struct error *error)
-{
-    char reason[200];
-    pattern->locale = newlocale(LC_ALL_MASK, "C.UTF-8", (locale_t)0);
-    if (!pattern->locale)
-        return error_set(error, ERROR_FATAL, "schema-invalid", "the system has no locale C.UTF-8");
-    locale_t before = uselocale(pattern->locale);
-    int code = regcomp(&pattern->regex, pattern->text, REG_EXTENDED | REG_NOSUB);
-    if (code != 0)
-        regerror(code, &pattern->regex, reason, sizeof reason);
-    uselocale(before);
-    pattern->compiled = code == 0;
-    return code == 0 ? 0
-                     : error_set(error, ERROR_USAGE, "schema-invalid",
-                                 "the pattern %s is no POSIX extended regular expression: %s",
-                                 pattern->text, reason);
-}
-
-int pattern_compile(const char *text, struct pattern **ret_pattern, struct error *error)
-{
-    if (strlen(text) > PATTERN_SIZE_MAX)
-        return error_set(error, ERROR_USAGE, "schema-invalid",
-                         "the pattern is longer than %d bytes", PATTERN_SIZE_MAX);
-    if (check(text, error) != 0)
-        return -1;
-    struct pattern *pattern = xcalloc(1, sizeof *pattern);
-    pattern->text = text;
-    if (compile(pattern, error) != 0) {
-        pattern_free(pattern);
-        return -1;
-    }
-    *ret_pattern = pattern;
-    return 0;
-}
-
-void pattern_free(struct pattern *pattern)
-{
-    if (!pattern)
-        return;
-    if (pattern->compiled)
-        regfree(&pattern->regex);
-    if (pattern->locale)
-        freelocale(pattern->locale);
-    free(pattern);
 }
 
 int pattern_matches(const struct pattern *pattern, const char *text)
 {
-    locale_t before = uselocale(pattern->locale);
-    int code = regexec(&pattern->regex, text, 0, NULL, 0);
-    uselocale(before);
-    return code == 0;
+    struct run run = {.pattern = pattern, .round = 1, .at_end = !*text};
+    struct places two[2];
+    struct places *now = &two[0];
+    struct places *then = &two[1];
+    now->count = 0;
+    enter(&run, now, 0);
+    while (*text && !run.matched) {
+        uint32_t point = pattern_next(&text);
+        run.round++;
+        run.at_end = !*text;
+        then->count = 0;
+        for (size_t i = 0; i < now->count; i++)
+            if (in_set(&pattern->sets[pattern->steps[now->list[i]].set], point))
+                enter(&run, then, now->list[i] + (size_t)1);
+        enter(&run, then, 0); /* a match may begin anywhere */
+        struct places *free = now;
+        now = then;
+        then = free;
+    }
+    return run.matched;
+}
+
+size_t pattern_steps(const struct pattern *pattern)
+{
+    return pattern->step_count;
 }
 
 const char *pattern_text(const struct pattern *pattern)
 {
     return pattern->text;
+}
+
+/* One of the printable ASCII members, else the first of others. */
+static void make_member(const struct pattern_set *set, uint64_t drawn, struct buf *out)
+{
+    char members[128];
+    size_t count = 0;
+    for (int byte = ' '; byte < 127; byte++)
+        if (in_set(set, (uint32_t)byte))
+            members[count++] = (char)byte;
+    if (count > 0)
+        buf_put_u8(out, (uint8_t)members[drawn % count]);
+    else if (set->range_count > 0) {
+        uint32_t point = set->ranges[0].first;
+        const unsigned char bytes[] = {
+            (unsigned char)(0xf0 | point >> 18), (unsigned char)(0x80 | (point >> 12 & 0x3f)),
+            (unsigned char)(0x80 | (point >> 6 & 0x3f)), (unsigned char)(0x80 | (point & 0x3f))};
+        size_t skip = point < 0x800 ? 2 : point < 0x10000 ? 1 : 0;
+        unsigned char head = point < 0x800     ? (unsigned char)(0xc0 | point >> 6)
+                             : point < 0x10000 ? (unsigned char)(0xe0 | point >> 12)
+                                               : bytes[0];
+        buf_put_u8(out, head);
+        buf_put(out, bytes + skip + 1, sizeof bytes - skip - 1);
+    }
+}
+
+void pattern_make(const struct pattern *pattern, uint64_t (*next)(void *context), void *context,
+                  struct buf *out)
+{
+    size_t place = 0;
+    for (int i = 0; i < PATTERN_STEPS_MAX; i++) {
+        const struct pattern_step *step = &pattern->steps[place];
+        if (step->kind == PATTERN_MATCH)
+            return;
+        uint64_t drawn = next(context);
+        if (step->kind == PATTERN_SET)
+            make_member(&pattern->sets[step->set], drawn, out);
+        int other = step->kind == PATTERN_SPLIT && drawn & 1;
+        place += (size_t)(step->kind == PATTERN_SET ? 1 : other ? step->or_to : step->to);
+    }
 }

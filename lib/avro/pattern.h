@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Patterns of texts: POSIX extended regular expressions on characters of UTF-8. One that could run
- * away is refused: back references, and repeats in repeats beyond PATTERN_PARTS_MAX. What is left
- * takes time in proportion to the text, whose length is checked before. */
+ * Patterns of texts: POSIX extended regular expressions on code points, matched in time that is
+ * known beforehand: each character costs at most one step for each step of the pattern, and no
+ * memory. No library at hand promises that. glibc's regexec takes two seconds for `a.*b` and 20,000
+ * characters, keeps the states that a sender makes it meet for ever, and locks; PCRE2 goes back and
+ * has to be stopped by counters. */
 #ifndef WEIR_AVRO_PATTERN_H
 #define WEIR_AVRO_PATTERN_H
 
@@ -11,31 +13,27 @@
 #include "lib/base/buf.h"
 #include "lib/base/error.h"
 
-enum {
-    PATTERN_SIZE_MAX = 256,   /* bytes */
-    PATTERN_PARTS_MAX = 2000, /* characters, sets and the like, with repeats written out */
-    PATTERN_DEPTH_MAX = 20    /* of parentheses */
-};
+enum { PATTERN_STEPS_MAX = 500, PATTERN_DEPTH_MAX = 50 /* of parentheses */ };
 
 struct pattern;
 
-/* Errors (ERROR_USAGE, "schema-invalid"): it is too long, does not compile, has a backslash before
- * a letter or digit (other dialects' classes and back references, which POSIX does not have), or
- * grows too large. `text` must outlive the pattern. */
+/* Classes such as [[:alpha:]] are of ASCII. Errors (ERROR_USAGE, "schema-invalid"): what POSIX does
+ * not define, such as "\d" (other dialects' classes, and back references) or a * behind nothing;
+ * more steps than PATTERN_STEPS_MAX once its repeats are written out. */
 int pattern_compile(const char *text, struct pattern **ret_pattern, struct error *error);
 void pattern_free(struct pattern *pattern);
 
-/* Whether valid UTF-8 with a NUL matches. Any number of threads may ask at once. */
+/* Whether a part of valid UTF-8 with a NUL matches; all of it where ^ and $ say so. */
 int pattern_matches(const struct pattern *pattern, const char *text);
+
+/* How many steps a character costs at most. */
+size_t pattern_steps(const struct pattern *pattern);
 
 const char *pattern_text(const struct pattern *pattern);
 
-/* Appends a text made by the pattern, with what `next` throws. It matches, but for patterns in
- * which anchors stand inside or excluded sets leave nothing printable: ask. */
+/* Appends a text made by the pattern, with what `next` throws. It matches, but for patterns with
+ * anchors inside or sets without ASCII: ask. */
 void pattern_make(const struct pattern *pattern, uint64_t (*next)(void *context), void *context,
                   struct buf *out);
-
-/* The ] of the bracket expression that starts at `at`, or the end of the text. */
-const char *pattern_bracket_end(const char *at);
 
 #endif
