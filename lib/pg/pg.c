@@ -4,12 +4,16 @@
 #include "lib/pg/pg.h"
 
 #include <endian.h>
+#include <libpq-events.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/timestamp.h"
+#include "lib/pg/wait.h"
 
 enum error_class pg_class_of(const char *sqlstate)
 {
@@ -135,18 +139,85 @@ int pg_connect(const char *conninfo, const char *application, PGconn **ret_conn,
     return 0;
 }
 
-static int succeeded(const PGresult *result)
+/* Its address is the key under which libpq keeps a connection's patience. */
+static int keep_patience(PGEventId id, void *info, void *context)
 {
+    (void)id;
+    (void)info;
+    (void)context;
+    return 1;
+}
+
+void pg_set_patience(PGconn *conn, int64_t patience_ms)
+{
+    PQregisterEventProc(conn, keep_patience, "weir patience", NULL);
+    PQsetInstanceData(conn, keep_patience, (void *)(intptr_t)patience_ms);
+    PQsetnonblocking(conn, patience_ms > 0);
+}
+
+/* The connection is broken from now on, also for libpq. */
+static void give_up(PGconn *conn)
+{
+    shutdown(PQsocket(conn), SHUT_RDWR);
+    while (PQstatus(conn) == CONNECTION_OK && PQconsumeInput(conn))
+        continue;
+}
+
+/* The last result, or the first that is an error. */
+static int collect(PGconn *conn, const struct pg_limit *limit, PGresult **ret_result,
+                   struct error *error)
+{
+    PGresult *last = NULL;
+    for (;;) {
+        if (pg_await(conn, limit, error) != 0) {
+            PQclear(last);
+            if (strcmp(error->code, PG_NO_ANSWER) == 0)
+                give_up(conn);
+            return -1;
+        }
+        PGresult *next = PQgetResult(conn);
+        if (!next)
+            break;
+        if (last && PQresultStatus(last) == PGRES_FATAL_ERROR) {
+            PQclear(next);
+            continue;
+        }
+        PQclear(last);
+        last = next;
+    }
+    *ret_result = last;
+    return 0;
+}
+
+int pg_answer(PGconn *conn, int sent, PGresult **ret_result, struct error *error)
+{
+    int64_t patience_ms = (intptr_t)PQinstanceData(conn, keep_patience);
+    const struct pg_limit limit = {
+        .deadline_us = patience_ms ? monotonic_now_us() + patience_ms * 1000 : INT64_MAX};
+    struct error unwanted;
+    PGresult *result = NULL;
+    if (!error) /* nobody wants to know */
+        error = &unwanted;
+    if (!sent)
+        return pg_fail(conn, NULL, error);
+    if (collect(conn, &limit, &result, error) != 0)
+        return -1;
     ExecStatusType status = PQresultStatus(result);
-    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
+        pg_fail(conn, result, error);
+        PQclear(result);
+        return -1;
+    }
+    if (ret_result)
+        *ret_result = result;
+    else
+        PQclear(result);
+    return 0;
 }
 
 int pg_run(PGconn *conn, const char *sql, struct error *error)
 {
-    PGresult *result = PQexec(conn, sql);
-    int code = succeeded(result) ? 0 : pg_fail(conn, result, error);
-    PQclear(result);
-    return code;
+    return pg_answer(conn, PQsendQuery(conn, sql), NULL, error);
 }
 
 int pg_runf(PGconn *conn, struct error *error, const char *format, ...)
@@ -163,37 +234,23 @@ int pg_runf(PGconn *conn, struct error *error, const char *format, ...)
     return code;
 }
 
-static int hand_over(PGconn *conn, PGresult *result, PGresult **ret_result, struct error *error)
-{
-    if (!succeeded(result)) {
-        pg_fail(conn, result, error);
-        PQclear(result);
-        return -1;
-    }
-    if (ret_result)
-        *ret_result = result;
-    else
-        PQclear(result);
-    return 0;
-}
-
 int pg_query(PGconn *conn, const char *sql, int count, const char *const *values,
              PGresult **ret_result, struct error *error)
 {
-    return hand_over(conn, PQexecParams(conn, sql, count, NULL, values, NULL, NULL, 0), ret_result,
-                     error);
+    return pg_answer(conn, PQsendQueryParams(conn, sql, count, NULL, values, NULL, NULL, 0),
+                     ret_result, error);
 }
 
 int pg_prepare(PGconn *conn, const char *name, const char *sql, struct error *error)
 {
-    return hand_over(conn, PQprepare(conn, name, sql, 0, NULL), NULL, error);
+    return pg_answer(conn, PQsendPrepare(conn, name, sql, 0, NULL), NULL, error);
 }
 
 int pg_query_prepared(PGconn *conn, const char *name, int count, const char *const *values,
                       PGresult **ret_result, struct error *error)
 {
-    return hand_over(conn, PQexecPrepared(conn, name, count, values, NULL, NULL, 0), ret_result,
-                     error);
+    return pg_answer(conn, PQsendQueryPrepared(conn, name, count, values, NULL, NULL, 0),
+                     ret_result, error);
 }
 
 int64_t pg_int(const PGresult *result, int row, int column)

@@ -31,6 +31,16 @@ int pg_connect_start(const char *conninfo, const char *application, PGconn **ret
                      struct error *error);
 int pg_connect_check(PGconn *conn, struct error *error);
 
+/* How long an answer to one of the calls below may take; then the connection is given up, and the
+ * error is ERROR_RETRY PG_NO_ANSWER (lib/pg/wait.h). 0, as at first: as long as it takes. Longer
+ * than the server's statement_timeout, so that only a server that is frozen or cut off meets it.
+ * What is sent does not block from then on, which COPY cannot do with. */
+void pg_set_patience(PGconn *conn, int64_t patience_ms);
+
+/* Waits for the answer to what was just sent; `sent` is what libpq's PQsend… returned. The caller
+ * clears *ret_result; ret_result may be NULL. */
+int pg_answer(PGconn *conn, int sent, PGresult **ret_result, struct error *error);
+
 /* Runs a script of any number of statements without parameters. */
 int pg_run(PGconn *conn, const char *sql, struct error *error);
 int pg_runf(PGconn *conn, struct error *error, const char *format, ...)

@@ -165,10 +165,9 @@ static int load_rows(struct engine *engine, const struct due *due, struct error 
     snprintf(id, sizeof id, "%d", engine->positions[due->position].id);
     uuid_format(&due->space_id, space);
     const char *values[] = {id, space};
-    engine->drain.rows = PQexecPrepared(engine->conn, "parked", 2, values, NULL, NULL, 1);
-    return PQresultStatus(engine->drain.rows) == PGRES_TUPLES_OK
-               ? 0
-               : pg_fail(engine->conn, engine->drain.rows, error);
+    return pg_answer(engine->conn,
+                     PQsendQueryPrepared(engine->conn, "parked", 2, values, NULL, NULL, 1),
+                     &engine->drain.rows, error);
 }
 
 static int fill_batch(struct engine *engine, const struct due *due, struct error *error)
@@ -260,12 +259,18 @@ static int drain_space(struct engine *engine, const struct due *due)
     return 1;
 }
 
+/* Nothing is in flight, and new records do not want their turn first. */
+static int has_turn(const struct engine *engine)
+{
+    return !engine->in_flight && engine->attached &&
+           !(apply_is_behind(engine) && engine->drain.spent_us > DRAIN_SHARE_MS * 1000);
+}
+
 void drain_start(struct engine *engine)
 {
     struct drain *drain = &engine->drain;
     struct error error;
-    if (engine->in_flight || !engine->attached || parked_count(engine->parked) == 0 ||
-        (apply_is_behind(engine) && drain->spent_us > DRAIN_SHARE_MS * 1000))
+    if (!has_turn(engine) || parked_count(engine->parked) == 0)
         return;
     if (drain->due_next == drain->due_count && monotonic_now_us() >= drain->find_at_us &&
         find_due(engine, &error) != 0) {
@@ -280,7 +285,7 @@ void drain_start(struct engine *engine)
 
 int drain_is_due(const struct engine *engine)
 {
-    return engine->drain.due_next < engine->drain.due_count;
+    return engine->drain.due_next < engine->drain.due_count && has_turn(engine);
 }
 
 void drain_finish(struct engine *engine)

@@ -27,9 +27,10 @@ int duplicates_find(PGconn *conn, const struct batch *batch, size_t from, size_t
     const char *values[] = {events.data};
     const int lengths[] = {(int)events.size};
     const int formats[] = {1};
-    PGresult *result = PQexecParams(conn, sql, 1, NULL, values, lengths, formats, 0);
+    PGresult *result = NULL;
+    int code = pg_answer(conn, PQsendQueryParams(conn, sql, 1, NULL, values, lengths, formats, 0),
+                         &result, error);
     buf_free(&events);
-    int code = PQresultStatus(result) == PGRES_TUPLES_OK ? 0 : pg_fail(conn, result, error);
     size_t count = (size_t)PQntuples(result);
     if (code == 0 && count == 0)
         code = error_set(error, ERROR_RETRY, "23505",

@@ -200,7 +200,7 @@ static int sleep_ms(const struct engine *engine)
 {
     if (!engine->drained && !fetch_is_full(engine))
         return 0;
-    if (drain_is_due(engine) && !engine->in_flight && engine->attached)
+    if (drain_is_due(engine))
         return 0;
     /* A batch that may still grow has no other reason to wake up. */
     return engine->filling->count > 0 && !engine->in_flight ? GROW_WAIT_MS : IDLE_WAIT_MS;

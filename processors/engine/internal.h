@@ -258,6 +258,7 @@ int drain_load(struct engine *engine, struct error *error);
 int drain_prepare(PGconn *conn, struct error *error);
 /* Tries the parked events of a Space whose turn it is, if nothing is in flight. */
 void drain_start(struct engine *engine);
+/* Whether it would start on one now. */
 int drain_is_due(const struct engine *engine);
 /* The batch of the drain is applied; its entry at the slice's start failed. */
 void drain_finish(struct engine *engine);

@@ -71,6 +71,7 @@ int session_open(struct engine *engine, struct error *error)
     PGconn *conn = NULL;
     if (pg_connect(config_text(engine->config, OPT_DATABASE), name, &conn, error) != 0)
         return -1;
+    pg_set_patience(conn, config_int(engine->config, OPT_STATEMENT_TIMEOUT) + APPLY_GRACE_MS);
     int code = install_find(conn, engine->processor, &engine->installed, error);
     engine->former = 0;
     if (code != 0 && strcmp(error->code, "version-changed") == 0)
@@ -112,7 +113,7 @@ int session_open(struct engine *engine, struct error *error)
     if (code == 0)
         code = decisions_prepare(conn, error);
     buf_free(&call);
-    if (code != 0 || PQsetnonblocking(conn, 1) != 0) {
+    if (code != 0) {
         PQfinish(conn);
         return -1;
     }

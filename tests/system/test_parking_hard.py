@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The corners of parking: what comes together, what is in the way, and what a hostile record or query tries."""
 
+import os
+import signal
 import time
 import uuid
 
@@ -268,3 +270,57 @@ def test_an_author_raises_what_is_the_engine_s(parking):
         engine.stack.end_all()
         engine.stack.new_database()
         engine.stack.new_topics()
+
+
+def backend_of(engine):
+    return engine.stack.value("SELECT pid FROM pg_stat_activity WHERE application_name = 'weir process tally'")
+
+
+def test_a_frozen_backend_does_not_hold_the_loop(parking):
+    """Neither while nothing is applied, nor while parked events are read: the session is given up, and another one goes on."""
+    engine = parking("attempts = 1000\nbackoff = 100ms\nbackoff_max = 100ms\n")
+    process = engine.start("--statement-timeout", "1s")
+    for text in ("a", "bad"):
+        engine.stack.produce(reactions(text))
+        wait_until(lambda: engine.order() == ["a"], 60, "it flows")
+        pid = backend_of(engine)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            process.wait_log("Postgres did not answer in time")
+            wait_until(lambda: backend_of_another(engine, pid), 60, "another session goes on")
+            engine.stack.produce(reactions(f"behind {text}", space=ELSEWHERE))
+            wait_until(lambda: f"behind {text}" in engine.order(ELSEWHERE), 60, "it flows again")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        process.log.write_bytes(b"")
+
+
+def backend_of_another(engine, pid):
+    return engine.stack.psql("SELECT pid FROM pg_stat_activity WHERE application_name = 'weir process tally' AND pid <> %s", pid)
+
+
+def used_cpu_s(process):
+    with open(f"/proc/{process.pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_nothing_spins_while_a_batch_grows(parking):
+    """A backlog is there, its batch may grow for long, parked events are due, and draining has had its share."""
+    engine = parking("attempts = 1000\nbackoff = 1ms\nbackoff_max = 1ms\n")
+    engine.stack.end(engine.start())
+    engine.stack.produce([reaction("bad", str(uuid.uuid4())) for _ in range(200)])
+    process = engine.start("--batch-max-age", "1ms")
+    wait_until(lambda: len(engine.parked()) == 200, 60, "they are parked")
+    engine.stack.end(process)
+    engine.stack.produce(reactions("old"))
+    time.sleep(1.5)  # then it is a backlog
+    process = engine.start("--batch-max-age", "8s", ready=False)
+    process.wait_log("owns 6 partitions")
+    time.sleep(1)
+    began, used = time.monotonic(), used_cpu_s(process)
+    time.sleep(3)
+    assert engine.rows() == [], "the batch grows"
+    share = (used_cpu_s(process) - used) / (time.monotonic() - began)
+    assert share < 0.06  # busy or not, one that spins takes more
+    engine.wait_rows("old")
