@@ -15,6 +15,7 @@
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "processors/engine/internal.h"
+#include "processors/engine/past.h"
 #include "processors/engine/positions.h"
 
 enum { CLAIM_TRIES = 3 };
@@ -256,6 +257,9 @@ int attach_try(struct engine *engine, struct error *error)
         }
         code = check_partitions(engine, &failure);
     }
+    if (code == 0 && halted == 0)
+        code = past_check(engine->conn, engine->config, engine->processor->name,
+                          engine->installed.generation, &failure);
     if (code == 0 && halted == 0)
         code = claim(engine, &failure);
     if (code == 0 && halted == 0)

@@ -106,12 +106,36 @@ static int release_skipped(struct engine *engine, const char *const *values, str
     return code;
 }
 
+/* Another generation may have become live meanwhile, as after a rebuild: nothing halts that one.
+ * The session is given up then, with an error, and the next one is that generation's. */
+static int look_for_another(struct engine *engine, const char *const *values, struct error *error)
+{
+    PGresult *result = NULL;
+    if (pg_query(
+            engine->conn,
+            "SELECT EXISTS (SELECT FROM weir.processor WHERE processor = $1 AND generation <> $2)",
+            2, values, &result, error) != 0)
+        return -1;
+    int another = *PQgetvalue(result, 0, 0) == 't';
+    PQclear(result);
+    if (!another)
+        return 0;
+    PQfinish(engine->conn);
+    engine->conn = NULL;
+    engine->halted = 0;
+    metrics_gauge_set(engine->metrics.halted, 0);
+    return error_set(error, ERROR_RETRY, "generation-changed",
+                     "another generation of the processor is live now; going on with that");
+}
+
 int halt_check(struct engine *engine, struct error *error)
 {
     char generation[16];
     snprintf(generation, sizeof generation, "%d", engine->installed.generation);
     const char *values[] = {engine->processor->name, generation};
     PGresult *result = NULL;
+    if (engine->halted && look_for_another(engine, values, error) != 0)
+        return -1;
     if (pg_query(engine->conn,
                  "SELECT message, message || ' (since ' || weir.iso_time(halted_at) || ')' "
                  "FROM weir.halt WHERE processor = $1 AND generation = $2",

@@ -279,6 +279,40 @@ def test_kafka_goes_away_while_dead_letters_are_read(engine):
     assert engine.rebuild()["restored"] == 1
 
 
+def test_the_database_is_lost_while_processors_run(engine):
+    """They come back before it is rebuilt, and fold nothing until it is: what people decided would be reversed."""
+    engine = engine(ONCE)
+    process = engine.start()
+    engine.forbid("bad", "worse")
+    offsets = engine.stack.produce(reactions("a", "bad", "b", "worse", "c"))
+    wait_until(lambda: len(engine.letters()) == 2, 60, "two dead letters")
+    engine.forbid()
+    assert engine.decide(offsets[1], "redrive") == "applied"
+    assert engine.decide(offsets[3], "discard") == "discarded"
+    expected = ["a", "b", "c", "bad"]
+    wait_until(lambda: engine.chain() == expected, 60, lambda: str(engine.chain()))
+    wait_until(lambda: engine.stack.value("SELECT count(*) FROM weir.outbox") == 0, 60, "the outbox is empty")
+    engine.stack.new_database()
+    engine.stack.psql("CREATE TABLE public.forbidden (word text PRIMARY KEY)")
+    engine.stack.psql("CREATE FUNCTION public.is_forbidden(links text) RETURNS boolean LANGUAGE sql AS 'SELECT false'")
+    engine.migrate()
+    assert engine.halt()["code"] == "rebuild-needed"
+    process.wait_log("`weir rebuild tally` reads it")
+    assert engine.chain() == []
+    # resuming it does not make it fold
+    engine.resume()
+    wait_until(lambda: engine.stack.psql("SELECT code FROM weir.halt"), 60, "it halts again")
+    assert engine.chain() == []
+    engine.stack.run("rebuild", "--all", "--home", engine.home)
+    assert engine.chain() == expected
+    assert engine.letters() == [(offsets[1], "redriven"), (offsets[3], "discarded")]
+    engine.stack.produce(reactions("d"))
+    wait_until(lambda: engine.chain() == [*expected, "d"], 60, lambda: f"{engine.chain()} {process.text()[-2000:]}")
+    wait_until(process.is_ready, 60, "it is ready")
+    done = engine.stack.run("audit", "tally", "--home", engine.home, "--wait", "30s", check=False)
+    assert done.returncode == 0, done.stdout
+
+
 def test_an_event_that_fails_first_after_the_loss_is_published(engine):
     """The rebuild is the first to set it aside: the topic hears of it once, when the tables are live, and the next loss knows."""
     engine = engine(ONCE)
