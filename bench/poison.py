@@ -25,6 +25,7 @@ CHECKS = {
 def fold(stack, events, home, column, remainder):
     """Events a second, those of the second half, and what became of them."""
     stack.fresh_database("bench")
+    stack.forget_failures()
     stack.sql(f"ALTER TABLE ledger_1.transfer ADD CONSTRAINT poison CHECK (abs(hashtext({column}::text)) % 100 <> {remainder})",
               "bench")
     words = ["process", "ledger", "--database", stack.conninfo("bench"), "--home", home]
