@@ -50,6 +50,26 @@ QUERIES = ("overview", "products", "activity", "supporters", "livestreams", "tra
            "member-statement?member_id={member}", "activity?limit=1")  # fmt: skip
 
 
+def tricks(own, victim):
+    """Paths under a Space of one's own that might lead to another one's."""
+    yield from (
+        f"/v1/spaces/{own}/overview?space_id={victim}",
+        f"/v1/spaces/{own}/overview?space_id={own}&space_id={victim}",
+        f"/v1/spaces/{own}/../{victim}/overview",
+        f"/v1/spaces/{own}/%2e%2e/{victim}/overview",
+        f"/v1/spaces/{own}%2f..%2f{victim}/overview",
+        f"/v1/spaces/{own}/overview%00?x={victim}",
+        f"/v1/spaces/{own}/overview;space_id={victim}",
+        f"/v1/spaces/{own},{victim}/overview",
+        f"/v1/spaces/{own}/overview?member_id={victim}",
+        f"/v1/spaces/{own}/transactions?limit=1000000",
+        f"/v1/spaces/{own}/transactions?limit=-1",
+        f"/v1/spaces/{own}/transactions?limit=1&limit=2",
+        f"/v1/spaces/{own}/transactions?before='%20OR%20true--",
+        f"/v1/spaces/{own}/transactions?after=W10",
+    )
+
+
 def prepare(target):
     client = target.attacker()
     kinds = ("space", "member", "product", "stream", "purchase", "post")
@@ -65,7 +85,7 @@ def prepare(target):
             target.cursors[query] = next_page
     assert target.cursors, "no page has a cursor"
     client.close()
-    target.secrets += [SECRET, target.victim["space"]]
+    target.secrets.append(SECRET)
 
 
 def attack(target, seconds):
@@ -79,6 +99,9 @@ def attack(target, seconds):
         for space in (empty, thief["space"]):
             answer = get(attacker, space, asked, **{"If-None-Match": target.tags.get(query, '"none"')})
             assert answer.status != 304, f"the tag of another Space's {query} fits"
+    for path in tricks(empty, victim["space"]):
+        answer = attacker.request("GET", path)
+        assert answer is None or answer.status in (400, 404, 422), (path, answer)
     for query, cursor in target.cursors.items():
         answer = get(attacker, empty, cursor.split("/")[-1] if "/" in cursor else f"{query}&after={cursor}")
         assert answer.status in (200, 400, 422), (query, cursor, answer)
@@ -93,6 +116,8 @@ def attack(target, seconds):
     own = get(attacker, thief["space"], "overview", **{"Weir-After": receipts})
     balances = get(attacker, empty, "balances?at=2100-01-01T00:00:00Z", **{"Weir-After": last})
     assert b"suspense" in balances.body, balances
+    capitals = get(attacker, thief["space"].upper(), "overview")
+    facts["a Space id in capitals is the same Space"] = capitals.body == own.body
     facts["the same ids are the thief's own"] = own.status == 200 and json.loads(own.body)["purchases"] == 1
     attacker.close()
     return facts
