@@ -17,6 +17,7 @@
 #include "lib/registry/ids.h"
 #include "producers/gateway/ingest.h"
 #include "producers/gateway/reads.h"
+#include "producers/gateway/throttle.h"
 
 enum {
     THREADS_MAX = 4,
@@ -72,6 +73,7 @@ static int open_parts(struct gateway *gateway, const struct config *config,
            options.topic_count < PRODUCER_TOPICS_MAX;
          options.topic_count++)
         topics[options.topic_count] = catalog_topic_at(gateway->catalog, options.topic_count);
+    gateway->throttle = throttle_new(gateway->space_rate);
     gateway->observe.metrics = metrics_new();
     gateway->observe.health = health_new();
     gateway->observe.other = gateway_handle_admin;
@@ -93,6 +95,7 @@ static void close_parts(struct gateway *gateway)
     reads_free(gateway->reads);
     watch_free(gateway->watch);
     gateway_metrics_close(gateway);
+    throttle_free(gateway->throttle);
     metrics_free(gateway->observe.metrics);
     health_free(gateway->observe.health);
 }
@@ -188,6 +191,7 @@ static void read_limits(struct gateway *gateway, const struct config *config)
     gateway->event_max = (size_t)config_int(config, OPT_EVENT_MAX);
     gateway->lines_max = (size_t)config_int(config, OPT_LINES_MAX);
     gateway->inflight_max = (int)config_int(config, OPT_INFLIGHT_MAX);
+    gateway->space_rate = config_int(config, OPT_SPACE_RATE);
 }
 
 static int serve(struct gateway *gateway, const struct config *config, const struct assets *assets,

@@ -38,6 +38,7 @@ struct gateway_metrics {
 };
 
 struct reads;
+struct throttle;
 
 struct gateway {
     struct event_rules rules;
@@ -46,6 +47,8 @@ struct gateway {
     size_t event_max;
     size_t lines_max;
     int inflight_max;
+    int64_t space_rate; /* events a second */
+    struct throttle *throttle;
     const struct catalog *catalog;
     const char *registry_url; /* where its ids come from; "": the catalog */
     struct producer *producer;

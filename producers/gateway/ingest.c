@@ -4,12 +4,14 @@
  * end of the last line. */
 #include "producers/gateway/ingest.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <strings.h>
 
 #include "lib/base/timestamp.h"
 #include "producers/gateway/answer.h"
 #include "producers/gateway/line.h"
+#include "producers/gateway/throttle.h"
 
 enum media { MEDIA_OTHER, MEDIA_JSON, MEDIA_NDJSON };
 
@@ -159,6 +161,13 @@ void ingest_events(struct gateway *gateway, struct http_request *request, const 
     if (count > gateway->lines_max) {
         answer_problem(gateway, request, PROBLEM_TOO_MANY_LINES, NULL,
                        "%zu lines; at most %zu are taken", count, gateway->lines_max);
+        return;
+    }
+    if (throttle_take(gateway->throttle, space, (int64_t)count, monotonic_now_us()) != 0) {
+        answer_problem(gateway, request, PROBLEM_SPACE_THROTTLED, NULL,
+                       "nothing was written; a Space may send %" PRId64
+                       " events a second, and %d s of that at once",
+                       gateway->space_rate, THROTTLE_BURST_S);
         return;
     }
     struct ingest *ingest = ingest_new(gateway, request, space, &key, count);

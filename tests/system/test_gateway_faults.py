@@ -192,6 +192,16 @@ def test_queue_full(broker, start, space):
     wait_until(lambda: gateway.post(space, "MemberJoined", MEMBER).status_code == 202, 60, "the queue is free again")
 
 
+def test_a_space_has_a_rate(start, space):
+    gateway = start("--space-rate", "1")
+    answers = [gateway.post(space, "MemberJoined", MEMBER) for _ in range(12)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert answers[0].status_code == 202 and {answer.status_code for answer in answers} == {202, 429}
+    assert refused[0].json()["type"] == "/problems/space-throttled" and refused[0].headers["Retry-After"] == "1"
+    assert gateway.post(str(uuid.uuid4()), "MemberJoined", MEMBER).status_code == 202, "others do not pay for it"
+    wait_until(lambda: gateway.post(space, "MemberJoined", MEMBER).status_code == 202, 60, "time makes room")
+
+
 def test_sigterm_under_load_loses_nothing(broker, start, space):
     gateway = start()
     traffic = Traffic(gateway, space, clients=16)
