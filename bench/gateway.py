@@ -22,7 +22,8 @@ def bodies(stack, report, size, lines, events):
     load = {"connections": CONNECTIONS, "lines": lines, "events": events}
     stack.reset_topics()
     for run in range(size.runs):
-        gateway = stack.start_weir("gateway", "gateway", "--inflight-max", "50000", "--space-rate", "1000000")
+        gateway = stack.start_weir("gateway", "gateway", "--inflight-max", "50000", "--inflight-space-max", "50000",
+                                   "--space-rate", "1000000")
         stack.wait(gateway, lambda: stack.get(stack.admin_port, "/readyz"), READY_DEADLINE_S, "the gateway")
         stack.tool("load", address=f"127.0.0.1:{stack.gateway_port}", seed=100, **dict(load, events=events // 10))
         before = stack.cpu(gateway=gateway)

@@ -55,7 +55,7 @@ static void make_reads(struct load *load)
         fail("%s: %s", load->options->path, strerror(errno));
     while (load->request_count < BODIES && fgets(path, sizeof path, file)) {
         path[strcspn(path, "\n")] = '\0';
-        buf_printf(&load->requests[load->request_count++], "GET %s HTTP/1.1\r\nHost: bench\r\n\r\n",
+        buf_printf(&load->requests[load->request_count++], "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n",
                    path);
     }
     fclose(file);
@@ -80,7 +80,7 @@ static void make_requests(struct load *load)
                 buf_put_u8(&body, '\n');
         }
         buf_printf(&load->requests[i],
-                   "POST /v1/spaces/%s/events/ProductPurchased HTTP/1.1\r\nHost: bench\r\n"
+                   "POST /v1/spaces/%s/events/ProductPurchased HTTP/1.1\r\nHost: localhost\r\n"
                    "Content-Type: application/%s\r\nContent-Length: %zu\r\n\r\n",
                    purchases.space, options->lines > 1 ? "x-ndjson" : "json", body.size);
         buf_put(&load->requests[i], body.data, body.size);

@@ -119,7 +119,7 @@ static int answer_single(struct ingest *ingest)
     buf_put_text(out, "}\n");
     put_key_header(ingest->request, &ingest->key);
     receipt_put(ingest);
-    if (status >= 500)
+    if (status >= 500 || status == problem_status(PROBLEM_SPACE_BUSY))
         http_reply_header(ingest->request, "Retry-After", "1");
     return status;
 }

@@ -79,6 +79,7 @@ static int open_parts(struct gateway *gateway, const struct config *config,
     gateway->observe.other = gateway_handle_admin;
     gateway->observe.context = gateway;
     gateway->observe.host_count = config_list(config, OPT_ALLOWED_HOST, &gateway->observe.hosts);
+    gateway->quota = quota_new(gateway->inflight_space_max);
     gateway_metrics_open(gateway);
     if (producer_open(config, &options, &gateway->producer, error) != 0)
         return -1;
@@ -92,6 +93,7 @@ static int open_parts(struct gateway *gateway, const struct config *config,
 static void close_parts(struct gateway *gateway)
 {
     producer_free(gateway->producer);
+    quota_free(gateway->quota);
     reads_free(gateway->reads);
     watch_free(gateway->watch);
     gateway_metrics_close(gateway);
@@ -192,6 +194,7 @@ static void read_limits(struct gateway *gateway, const struct config *config)
     gateway->lines_max = (size_t)config_int(config, OPT_LINES_MAX);
     gateway->inflight_max = (int)config_int(config, OPT_INFLIGHT_MAX);
     gateway->space_rate = config_int(config, OPT_SPACE_RATE);
+    gateway->inflight_space_max = (int)config_int(config, OPT_INFLIGHT_SPACE_MAX);
 }
 
 static int serve(struct gateway *gateway, const struct config *config, const struct assets *assets,

@@ -13,6 +13,7 @@
 #include "lib/kafka/producer.h"
 #include "lib/observe/endpoint.h"
 #include "producers/gateway/event.h"
+#include "producers/gateway/quota.h"
 #include "producers/gateway/watch.h"
 
 /* How one event ended, as metrics label it. */
@@ -49,6 +50,7 @@ struct gateway {
     int inflight_max;
     int64_t space_rate; /* events a second */
     struct throttle *throttle;
+    int inflight_space_max;
     const struct catalog *catalog;
     const char *registry_url; /* where its ids come from; "": the catalog */
     struct producer *producer;
@@ -56,6 +58,7 @@ struct gateway {
     struct reads *reads; /* NULL: this gateway answers no queries */
     struct observe observe;
     struct gateway_metrics metrics;
+    struct quota *quota; /* of the same, by Space */
     atomic_int inflight; /* events between admission and their end */
 };
 

@@ -119,6 +119,7 @@ static struct ingest *ingest_new(struct gateway *gateway, struct http_request *r
     ingest->gateway = gateway;
     ingest->request = request;
     memcpy(ingest->space, space, sizeof ingest->space);
+    uuid_parse(space, UUID_TEXT_SIZE, &ingest->space_id);
     ingest->key = *key;
     ingest->now_us = timestamp_now_us();
     ingest->started_us = monotonic_now_us();
@@ -192,7 +193,7 @@ void ingest_report(const struct producer_report *report, void *opaque)
     struct ingest *ingest = line->ingest;
     struct gateway *gateway = ingest->gateway;
     line->report = *report;
-    atomic_fetch_sub(&gateway->inflight, 1);
+    line_release(line);
     gateway_count_event(gateway, line->event, outcomes[report->outcome]);
     if (report->code)
         metrics_counter_add(metrics_series(gateway->metrics.errors, report->code), 1);

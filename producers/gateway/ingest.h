@@ -33,6 +33,7 @@ struct ingest {
     struct gateway *gateway;
     struct http_request *request;
     char space[UUID_TEXT_SIZE + 1];
+    struct uuid space_id;
     int batch;
     struct key key;
     int64_t now_us;     /* received_at */

@@ -87,13 +87,28 @@ static void set_key(struct line *line, const struct key *key)
     buf_put(&line->ingest->texts, key->text, key->size + 1);
 }
 
-/* Counts the event in, if there is room. */
-static int admit(struct gateway *gateway)
+/* Counts the event in. Returns 0, or -1 after it has turned the line down for want of room. */
+static int admit(struct line *line)
 {
+    struct gateway *gateway = line->ingest->gateway;
+    if (!quota_take(gateway->quota, &line->ingest->space_id)) {
+        line_refuse(line, PROBLEM_SPACE_BUSY, NULL,
+                    "%d events of this Space wait for the broker already",
+                    gateway->inflight_space_max);
+        return -1;
+    }
     if (atomic_fetch_add(&gateway->inflight, 1) < gateway->inflight_max)
-        return 1;
-    atomic_fetch_sub(&gateway->inflight, 1);
-    return 0;
+        return 0;
+    line_release(line);
+    line_refuse(line, PROBLEM_QUEUE_FULL, NULL, "%d events wait for the broker already",
+                gateway->inflight_max);
+    return -1;
+}
+
+void line_release(struct line *line)
+{
+    atomic_fetch_sub(&line->ingest->gateway->inflight, 1);
+    quota_give(line->ingest->gateway->quota, &line->ingest->space_id);
 }
 
 static void send_record(struct line *line, struct event_record *record)
@@ -103,16 +118,13 @@ static void send_record(struct line *line, struct event_record *record)
     struct error error;
     message->partition = hash_partition(message->key, message->key_size, gateway->partitions);
     message->opaque = line;
-    if (!admit(gateway)) {
-        line_refuse(line, PROBLEM_QUEUE_FULL, NULL, "%d events wait for the broker already",
-                    gateway->inflight_max);
+    if (admit(line) != 0)
         return;
-    }
     atomic_fetch_add(&line->ingest->waiting, 1);
     if (producer_send(gateway->producer, message, &error) == 0)
         return; /* from here on the line belongs to its report */
     atomic_fetch_sub(&line->ingest->waiting, 1);
-    atomic_fetch_sub(&gateway->inflight, 1);
+    line_release(line);
     if (strcmp(error.code, "queue-full") == 0)
         line_refuse(line, PROBLEM_QUEUE_FULL, NULL, "%s", error.message);
     else if (strcmp(error.code, "closed") == 0)

@@ -10,6 +10,9 @@
  * hands it over. Afterwards the line either has a status, or its report is under way or came. */
 void line_take(struct line *line, const char *text, size_t size);
 
+/* Counts a line out that was handed over: its report came. */
+void line_release(struct line *line);
+
 /* Turns a line down that has not been handed over. `faults` may be NULL. */
 void line_refuse(struct line *line, enum problem_type type, const struct faults *faults,
                  const char *format, ...) __attribute__((format(printf, 4, 5)));

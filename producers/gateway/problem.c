@@ -40,6 +40,7 @@ static const struct {
     [PROBLEM_ANSWER_TOO_LARGE] = {"answer-too-large", 422, 0,
                                   "The answer is larger than one may be"},
     [PROBLEM_SPACE_THROTTLED] = {"space-throttled", 429, 1, "The Space sends too many events"},
+    [PROBLEM_SPACE_BUSY] = {"space-busy", 429, 1, "Too many events of this Space are under way"},
     [PROBLEM_HEADERS_TOO_LARGE] = {"headers-too-large", 431, 0, "The headers are too large"},
     [PROBLEM_QUERY_FAILED] = {"query-failed", 500, 0, "The query cannot be run"},
     [PROBLEM_QUEUE_FULL] = {"queue-full", 503, 1, "Too many events wait for the broker"},

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway when things go wrong: a broker that is killed, frozen or away, a full queue, wrong topics, SIGTERM under
 load. On a broker of its own, because it is killed."""
+import collections
 import concurrent.futures
 import json
 import os
@@ -200,6 +201,33 @@ def test_a_space_has_a_rate(start, space):
     assert refused[0].json()["type"] == "/problems/space-throttled" and refused[0].headers["Retry-After"] == "1"
     assert gateway.post(str(uuid.uuid4()), "MemberJoined", MEMBER).status_code == 202, "others do not pay for it"
     wait_until(lambda: gateway.post(space, "MemberJoined", MEMBER).status_code == 202, 60, "time makes room")
+
+
+def test_one_space_leaves_room_for_others(broker, start, space):
+    gateway = start("--delivery-timeout", "20s", "--request-timeout", "40s", "--inflight-max", "20", "--inflight-space-max", "12")
+    wait_accepted(gateway, space)
+    other, answers = str(uuid.uuid4()), []
+    url = f"{gateway.url}/v1/spaces/{{}}/events/MemberJoined"
+    headers = {"Content-Type": "application/x-ndjson"}
+    lines = "".join(json.dumps(MEMBER) + "\n" for _ in range(15))
+    greedy = threading.Thread(target=lambda: answers.append(requests.post(url.format(space), data=lines, timeout=60, headers=headers)))
+    broker.signal(signal.SIGSTOP)
+    try:
+        greedy.start()
+        wait_until(lambda: gateway.metric("weir_gateway_inflight_events") == 12, 60, "the Space has what it may have")
+        refused = gateway.post(space, "MemberJoined", MEMBER)
+        assert refused.status_code == 429 and refused.json()["type"] == "/problems/space-busy"
+        assert refused.headers["Retry-After"] == "1"
+        modest = threading.Thread(target=lambda: answers.append(gateway.post(other, "MemberJoined", MEMBER, timeout=60)))
+        modest.start()
+        wait_until(lambda: gateway.metric("weir_gateway_inflight_events") == 13, 60, "another Space has room")
+    finally:
+        broker.signal(signal.SIGCONT)
+    greedy.join()
+    modest.join()
+    statuses = collections.Counter(json.loads(line)["status"] for answer in answers for line in answer.text.splitlines() if "status" in line)
+    assert statuses[429] == 3, statuses
+    wait_until(lambda: gateway.post(space, "MemberJoined", MEMBER).status_code == 202, 60, "the Space has room again")
 
 
 def test_sigterm_under_load_loses_nothing(broker, start, space):
