@@ -58,17 +58,20 @@ def test_before_it_is_come_to(parking):
     engine.drain()
     engine.stack.end(process)
     comment = TOPIC, PARTITION, HERE.encode(), events.make_record("PostCommented", events.Maker(1).body("PostCommented")[1]), None
-    unwanted, other, _ = engine.stack.produce([reaction("unwanted"), comment, reaction("b")])
+    keyless = TOPIC, PARTITION, None, b"\0\0\0\3\xe7", None
+    unwanted, other, nobodys, _ = engine.stack.produce([reaction("unwanted"), comment, keyless, reaction("b")])
     said = skip(engine, unwanted, "--wait", "1s", code=1)
     assert "no process runs tally" in said and "The decision stays" in said
     skip(engine, unwanted, "--wait", "1s", code=1)
     assert engine.stack.value("SELECT count(*) FROM weir.decision") == 1, "the same again is waited for"
-    skip(engine, other, "--wait", "1s", code=1)
+    for offset in (other, nobodys):
+        skip(engine, offset, "--wait", "1s", code=1)
     engine.start()
     engine.wait_rows("a", "b")
-    # also of an event that it does not consume
-    assert engine.dead_letters() == [(unwanted, "skipped", 1, "open"), (other, "skipped", 1, "open")]
-    assert engine.stack.psql("SELECT verdict, outcome FROM weir.decision") == [("skip", "skipped")] * 2
+    # also an event that it does not consume, and a record without a Space
+    letters = engine.dead_letters("kafka_offset, code, space_id::text")
+    assert letters == [(unwanted, "skipped", HERE), (other, "skipped", HERE), (nobodys, "skipped", None)]
+    assert engine.stack.psql("SELECT verdict, outcome FROM weir.decision") == [("skip", "skipped")] * 3
     sound(engine)
     # what was skipped can still be applied
     for offset in (unwanted, other):
