@@ -69,7 +69,7 @@ def busy(stack, seconds):
 
 def rebuild(stack, options):
     """Runs one; returns its phases as (name, start, end) and its report."""
-    words = [stack.program, "rebuild", "ledger", "--verify", "--no-swap", "--database", stack.conninfo("bench"), "--home",
+    words = [stack.program, "rebuild", "ledger", "--verify", "--no-swap", "--database", stack.weir_conninfo("bench"), "--home",
              stack.home, "-o", "jsonl", *options]
     phases, report, told = [], {}, None
     with open(stack.state / "log" / "rebuild.log", "a", encoding="utf-8") as log:
@@ -100,7 +100,7 @@ def add(report, what, found, floor=None):
 def measure(stack, report, size, options=()):
     print(f"\nBB  event to row at {RATE}/s, beside a rebuild of {size.filled['events']} purchases", flush=True)
     stack.fresh_database("bench")
-    process = stack.start_weir("beside-process", "process", "ledger", "--database", stack.conninfo("bench"))
+    process = stack.start_weir("beside-process", "process", "ledger", "--database", stack.weir_conninfo("bench"))
     stack.wait(process, lambda: stack.metric("weir_processor_partitions") > 0, ATTACH_DEADLINE_S, "the ledger")
     stack.wait(process, lambda: stack.metric("weir_processor_events_total", "applied") >= size.filled["events"],
                HISTORY_DEADLINE_S, f"the ledger folds {size.filled['events']} events")

@@ -17,7 +17,7 @@ def fold(stack, processor, events, *options):
     and its CPU seconds per million events."""
     stack.fresh_database("bench")
     before = stack.cpu()
-    process = stack.start_weir(processor, "process", processor, "--database", stack.conninfo("bench"), *options)
+    process = stack.start_weir(processor, "process", processor, "--database", stack.weir_conninfo("bench"), *options)
     named = f'processor="{processor}"'
 
     def applied():

@@ -26,7 +26,7 @@ def at_rate(stack, report, size, rate):
     for run in range(size.latency_runs):
         stack.reset_topics()
         stack.fresh_database("bench")
-        process = stack.start_weir("latency", "process", "ledger", "--database", stack.conninfo("bench"))
+        process = stack.start_weir("latency", "process", "ledger", "--database", stack.weir_conninfo("bench"))
         stack.wait(process, lambda: stack.metric("weir_processor_partitions") > 0, ATTACH_DEADLINE_S, "the ledger")
         time.sleep(0.5)
         fill = stack.tool("fill", events=events, rate=rate, linger_ms=1, seed=run + 1)

@@ -28,7 +28,7 @@ def fold(stack, events, home, column, remainder):
     stack.forget_failures()
     stack.sql(f"ALTER TABLE ledger_1.transfer ADD CONSTRAINT poison CHECK (abs(hashtext({column}::text)) % 100 <> {remainder})",
               "bench")
-    words = ["process", "ledger", "--database", stack.conninfo("bench"), "--home", home]
+    words = ["process", "ledger", "--database", stack.weir_conninfo("bench"), "--home", home]
     process = stack.spawn("ledger", stack.program, *words)
     named = 'processor="ledger"'
 

@@ -55,7 +55,7 @@ class Database:
     def up(self):
         self.call("tests/services/postgres.sh", "clean")
         self.call("tests/services/postgres.sh", "start")
-        self.call("build/weir", "migrate", "--database", f"host=127.0.0.1 port={self.port} dbname=weir user=weir")
+        self.call("build/weir", "migrate", "--database", f"host=127.0.0.1 port={self.port} dbname=weir")
         self.psql(f"CREATE ROLE {LOGIN} LOGIN; SELECT weir.limit_reader('{LOGIN}')")
 
     def fill(self, events):

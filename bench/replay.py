@@ -51,7 +51,7 @@ def rebuild(stack, processor, events, *options):
     """Runs it in a database where the live generation has nothing; returns its report and what it cost in CPU."""
     stack.fresh_database("bench")
     before = stack.cpu()
-    command = stack.spawn_measured("rebuild", "rebuild", processor, "--database", stack.conninfo("bench"), "-o", "json",
+    command = stack.spawn_measured("rebuild", "rebuild", processor, "--database", stack.weir_conninfo("bench"), "-o", "json",
                                    *options)
     used = per_million(before | {"processor": 0.0}, stack.cpu() | {"processor": command.cpu}, events)
     return json.loads(command.out.strip().splitlines()[-1]), used

@@ -103,7 +103,7 @@ class Stack:
         self.call("tests/services/postgres.sh", "stop")
         self.call("tests/services/postgres.sh", "start")
         self.make_home()
-        self.weir("migrate", "--database", self.conninfo("weir"))
+        self.weir("migrate", "--roles", "--database", self.weir_conninfo("weir"))
         self.weir("topics", "create")
 
     def down(self):
@@ -237,6 +237,10 @@ class Stack:
     def conninfo(self, database):
         return f"host=127.0.0.1 port={self.pg_port} dbname={database} user=weir"
 
+    def weir_conninfo(self, database):
+        """For Weir's own commands, each of which has a login of its own."""
+        return self.conninfo(database).removesuffix(" user=weir")
+
     def sql(self, text, database="weir"):
         return self.call("tests/services/postgres.sh", "psql", "-d", database, "-XAtqv", "ON_ERROR_STOP=1", "-c",
                          text).strip()
@@ -244,7 +248,7 @@ class Stack:
     def fresh_database(self, name):
         """A copy of the migrated database, and a checkpoint, so that each run starts alike."""
         self.drop_database(name)
-        self.sql(f"CREATE DATABASE {name} TEMPLATE weir", database="postgres")
+        self.sql(f"CREATE DATABASE {name} TEMPLATE weir OWNER weir_owner", database="postgres")
         self.sql("CHECKPOINT", database="postgres")
 
     def drop_database(self, name):

@@ -18,6 +18,7 @@ struct command {
     const char *help; /* paragraphs for `weir NAME --help`: what it does, examples, exit codes */
     const enum option_id *options;
     size_t option_count;
+    const char *login; /* whose connection it is when --database names no user; NULL: the owner's */
     /* Returns an exit code. On failure it may fill `error`; main prints it. */
     int (*run)(const struct config *config, struct error *error);
 };

@@ -72,5 +72,6 @@ const struct command command_gateway = {
         "Exit codes: 0 stopped by a signal, 1 failed, 2 wrong usage or configuration.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
+    .login = "weir_gateway",
     .run = run,
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/login.h"
 #include "lib/base/log.h"
 
 #define COMMAND(name) extern const struct command command_##name;
@@ -81,7 +82,8 @@ static int run_command(const struct command *command, int argc, char **argv)
         if (config_wants_help(config)) {
             print_help(command);
             code = EXIT_OK;
-        } else if (setup_log(config, &error) == 0) {
+        } else if (setup_log(config, &error) == 0 &&
+                   login_complete(config, command->login, &error) == 0) {
             code = command->run(config, &error);
         }
     }

@@ -2,10 +2,12 @@
  *
  * weir migrate: brings the database up to this build. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "cli/command.h"
+#include "lib/base/buf.h"
 #include "lib/base/timestamp.h"
 #include "lib/query/session.h"
 #include "lib/registry/ids.h"
@@ -52,6 +54,63 @@ static int check_queries(const struct config *config, const struct assets *asset
     return code;
 }
 
+/* "@FILE" is the first line of the file. The caller frees *ret_password. */
+static int read_password(const char *text, char **ret_password, struct error *error)
+{
+    char line[256];
+    *ret_password = NULL;
+    if (*text != '@') {
+        *ret_password = xstrdup(text);
+        return 0;
+    }
+    FILE *file = fopen(text + 1, "r");
+    int good = file && fgets(line, sizeof line, file);
+    if (file)
+        fclose(file);
+    if (!good)
+        return error_set(error, ERROR_USAGE, "bad-option", "%s: cannot read a password from it",
+                         text + 1);
+    line[strcspn(line, "\r\n")] = '\0';
+    *ret_password = xstrdup(line);
+    explicit_bzero(line, sizeof line);
+    return 0;
+}
+
+/* What the server is sent is the hash, so that no log of it ever holds the password. */
+static int let_in(PGconn *conn, const char *role, const char *secret, struct error *error)
+{
+    char *password;
+    if (pg_runf(conn, error, "ALTER ROLE %s LOGIN", role) != 0 ||
+        read_password(secret, &password, error) != 0)
+        return -1;
+    char *hash = *password ? PQencryptPasswordConn(conn, password, role, NULL) : NULL;
+    int code = 0;
+    if (*password && !hash)
+        code = error_set(error, ERROR_USAGE, "bad-password", "%s: %s", role, PQerrorMessage(conn));
+    if (hash)
+        code = pg_runf(conn, error, "ALTER ROLE %s PASSWORD '%s'", role, hash);
+    if (code == 0)
+        printf("login     %s%s\n", role, hash ? ", with a password" : "");
+    explicit_bzero(password, strlen(password));
+    free(password);
+    PQfreemem(hash);
+    return code;
+}
+
+static int make_logins(PGconn *conn, const struct config *config, struct error *error)
+{
+    static const struct {
+        const char *role;
+        enum option_id password;
+    } logins[] = {{"weir_gateway", OPT_GATEWAY_PASSWORD},
+                  {"weir_processor", OPT_PROCESSOR_PASSWORD},
+                  {"weir_reader", OPT_READER_PASSWORD}};
+    for (size_t i = 0; i < sizeof logins / sizeof *logins; i++)
+        if (let_in(conn, logins[i].role, config_text(config, logins[i].password), error) != 0)
+            return -1;
+    return pg_query(conn, "SELECT weir.limit_reader('weir_reader')", 0, NULL, NULL, error);
+}
+
 static int connect_within(const struct config *config, PGconn **ret_conn, struct error *error)
 {
     int64_t deadline_us = monotonic_now_us() + config_int(config, OPT_WAIT) * 1000;
@@ -84,6 +143,8 @@ static int run(const struct config *config, struct error *error)
         work.catalog = catalog;
         code = processor_each(assets, migrate_processor, &work);
     }
+    if (code == 0 && config_int(config, OPT_ROLES))
+        code = make_logins(work.conn, config, error);
     if (code == 0)
         code = check_queries(config, assets, error);
     PQfinish(work.conn);
@@ -92,23 +153,30 @@ static int run(const struct config *config, struct error *error)
     return code == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
-static const enum option_id options[] = {OPT_DATABASE, OPT_WAIT, OPT_SCHEMA_REGISTRY_URL,
-                                         OPT_SCHEMA_REGISTRY_AUTH, OPT_SCHEMA_REGISTRY_CA};
+static const enum option_id options[] = {
+    OPT_DATABASE,           OPT_WAIT,  OPT_SCHEMA_REGISTRY_URL, OPT_SCHEMA_REGISTRY_AUTH,
+    OPT_SCHEMA_REGISTRY_CA, OPT_ROLES, OPT_GATEWAY_PASSWORD,    OPT_PROCESSOR_PASSWORD,
+    OPT_READER_PASSWORD};
 
 const struct command command_migrate = {
     .name = "migrate",
     .arguments = "",
     .summary = "bring the database up to this build",
-    .help = "Runs the migrations of the control schema, records the catalog of events, and creates "
-            "what each processor\n"
-            "needs: its tables, its procedure and its published views. Each processor's SQL is "
-            "tried on an empty batch,\n"
-            "and each query of sql/queries/ is prepared as the role that will run it, "
-            "so that a mistake is reported here, with its file and line. Running it again changes "
-            "nothing.\n\n"
-            "The role needs CREATE on the database and CREATEROLE.\n\n"
-            "  weir migrate\n  weir migrate --wait 30s        wait for Postgres to come up\n"
-            "  weir migrate --home ./mine     schemas and SQL of your own",
+    .help =
+        "Runs the migrations of the control schema, records the catalog of events, and creates "
+        "what each processor\n"
+        "needs: its tables, its procedure and its published views. Each processor's SQL is "
+        "tried on an empty batch,\n"
+        "and each query of sql/queries/ is prepared as the role that will run it, "
+        "so that a mistake is reported here, with its file and line. Running it again changes "
+        "nothing.\n\n"
+        "The login is weir_owner unless --database names another; it owns the database, or may "
+        "CREATE in it, and has\n"
+        "CREATEROLE. --roles lets weir_gateway, weir_processor and weir_reader log in, with the "
+        "passwords that the\n"
+        "environment (WEIR_GATEWAY_PASSWORD, ...) or the file of --config has for them.\n\n"
+        "  weir migrate\n  weir migrate --wait 30s        wait for Postgres to come up\n"
+        "  weir migrate --home ./mine     schemas and SQL of your own",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .run = run,

@@ -197,5 +197,6 @@ const struct command command_process = {
             "  weir process ledger analytics overview",
     .options = options,
     .option_count = sizeof options / sizeof *options,
+    .login = "weir_processor",
     .run = run,
 };

@@ -214,14 +214,33 @@ static int run_list(struct context *context, struct error *error)
     return code == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
+/* The quoted name of the processor that is named behind the action, and its generation. */
+static int find_named(struct context *context, const char *action, PGresult **ret_named,
+                      struct error *error)
+{
+    const char *values[] = {config_argument(context->config, 1)};
+    if (!values[0])
+        return error_set(error, ERROR_USAGE, "bad-argument", "name the processor to %s", action);
+    if (pg_query(
+            context->conn,
+            "SELECT quote_ident(processor), generation FROM weir.processor WHERE processor = $1", 1,
+            values, ret_named, error) != 0)
+        return -1;
+    if (PQntuples(*ret_named) > 0)
+        return 0;
+    PQclear(*ret_named);
+    return error_set(error, ERROR_USAGE, "unknown-processor",
+                     "this database has no processor \"%s\"", values[0]);
+}
+
 static int run_resume(struct context *context, struct error *error)
 {
     const char *values[] = {config_argument(context->config, 1)};
     PGresult *result = NULL;
-    if (!values[0]) {
-        error_set(error, ERROR_USAGE, "bad-argument", "name the processor to resume");
-        return EXIT_USAGE;
-    }
+    if (find_named(context, "resume", &result, error) != 0)
+        return EXIT_FAILED;
+    PQclear(result);
+    result = NULL;
     if (pg_query(context->conn, "DELETE FROM weir.halt WHERE processor = $1 RETURNING message", 1,
                  values, &result, error) != 0)
         return EXIT_FAILED;
@@ -269,30 +288,40 @@ static int reset(PGconn *conn, const char *name, const char *generation, struct 
     return -1;
 }
 
+/* Weir puts views into the schema of a processor's name, and nothing else. */
+static int check_schema(PGconn *conn, const char *name, struct error *error)
+{
+    const char *values[] = {name};
+    PGresult *result = NULL;
+    if (pg_query(conn,
+                 "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace($1) "
+                 "AND relkind IN ('r', 'p', 'f') ORDER BY 1 LIMIT 1",
+                 1, values, &result, error) != 0)
+        return -1;
+    int code = PQntuples(result) == 0
+                   ? 0
+                   : error_set(error, ERROR_USAGE, "schema-foreign",
+                               "the schema %s holds the table %s, which Weir did not make; move it "
+                               "elsewhere first (ALTER TABLE ... SET SCHEMA)",
+                               name, PQgetvalue(result, 0, 0));
+    PQclear(result);
+    return code;
+}
+
 static int run_reset(struct context *context, struct error *error)
 {
     const char *values[] = {config_argument(context->config, 1)};
     PGresult *result = NULL;
-    if (!values[0]) {
-        error_set(error, ERROR_USAGE, "bad-argument", "name the processor to reset");
-        return EXIT_USAGE;
-    }
-    if (pg_query(
-            context->conn,
-            "SELECT quote_ident(processor), generation FROM weir.processor WHERE processor = $1", 1,
-            values, &result, error) != 0)
+    if (find_named(context, "reset", &result, error) != 0)
         return EXIT_FAILED;
     int code = -1;
-    if (PQntuples(result) == 0)
-        error_set(error, ERROR_USAGE, "unknown-processor", "this database has no processor \"%s\"",
-                  values[0]);
-    else if (!config_int(context->config, OPT_YES))
+    if (!config_int(context->config, OPT_YES))
         error_set(error, ERROR_USAGE, "not-confirmed",
                   "this drops the schemas %s and %s_%s with everything that depends on them; `weir "
                   "migrate` makes them anew, and "
                   "the processor then reads its topics from the beginning. Say --yes to do it",
                   values[0], values[0], PQgetvalue(result, 0, 1));
-    else
+    else if (check_schema(context->conn, PQgetvalue(result, 0, 0), error) == 0)
         code = reset(context->conn, PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1), error);
     if (code == 0)
         printf("%s is forgotten; `weir migrate` makes it anew\n", values[0]);

@@ -9,11 +9,22 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/nearest.h"
 #include "lib/base/timestamp.h"
 
-enum option_kind { KIND_TEXT, KIND_LIST, KIND_INTEGER, KIND_SIZE, KIND_DURATION, KIND_FLAG };
+enum option_kind {
+    KIND_TEXT,
+    KIND_SECRET,
+    KIND_LIST,
+    KIND_INTEGER,
+    KIND_SIZE,
+    KIND_DURATION,
+    KIND_FLAG
+};
 
 static const struct option_spec {
     const char *name;
@@ -34,9 +45,12 @@ static const enum option_id general[] = {OPT_CONFIG, OPT_HOME, OPT_LOG_LEVEL, OP
                                          OPT_OUTPUT};
 enum { GENERAL_COUNT = sizeof general / sizeof *general };
 
+enum { VARIABLE_SIZE = 96 };
+
 struct config {
     char taken[OPTION_COUNT]; /* the command takes it */
     char set[OPTION_COUNT];
+    char by_word[OPTION_COUNT]; /* on the command line, where `ps` shows it */
     char *text[OPTION_COUNT];
     int64_t value[OPTION_COUNT];
     const char *list[OPTION_COUNT][CONFIG_LIST_MAX];
@@ -90,6 +104,7 @@ static int parse_value(enum option_kind kind, const char *text, int64_t *ret_val
     case KIND_FLAG:
         return parse_flag(text, ret_value);
     case KIND_TEXT:
+    case KIND_SECRET:
     case KIND_LIST:
         break;
     }
@@ -157,9 +172,15 @@ static char *trim(char *text)
 
 static int read_file(struct config *config, const char *path, struct error *error)
 {
+    struct stat status;
     FILE *file = fopen(path, "r");
-    if (!file)
-        return error_set(error, ERROR_USAGE, "config-unreadable", "%s: %s", path, strerror(errno));
+    if (!file || fstat(fileno(file), &status) != 0 || S_ISDIR(status.st_mode)) {
+        int code = error_set(error, ERROR_USAGE, "config-unreadable", "--config %s: %s", path,
+                             strerror(file ? EISDIR : errno));
+        if (file)
+            fclose(file);
+        return code;
+    }
     char line[4096];
     int result = 0;
     for (int number = 1; result == 0 && fgets(line, sizeof line, file); number++) {
@@ -183,25 +204,111 @@ static int read_file(struct config *config, const char *path, struct error *erro
         else /* one file serves every role, so options of other commands are checked and kept */
             result = store(config, (enum option_id)id, trim(equals + 1), source, error);
     }
+    if (result == 0 && ferror(file))
+        result = error_set(error, ERROR_USAGE, "config-unreadable", "--config %s: %s", path,
+                           strerror(errno));
     fclose(file);
     return result;
 }
 
+/* WEIR_KAFKA_BROKERS for kafka-brokers */
+static void variable_of(enum option_id id, char ret_name[VARIABLE_SIZE])
+{
+    size_t size = (size_t)snprintf(ret_name, VARIABLE_SIZE, "WEIR_%s", specs[id].name);
+    for (size_t i = 0; i < size; i++)
+        ret_name[i] = ret_name[i] == '-' ? '_' : (char)toupper((unsigned char)ret_name[i]);
+}
+
+/* Variables of the name that are no option's: those of the scripts of a checkout and of its tests,
+ * and what Kubernetes sets for a service that is called weir-something. */
+static int is_foreign(const char *name)
+{
+    static const char *const starts[] = {
+#ifdef WEIR_FAILPOINTS
+        "WEIR_FAILPOINT",
+#endif
+        "WEIR_STATE",         "WEIR_TEST_",  "WEIR_KAFKA_HEAP", "WEIR_KAFKA_PROXY",
+        "WEIR_REGISTRY_KEEP", "WEIR_CHAOS_", "WEIR_HOSTILE_"};
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
+        if (strncmp(name, starts[i], strlen(starts[i])) == 0)
+            return 1;
+    return strstr(name, "_PORT") != NULL || strstr(name, "_SERVICE_") != NULL;
+}
+
+static int refuse_variable(const char *name, struct error *error)
+{
+    char candidate[VARIABLE_SIZE];
+    char nearest[VARIABLE_SIZE] = "";
+    size_t least = SIZE_MAX;
+    for (int id = 0; id < OPTION_COUNT; id++) {
+        variable_of((enum option_id)id, candidate);
+        size_t distance = nearest_distance(name, candidate);
+        if (distance < least) {
+            least = distance;
+            memcpy(nearest, candidate, sizeof nearest);
+        }
+    }
+    return error_set(error, ERROR_USAGE, "unknown-option",
+                     "environment: there is no option %s%s%s; WEIR_ begins the names of options "
+                     "alone",
+                     name, nearest_plausible(name, least) ? ", perhaps " : "",
+                     nearest_plausible(name, least) ? nearest : "");
+}
+
+static int check_environment(struct error *error)
+{
+    for (char **variable = environ; *variable; variable++) {
+        char name[VARIABLE_SIZE];
+        char known[VARIABLE_SIZE];
+        int id = 0;
+        if (strncmp(*variable, "WEIR_", 5) != 0)
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(*variable, "="), *variable);
+        for (; id < OPTION_COUNT; id++) {
+            variable_of((enum option_id)id, known);
+            if (strcmp(name, known) == 0)
+                break;
+        }
+        if (id == OPTION_COUNT && !is_foreign(name))
+            return refuse_variable(name, error);
+    }
+    return 0;
+}
+
 static int read_environment(struct config *config, struct error *error)
 {
+    if (check_environment(error) != 0)
+        return -1;
     for (int id = 0; id < OPTION_COUNT; id++) {
-        char name[96] = "WEIR_";
-        size_t size = 5;
+        char name[VARIABLE_SIZE];
         if (find_option(config, specs[id].name, strlen(specs[id].name)) != id)
             continue;
-        for (const char *c = specs[id].name; *c; c++)
-            name[size++] = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
-        name[size] = '\0';
+        variable_of((enum option_id)id, name);
         const char *value = getenv(name);
         if (value && store(config, (enum option_id)id, value, name, error) != 0)
             return -1;
     }
     return 0;
+}
+
+/* A file's name is none. */
+static int is_secret(enum option_id id, const char *value)
+{
+    static const char *const keys[] = {"password", "secret", "key.pem"};
+    if (specs[id].kind == KIND_SECRET)
+        return *value != '@';
+    for (size_t i = 0; id == OPT_KAFKA && i < sizeof keys / sizeof *keys; i++)
+        if (memmem(value, strcspn(value, "="), keys[i], strlen(keys[i])))
+            return 1;
+    return 0;
+}
+
+static int refuse_secret(const char *name, struct error *error)
+{
+    return error_set(error, ERROR_USAGE, "secret-shown",
+                     "--%s: a secret on the command line shows in `ps`; set it in the environment, "
+                     "or in the file of --config",
+                     name);
 }
 
 /* Takes one word that starts with "-". `next` is the word behind it. Returns how many words were
@@ -227,6 +334,10 @@ static int read_word(struct config *config, const char *word, const char *next, 
     if (!config->taken[id])
         return error_set(error, ERROR_USAGE, "unknown-option",
                          "this command takes no option --%s; see --help", specs[id].name);
+    const char *value = name[size] == '=' ? name + size + 1 : next;
+    if (value && is_secret((enum option_id)id, value))
+        return refuse_secret(specs[id].name, error);
+    config->by_word[id] = 1;
     if (name[size] == '=')
         return store(config, (enum option_id)id, name + size + 1, "command line", error) == 0 ? 1
                                                                                               : -1;
@@ -331,6 +442,17 @@ size_t config_list(const struct config *config, enum option_id id, const char *c
 int config_is_set(const struct config *config, enum option_id id)
 {
     return config->set[id];
+}
+
+int config_is_shown(const struct config *config, enum option_id id)
+{
+    return config->by_word[id];
+}
+
+void config_replace(struct config *config, enum option_id id, const char *text)
+{
+    free(config->text[id]);
+    config->text[id] = xstrdup(text);
 }
 
 size_t config_argument_count(const struct config *config)

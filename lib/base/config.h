@@ -43,6 +43,11 @@ size_t config_list(const struct config *config, enum option_id id, const char *c
 /* Whether the option was set anywhere, or only has its default. */
 int config_is_set(const struct config *config, enum option_id id);
 
+/* Whether the command line set it, where `ps` shows it to everybody. */
+int config_is_shown(const struct config *config, enum option_id id);
+/* Puts another text in its place, as if the same source had said so. */
+void config_replace(struct config *config, enum option_id id, const char *text);
+
 size_t config_argument_count(const struct config *config);
 const char *config_argument(const struct config *config, size_t index); /* NULL behind the last */
 

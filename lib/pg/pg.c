@@ -81,26 +81,56 @@ int pg_fail(PGconn *conn, const PGresult *result, struct error *error)
                      primary ? primary : "failed", detail ? ": " : "", detail ? detail : "", state);
 }
 
+int pg_conninfo_value(const char *conninfo, const char *keyword, char **ret_value,
+                      struct error *error)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    int good = options != NULL;
+    *ret_value = NULL;
+    for (PQconninfoOption *option = options; good && option->keyword; option++) {
+        if (strcmp(option->keyword, keyword) == 0 && option->val && *option->val)
+            *ret_value = xstrdup(option->val);
+        /* the end of a password: it would stand in every error about that host */
+        if (strcmp(option->keyword, "host") == 0 && option->val && strchr(option->val, '@'))
+            good = 0;
+    }
+    PQconninfoFree(options);
+    if (good)
+        return 0;
+    free(*ret_value);
+    *ret_value = NULL;
+    return error_set(
+        error, ERROR_USAGE, "bad-conninfo",
+        "the connection string of the database cannot be read; it is keyword=value "
+        "words, or postgresql://USER@HOST:PORT/NAME, with %%40 for an @ in a password");
+}
+
 /* `open` is PQconnectdbParams or PQconnectStartParams. */
 static int begin(PGconn *(*open)(const char *const *, const char *const *, int),
                  const char *conninfo, const char *application, PGconn **ret_conn,
                  struct error *error)
 {
     char timeout[16];
+    char *theirs = NULL;
+    if (pg_conninfo_value(conninfo, "options", &theirs, error) != 0)
+        return -1;
+    const char *environment = getenv("PGOPTIONS");
+    char *settings = xasprintf("%s -c timezone=UTC -c datestyle=ISO -c bytea_output=hex "
+                               "-c client_min_messages=warning",
+                               theirs        ? theirs
+                               : environment ? environment
+                                             : "");
     snprintf(timeout, sizeof timeout, "%d", PG_CONNECT_TIMEOUT_S);
-    /* What the connection string says wins over what stands before it. */
-    const char *const names[] = {"connect_timeout",
-                                 "tcp_user_timeout",
-                                 "keepalives_idle",
-                                 "dbname",
-                                 "application_name",
-                                 "options",
-                                 NULL};
-    const char *const values[] = {
-        timeout,  "15000",     "10",
-        conninfo, application, "-c timezone=UTC -c datestyle=ISO -c client_min_messages=warning",
-        NULL};
+    /* What the connection string says wins over what stands before it, and yields to what stands
+     * behind it. */
+    const char *const names[] = {
+        "connect_timeout",  "tcp_user_timeout", "keepalives_idle", "dbname",
+        "application_name", "client_encoding",  "options",         NULL};
+    const char *const values[] = {timeout,     "15000", "10",     conninfo,
+                                  application, "UTF8",  settings, NULL};
     *ret_conn = open(names, values, 1);
+    free(settings);
+    free(theirs);
     if (!*ret_conn)
         return error_set(error, ERROR_FATAL, "memory", "out of memory");
     return 0;

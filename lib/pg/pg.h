@@ -20,8 +20,14 @@ enum { PG_CONNECT_TIMEOUT_S = 5, PG_PARAMETERS_MAX = 65535 };
 /* SQLSTATE of a processor's screen; the detail has a line per event: seq, tab, reason. */
 #define PG_SCREENED "WR003"
 
-/* Connects; `application` shows in pg_stat_activity. Time zone is UTC. The caller ends it with
- * PQfinish. */
+/* What a connection string says about `keyword` (NULL when nothing); the caller frees *ret_value.
+ * Errors (ERROR_USAGE, "bad-conninfo"): libpq cannot read it. */
+int pg_conninfo_value(const char *conninfo, const char *keyword, char **ret_value,
+                      struct error *error);
+
+/* Connects; `application` shows in pg_stat_activity. Time zone is UTC, and text is UTF-8, whatever
+ * the connection string, PGOPTIONS or the role's settings say. The caller ends it with PQfinish.
+ * No error quotes the connection string, which may hold a password. */
 int pg_connect(const char *conninfo, const char *application, PGconn **ret_conn,
                struct error *error);
 

@@ -16,6 +16,7 @@
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "processors/engine/internal.h"
+#include "processors/engine/place.h"
 
 /* SQLSTATE of the statement timeout, and of a statement that somebody cancelled. */
 static const char QUERY_CANCELED[] = "57014";
@@ -212,8 +213,8 @@ static void resolve_duplicates(struct engine *engine)
     struct known *known = NULL;
     size_t count = 0;
     struct error error;
-    if (duplicates_find(engine->conn, engine->current, from, engine->slice->to, &engine->types,
-                        &known, &count, &error) != 0)
+    if (duplicates_find(engine->conn, engine->installed.schema, engine->current, from,
+                        engine->slice->to, &engine->types, &known, &count, &error) != 0)
         apply_fail(engine, &error);
     else
         send_slice(engine, from, known, count);
@@ -340,8 +341,6 @@ static void handle_failure(struct engine *engine)
 
 static void note_failure(struct engine *engine, const PGresult *result)
 {
-    const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
-    const char *line = context ? strstr(context, " line ") : NULL;
     if (engine->failure.class != ERROR_NONE)
         return;
     pg_fail(engine->conn, result, &engine->failure);
@@ -356,11 +355,9 @@ static void note_failure(struct engine *engine, const PGresult *result)
         engine->screened = xstrdup(screened);
     else if (engine->failure.class == ERROR_SCREENED) /* the author's, not the engine's */
         engine->failure.class = ERROR_UNSURE;
-    else if (context && strstr(context, "screen_") && strstr(context, "screen_") < line)
-        error_prefix(&engine->failure, "%s", engine->processor->screen->path);
-    else if (line && engine->failure.class != ERROR_FENCED)
-        error_prefix(&engine->failure, "%s: statement at line %d", engine->processor->apply->path,
-                     atoi(line + 6));
+    else if (engine->failure.class != ERROR_FENCED)
+        place_prefix(engine->processor, PQresultErrorField(result, PG_DIAG_CONTEXT),
+                     &engine->failure);
 }
 
 void apply_poll(struct engine *engine)

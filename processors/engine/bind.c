@@ -15,23 +15,33 @@ static const char QUOTE[] = "$weir_apply$";
 
 enum { SCREENED_MAX = 1000 }; /* events that one try takes out; the next one finds the others */
 
-/* What stands before the author's statements, on the first line of the body. */
+/* What the engine does of itself, before the author's statements. */
 static const char PROLOGUE[] =
-    "#variable_conflict use_column BEGIN PERFORM weir.advance($1); "
+    "BEGIN PERFORM weir.advance($1); "
     "IF cardinality($3) + cardinality($4) + cardinality($6) > 0 THEN "
     "PERFORM weir.set_aside($3, $4, $6); END IF; "
     "IF cardinality($7) > 0 THEN PERFORM weir.drain($7); END IF; "
-    "IF cardinality($5) > 0 THEN DELETE FROM applied_event AS a USING unnest($5) AS e "
+    "IF cardinality($5) > 0 THEN DELETE FROM %1$s.applied_event AS a USING unnest($5) AS e "
     "WHERE a.event_id = e.event_id AND a.space_id = e.space_id; END IF; "
-    "INSERT INTO applied_event (event_id, space_id, fingerprint, position_id, kafka_offset, "
+    "INSERT INTO %1$s.applied_event (event_id, space_id, fingerprint, position_id, kafka_offset, "
     "kafka_timestamp) "
     "SELECT e.event_id, e.space_id, e.fingerprint, e.position_id, e.kafka_offset, "
     "e.kafka_timestamp "
     "FROM unnest($2) AS e; ";
 
+/* The author's statements stand in a function of the processor's own role (sandbox.h): there SET
+ * ROLE is refused and RESET ROLE too, whoever calls it. Its body keeps the lines of the file. */
+static const char AUTHOR[] = " RETURNS void LANGUAGE plpgsql SECURITY DEFINER "
+                             "SET search_path = %s, pg_catalog AS %s#variable_conflict use_column "
+                             "BEGIN ";
+
 /* What the author's statements may have put off until the end is due before it, where Postgres can
- * still say which statement it was. */
-static const char EPILOGUE[] = "\nSET CONSTRAINTS ALL IMMEDIATE; END ";
+ * still say which statement it was, and where it is done as the author's role. A cursor WITH HOLD
+ * would be read at the commit, as the caller. */
+static const char EPILOGUE[] =
+    "\nSET CONSTRAINTS ALL IMMEDIATE; IF EXISTS (SELECT FROM pg_catalog.pg_cursors AS c "
+    "WHERE c.is_holdable) THEN RAISE EXCEPTION 'a cursor WITH HOLD outlives the batch' "
+    "USING ERRCODE = '0A000'; END IF; END ";
 
 const char *const bind_fixed_types[BIND_FIXED_PARAMETERS] = {
     "weir.batch_position", "weir.batch_event",  "weir.batch_event",  "weir.batch_dead_letter",
@@ -83,6 +93,15 @@ static void put_parameter_type(const struct processor *processor, size_t index, 
     }
     bind_type_name(processor->relations[index - BIND_FIXED_PARAMETERS], name);
     buf_printf(out, "weir_event.%s[]", name);
+}
+
+/* "fixed_type[], …, relation_type[], …", from parameter `first` on. */
+static void put_parameter_types(const struct processor *processor, size_t first, struct buf *out)
+{
+    for (size_t i = first; i < processor->relation_count + BIND_FIXED_PARAMETERS; i++) {
+        buf_put_text(out, i > first ? ", " : "");
+        put_parameter_type(processor, i, out);
+    }
 }
 
 /* Where a statement's relations come from: parameters from $first on, or tables. */
@@ -151,10 +170,7 @@ static int put_screen(const struct processor *processor, const char *schema, str
                          screen->path, QUOTE);
     struct buf text = {0};
     buf_put_text(&text, "(");
-    for (size_t i = 0; i < processor->relation_count; i++) {
-        buf_put_text(&text, i ? ", " : "");
-        put_parameter_type(processor, BIND_FIXED_PARAMETERS + i, &text);
-    }
+    put_parameter_types(processor, BIND_FIXED_PARAMETERS, &text);
     buf_printf(&text,
                ") RETURNS void LANGUAGE plpgsql AS %s#variable_conflict use_column "
                "DECLARE weir_found text; BEGIN SELECT string_agg(coalesce(s.seq, -1) || E'\\t' || "
@@ -176,12 +192,13 @@ static int put_screen(const struct processor *processor, const char *schema, str
     return 0;
 }
 
-static void put_screen_call(const struct processor *processor, const char *schema, const char *name,
-                            struct buf *out)
+/* "PERFORM <schema>.<name>($first, …); ", with the relations. */
+static void put_perform(const struct processor *processor, const char *schema, const char *name,
+                        size_t first, struct buf *out)
 {
     buf_printf(out, "PERFORM %s.%s(", schema, name);
     for (size_t i = 0; i < processor->relation_count; i++)
-        buf_printf(out, "%s$%zu", i ? ", " : "", BIND_FIXED_PARAMETERS + 1 + i);
+        buf_printf(out, "%s$%zu", i ? ", " : "", first + i);
     buf_put_text(out, "); ");
 }
 
@@ -199,8 +216,8 @@ static int put_statements(const struct processor *processor, const struct relati
     return count;
 }
 
-int bind_procedure(const struct processor *processor, const char *schema, struct buf *out,
-                   char ret_name[BIND_NAME_MAX], struct error *error)
+int bind_author(const struct processor *processor, const char *schema, struct buf *out,
+                char ret_name[BIND_NAME_MAX], struct error *error)
 {
     const struct asset *apply = processor->apply;
     if (memmem(apply->data, apply->size, QUOTE, sizeof QUOTE - 1))
@@ -211,18 +228,15 @@ int bind_procedure(const struct processor *processor, const char *schema, struct
         return -1;
     struct buf text = {0};
     buf_put_text(&text, "(");
-    for (size_t i = 0; i < processor->relation_count + BIND_FIXED_PARAMETERS; i++) {
-        buf_put_text(&text, i ? ", " : "");
-        put_parameter_type(processor, i, &text);
-    }
-    buf_printf(&text, ") LANGUAGE plpgsql AS %s%s", QUOTE, PROLOGUE);
+    put_parameter_types(processor, BIND_FIXED_PARAMETERS, &text);
+    buf_put_text(&text, ")");
+    buf_printf(&text, AUTHOR, schema, QUOTE);
     if (processor->screen)
-        put_screen_call(processor, schema, screen, &text);
-    const struct relations_from from = {.first = BIND_FIXED_PARAMETERS + 1};
-    int count = put_statements(processor, &from, &text);
+        put_perform(processor, schema, screen, 1, &text);
+    int count = put_statements(processor, &(struct relations_from){.first = 1}, &text);
     buf_printf(&text, "%s%s", EPILOGUE, QUOTE);
-    name_by_hash("apply", &text, ret_name);
-    buf_printf(out, "CREATE PROCEDURE %s.%s", schema, ret_name);
+    name_by_hash("author", &text, ret_name);
+    buf_printf(out, "CREATE OR REPLACE FUNCTION %s.%s", schema, ret_name);
     buf_put(out, text.data, text.size);
     buf_free(&text);
     return count > 0 ? 0
@@ -230,10 +244,38 @@ int bind_procedure(const struct processor *processor, const char *schema, struct
                                  apply->path);
 }
 
-void bind_fold(const struct processor *processor, const char *table_prefix, struct buf *out)
+int bind_procedure(const struct processor *processor, const char *schema, struct buf *out,
+                   char ret_name[BIND_NAME_MAX], struct error *error)
+{
+    char author[BIND_NAME_MAX];
+    struct buf text = {0};
+    int code = bind_author(processor, schema, &text, author, error);
+    buf_reset(&text);
+    if (code != 0) {
+        buf_free(&text);
+        return -1;
+    }
+    buf_put_text(&text, "(");
+    put_parameter_types(processor, 0, &text);
+    /* nothing that an author made is found by its bare name */
+    buf_printf(&text, ") LANGUAGE plpgsql SET search_path = pg_catalog AS %s", QUOTE);
+    buf_printf(&text, PROLOGUE, schema);
+    buf_printf(&text, "PERFORM weir.check_author('%s', '%s'); ", schema, author);
+    put_perform(processor, schema, author, BIND_FIXED_PARAMETERS + 1, &text);
+    buf_printf(&text, "END %s", QUOTE);
+    name_by_hash("apply", &text, ret_name);
+    buf_printf(out, "CREATE PROCEDURE %s.%s", schema, ret_name);
+    buf_put(out, text.data, text.size);
+    buf_free(&text);
+    return 0;
+}
+
+void bind_fold(const struct processor *processor, const char *schema, const char *table_prefix,
+               const char *name, struct buf *out)
 {
     const struct relations_from from = {.table_prefix = table_prefix};
-    buf_printf(out, "DO %s#variable_conflict use_column BEGIN ", QUOTE);
+    buf_printf(out, "CREATE FUNCTION %s.%s()", schema, name);
+    buf_printf(out, AUTHOR, schema, QUOTE);
     put_statements(processor, &from, out);
     buf_printf(out, "%s%s", EPILOGUE, QUOTE);
 }

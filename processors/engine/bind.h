@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Binds an author's plain SQL to a batch: makes the text of the composite types and of the
- * procedure `apply_…` that applies a batch in one call. Its parameters, all arrays:
+ * Binds an author's plain SQL to a batch: makes the text of the composite types, of the function
+ * `author_…` that holds the author's statements, and of the procedure `apply_…` that applies a
+ * batch in one call and performs that function. Its parameters, all arrays:
  *
  *     $1 positions to advance   $2 events applied   $3 duplicates   $4 dead letters
  *     $5 applied events that are too old to count   $6 events to park   $7 parked events that this
  *     batch deals with   $8… one per relation of the processor
  *
- * The procedure's name holds a hash of its text and types, so that builds with different SQL or
- * schemas live side by side. Lines of the body are the lines of apply.sql, so that Postgres'
- * context leads to the author's line. */
+ * The procedure runs as its caller, the function as the processor's own role, which sees nothing
+ * of the control schema (sandbox.h). Names hold a hash of text and types, so that builds with
+ * different SQL or schemas live side by side. Lines of the function's body are the lines of
+ * apply.sql, so that Postgres' context leads to the author's line (place.h). */
 #ifndef WEIR_ENGINE_BIND_H
 #define WEIR_ENGINE_BIND_H
 
@@ -27,15 +29,21 @@ void bind_type_name(const struct relation *relation, char ret_name[128]);
 /* Appends CREATE TYPE and its COMMENTs. */
 void bind_type(const struct relation *relation, struct buf *out);
 
-/* Appends the text of CREATE PROCEDURE <schema>.<name>(…), with that of the function for screen.sql
- * before it, and writes the name.
+/* Appends the text of CREATE OR REPLACE FUNCTION <schema>.author_…, with that of the function for
+ * screen.sql before it, and writes its name. Both are to be owned by the processor's role.
  * Errors (ERROR_USAGE): apply.sql holds no statement, or the closing quote of the body. */
+int bind_author(const struct processor *processor, const char *schema, struct buf *out,
+                char ret_name[BIND_NAME_MAX], struct error *error);
+
+/* Appends the text of CREATE PROCEDURE <schema>.apply_…, and writes its name. Errors as before. */
 int bind_procedure(const struct processor *processor, const char *schema, struct buf *out,
                    char ret_name[BIND_NAME_MAX], struct error *error);
 
-/* Appends a DO that runs apply.sql once, on the rows of tables <table_prefix><relation>. The SQL is
- * that of a procedure which bind_procedure has made. */
-void bind_fold(const struct processor *processor, const char *table_prefix, struct buf *out);
+/* Appends CREATE FUNCTION <schema>.<name>, which runs apply.sql once, on the rows of tables
+ * <table_prefix><relation>; to be owned by the processor's role. `name` begins with "author_". The
+ * SQL is that of a function which bind_author has made. */
+void bind_fold(const struct processor *processor, const char *schema, const char *table_prefix,
+               const char *name, struct buf *out);
 
 /* Appends "CALL <schema>.<name>($1::…[], …)". */
 void bind_call(const struct processor *processor, const char *schema, const char *name,

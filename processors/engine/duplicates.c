@@ -14,14 +14,15 @@ int duplicates_caused(const PGresult *result)
            strcmp(constraint, "applied_event_pkey") == 0;
 }
 
-int duplicates_find(PGconn *conn, const struct batch *batch, size_t from, size_t to,
-                    const struct slice_types *types, struct known **ret_known, size_t *ret_count,
-                    struct error *error)
+int duplicates_find(PGconn *conn, const char *schema, const struct batch *batch, size_t from,
+                    size_t to, const struct slice_types *types, struct known **ret_known,
+                    size_t *ret_count, struct error *error)
 {
-    static const char sql[] = "SELECT DISTINCT a.event_id, a.space_id, a.fingerprint, "
-                              "(extract(epoch FROM a.kafka_timestamp) * 1000000)::bigint "
-                              "FROM unnest($1::weir.batch_event[]) AS e JOIN applied_event AS a "
-                              "ON a.event_id = e.event_id AND a.space_id = e.space_id";
+    char *sql = xasprintf("SELECT DISTINCT a.event_id, a.space_id, a.fingerprint, "
+                          "(extract(epoch FROM a.kafka_timestamp) * 1000000)::bigint "
+                          "FROM unnest($1::weir.batch_event[]) AS e JOIN %s.applied_event AS a "
+                          "ON a.event_id = e.event_id AND a.space_id = e.space_id",
+                          schema);
     struct buf events = {0};
     slice_events(batch, from, to, types, &events);
     const char *values[] = {events.data};
@@ -31,6 +32,7 @@ int duplicates_find(PGconn *conn, const struct batch *batch, size_t from, size_t
     int code = pg_answer(conn, PQsendQueryParams(conn, sql, 1, NULL, values, lengths, formats, 0),
                          &result, error);
     buf_free(&events);
+    free(sql);
     size_t count = (size_t)PQntuples(result);
     if (code == 0 && count == 0)
         code = error_set(error, ERROR_RETRY, "23505",

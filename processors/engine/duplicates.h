@@ -11,10 +11,10 @@
 int duplicates_caused(const PGresult *result);
 
 /* The applied events among entries [from, to) of a batch, for batch_judge. The caller frees
- * *ret_known. The session's search_path leads to the generation. Errors: of Postgres; ERROR_RETRY
+ * *ret_known. `schema` is the generation's. Errors: of Postgres; ERROR_RETRY
  * when there is none, because the transaction that held the key was taken back meanwhile. */
-int duplicates_find(PGconn *conn, const struct batch *batch, size_t from, size_t to,
-                    const struct slice_types *types, struct known **ret_known, size_t *ret_count,
-                    struct error *error);
+int duplicates_find(PGconn *conn, const char *schema, const struct batch *batch, size_t from,
+                    size_t to, const struct slice_types *types, struct known **ret_known,
+                    size_t *ret_count, struct error *error);
 
 #endif

@@ -11,7 +11,9 @@
 #include "lib/base/buf.h"
 #include "lib/pg/migrate.h"
 #include "processors/engine/bind.h"
+#include "processors/engine/place.h"
 #include "processors/engine/reads.h"
+#include "processors/engine/sandbox.h"
 #include "processors/engine/source.h"
 
 /* Any number that no other program is likely to take: "weir" in ASCII. */
@@ -128,23 +130,24 @@ static int create_generation(PGconn *conn, const struct processor *processor, co
 {
     if (pg_runf(
             conn, error,
-            "CREATE SCHEMA %s; SET LOCAL search_path = %s, pg_catalog;"
-            "CREATE TABLE applied_event (event_id uuid NOT NULL, space_id uuid NOT NULL, "
+            "CREATE SCHEMA %1$s;"
+            "CREATE TABLE %1$s.applied_event (event_id uuid NOT NULL, space_id uuid NOT NULL, "
             "    fingerprint bigint NOT NULL,"
             "    position_id integer NOT NULL, kafka_offset bigint NOT NULL, kafka_timestamp "
             "timestamptz NOT NULL);"
-            "COMMENT ON SCHEMA %s IS 'Weir: tables of a generation of %s; read the views of the "
-            "schema %s instead';"
-            "COMMENT ON TABLE applied_event IS 'Events applied in the duplicate window';"
-            "COMMENT ON COLUMN applied_event.event_id IS 'The event';"
-            "COMMENT ON COLUMN applied_event.space_id IS 'Its Space';"
-            "COMMENT ON COLUMN applied_event.fingerprint IS 'Hash of what the client sent';"
-            "COMMENT ON COLUMN applied_event.position_id IS 'Its partition';"
-            "COMMENT ON COLUMN applied_event.kafka_offset IS 'Its offset';"
-            "COMMENT ON COLUMN applied_event.kafka_timestamp IS 'Its broker timestamp'",
-            schema, schema, schema, processor->name, processor->name) != 0)
+            "COMMENT ON SCHEMA %1$s IS 'Weir: tables of a generation of %2$s; read the views of "
+            "the "
+            "schema %2$s instead';"
+            "COMMENT ON TABLE %1$s.applied_event IS 'Events applied in the duplicate window';"
+            "COMMENT ON COLUMN %1$s.applied_event.event_id IS 'The event';"
+            "COMMENT ON COLUMN %1$s.applied_event.space_id IS 'Its Space';"
+            "COMMENT ON COLUMN %1$s.applied_event.fingerprint IS 'Hash of what the client sent';"
+            "COMMENT ON COLUMN %1$s.applied_event.position_id IS 'Its partition';"
+            "COMMENT ON COLUMN %1$s.applied_event.kafka_offset IS 'Its offset';"
+            "COMMENT ON COLUMN %1$s.applied_event.kafka_timestamp IS 'Its broker timestamp'",
+            schema, processor->name) != 0)
         return -1;
-    return migrate_run_file(conn, processor->tables, error);
+    return sandbox_run(conn, processor->name, schema, NULL, processor->tables, error);
 }
 
 /* By the name that duplicates are noticed by. What is there stays. */
@@ -170,18 +173,9 @@ static int add_applied_key(PGconn *conn, const char *schema, struct error *error
 static int add_indexes(PGconn *conn, const struct processor *processor, const char *schema,
                        struct error *error)
 {
-    if (pg_runf(conn, error, "SET LOCAL search_path = %s, pg_catalog", schema) != 0)
-        return -1;
-    return processor->indexes ? migrate_run_file(conn, processor->indexes, error) : 0;
-}
-
-/* Whether Postgres' context, which names the innermost function first, begins in screen.sql's. */
-static int in_screen(const char *context)
-{
-    const char *name = context ? strstr(context, "function ") : NULL;
-    const char *arguments = name ? strchr(name, '(') : NULL;
-    return arguments &&
-           memmem(name, (size_t)(arguments - name), "screen_", sizeof "screen_" - 1) != NULL;
+    return processor->indexes
+               ? sandbox_run(conn, processor->name, schema, NULL, processor->indexes, error)
+               : 0;
 }
 
 /* Runs the procedure on an empty batch and takes it back: every statement is parsed and planned. */
@@ -199,12 +193,10 @@ static int dry_run(PGconn *conn, const struct processor *processor,
     int code = 0;
     if (PQresultStatus(result) != PGRES_COMMAND_OK) {
         const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
-        const char *line = context ? strstr(context, " line ") : NULL;
         pg_fail(conn, result, error);
-        const struct asset *file =
-            processor->screen && in_screen(context) ? processor->screen : processor->apply;
-        code = line ? error_prefix(error, "%s: statement at line %d", file->path, atoi(line + 6))
-                    : error_prefix(error, "%s", file->path);
+        code = place_prefix(processor, context, error) != 0
+                   ? -1
+                   : error_prefix(error, "%s", processor->apply->path);
         error->class = ERROR_USAGE;
     }
     PQclear(result);
@@ -212,25 +204,49 @@ static int dry_run(PGconn *conn, const struct processor *processor,
     return code;
 }
 
+static int exists(PGconn *conn, const struct installed *installed, int *ret_there,
+                  struct error *error)
+{
+    const char *values[] = {installed->schema, installed->procedure};
+    PGresult *result = NULL;
+    int code = pg_query(conn,
+                        "SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
+                        "WHERE n.nspname = $1 AND p.proname = $2",
+                        2, values, &result, error);
+    *ret_there = code == 0 && PQntuples(result) > 0;
+    PQclear(result);
+    return code;
+}
+
+/* The author's functions are made by the processor's role, so that they run as it. */
+static int install_author(PGconn *conn, const struct processor *processor,
+                          const struct installed *installed, struct error *error)
+{
+    char name[BIND_NAME_MAX];
+    struct buf sql = {0};
+    int code = bind_author(processor, installed->schema, &sql, name, error);
+    if (code == 0)
+        code = sandbox_enter(conn, processor->name, installed->schema, error);
+    if (code == 0 && pg_run(conn, buf_text(&sql), error) != 0) {
+        code = error_prefix(error, "%s", processor->apply->path);
+        error->class = ERROR_USAGE;
+    }
+    buf_free(&sql);
+    return code == 0 ? sandbox_leave(conn, processor->name, installed->schema, error) : -1;
+}
+
 static int install_procedure(PGconn *conn, const struct processor *processor,
                              struct installed *installed, struct error *error)
 {
     struct buf sql = {0};
+    int there = 0;
     int code = bind_procedure(processor, installed->schema, &sql, installed->procedure, error);
-    const char *values[] = {installed->schema, installed->procedure};
-    PGresult *result = NULL;
     if (code == 0)
-        code = pg_query(
-            conn, "SELECT FROM pg_proc WHERE pronamespace = $1::regnamespace AND proname = $2", 2,
-            values, &result, error);
-    if (code == 0 && PQntuples(result) == 0) {
+        code = exists(conn, installed, &there, error);
+    if (code == 0 && !there)
+        code = install_author(conn, processor, installed, error);
+    if (code == 0 && !there)
         code = pg_run(conn, buf_text(&sql), error);
-        if (code != 0) {
-            error_prefix(error, "%s", processor->apply->path);
-            error->class = ERROR_USAGE;
-        }
-    }
-    PQclear(result);
     buf_free(&sql);
     return code;
 }
@@ -241,16 +257,14 @@ static int build(PGconn *conn, const struct processor *processor, enum install_t
     for (size_t i = 0; i < processor->relation_count; i++)
         if (install_type(conn, processor->relations[i], error) != 0)
             return -1;
-    if (tables != INSTALL_NO_TABLES &&
-        create_generation(conn, processor, installed->schema, error) != 0)
+    if (sandbox_make(conn, processor->name, error) != 0 ||
+        (tables != INSTALL_NO_TABLES &&
+         create_generation(conn, processor, installed->schema, error) != 0))
         return -1;
     if (tables == INSTALL_INDEXED && (add_applied_key(conn, installed->schema, error) != 0 ||
                                       add_indexes(conn, processor, installed->schema, error) != 0))
         return -1;
-    return pg_runf(conn, error, "SET LOCAL search_path = %s, pg_catalog", installed->schema) == 0 &&
-                   install_procedure(conn, processor, installed, error) == 0
-               ? 0
-               : -1;
+    return install_procedure(conn, processor, installed, error);
 }
 
 int install_scratch(PGconn *conn, const struct processor *processor, const char *schema, int bare,
@@ -301,8 +315,7 @@ static int grant(PGconn *conn, const struct installed *installed, struct error *
 {
     return pg_runf(conn, error,
                    "GRANT USAGE ON SCHEMA %s TO weir_processor;"
-                   "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s TO "
-                   "weir_processor",
+                   "GRANT SELECT, INSERT, DELETE ON %s.applied_event TO weir_processor",
                    installed->schema, installed->schema);
 }
 
@@ -347,11 +360,10 @@ int install_applied_key(PGconn *conn, const struct installed *installed, struct 
 int install_views(PGconn *conn, const struct processor *processor,
                   const struct installed *installed, struct error *error)
 {
-    if (pg_runf(conn, error,
-                "SET LOCAL search_path = %s, pg_catalog; CREATE SCHEMA IF NOT EXISTS %s",
-                installed->schema, processor->name) != 0)
+    if (pg_runf(conn, error, "CREATE SCHEMA IF NOT EXISTS %s", processor->name) != 0)
         return -1;
-    if (processor->views && migrate_run_file(conn, processor->views, error) != 0)
+    if (processor->views && sandbox_run(conn, processor->name, installed->schema, processor->name,
+                                        processor->views, error) != 0)
         return -1;
     return pg_runf(conn, error,
                    "GRANT USAGE ON SCHEMA %s TO weir_reader; GRANT SELECT ON ALL TABLES IN SCHEMA "
@@ -359,11 +371,31 @@ int install_views(PGconn *conn, const struct processor *processor,
                    processor->name, processor->name);
 }
 
+/* Whatever stands in schemas of these names is somebody else's. */
+static int check_schemas(PGconn *conn, const struct processor *processor, const char *schema,
+                         struct error *error)
+{
+    const char *values[] = {processor->name, schema};
+    PGresult *result = NULL;
+    if (pg_query(conn, "SELECT nspname FROM pg_namespace WHERE nspname IN ($1, $2)", 2, values,
+                 &result, error) != 0)
+        return -1;
+    int code = PQntuples(result) == 0
+                   ? 0
+                   : error_set(error, ERROR_USAGE, "schema-foreign",
+                               "processor %s needs the schemas %s and %s, but this database has a "
+                               "schema %s that Weir did not make; name the processor otherwise",
+                               processor->name, processor->name, schema, PQgetvalue(result, 0, 0));
+    PQclear(result);
+    return code;
+}
+
 static int install_in_transaction(PGconn *conn, const struct processor *processor,
                                   struct installed *installed, struct error *error)
 {
     int found = 0;
     if (find_generation(conn, processor, installed, &found, error) != 0 ||
+        (!found && check_schemas(conn, processor, installed->schema, error) != 0) ||
         build(conn, processor, found ? INSTALL_NO_TABLES : INSTALL_INDEXED, installed, error) !=
             0 ||
         grant(conn, installed, error) != 0 ||
@@ -383,6 +415,34 @@ static int install_in_transaction(PGconn *conn, const struct processor *processo
                     4, values, NULL, error);
 }
 
+/* `weir process` keeps former generations up to date, with a procedure that it may not make. */
+static int install_formers(PGconn *conn, const struct processor *processor, struct error *error)
+{
+    char version[16];
+    snprintf(version, sizeof version, "%d", processor->version);
+    const char *values[] = {processor->name, version, processor->consumes};
+    PGresult *result = NULL;
+    int code = pg_query(conn,
+                        "SELECT generation FROM weir.generation WHERE processor = $1 "
+                        "AND state = 'previous' AND (version, consumes) = ($2::integer, $3)",
+                        3, values, &result, error);
+    for (int i = 0; code == 0 && i < PQntuples(result); i++) {
+        struct installed former;
+        code = install_generation(conn, processor, (int)pg_int(result, i, 0), INSTALL_NO_TABLES,
+                                  &former, error);
+    }
+    PQclear(result);
+    return code;
+}
+
+static int commit_or_roll_back(PGconn *conn, int code, struct error *error)
+{
+    if (code == 0)
+        return pg_run(conn, "COMMIT", error);
+    pg_run(conn, "ROLLBACK", NULL);
+    return -1;
+}
+
 int install_processor(PGconn *conn, const struct processor *processor,
                       struct installed *ret_installed, struct error *error)
 {
@@ -391,11 +451,15 @@ int install_processor(PGconn *conn, const struct processor *processor,
         return -1;
     int code = pg_run(conn, "BEGIN", error);
     if (code == 0)
-        code = install_in_transaction(conn, processor, &installed, error);
-    if (code == 0)
-        code = pg_run(conn, "COMMIT", error);
-    else
-        pg_run(conn, "ROLLBACK", NULL);
+        code = commit_or_roll_back(conn, install_in_transaction(conn, processor, &installed, error),
+                                   error);
+    if (code == 0 || strcmp(error->code, "version-changed") == 0) {
+        struct error *failure = code == 0 ? error : &(struct error){0};
+        int former = pg_run(conn, "BEGIN", failure);
+        if (former == 0)
+            former = commit_or_roll_back(conn, install_formers(conn, processor, failure), failure);
+        code = code == 0 ? former : code;
+    }
     pg_run(conn, UNLOCK, NULL);
     if (code == 0)
         *ret_installed = installed;
@@ -417,20 +481,13 @@ int install_find(PGconn *conn, const struct processor *processor, struct install
     result = NULL;
     if (code == 0 && found)
         code = bind_procedure(processor, installed.schema, &sql, installed.procedure, error);
-    const char *values[] = {installed.schema, installed.procedure};
-    if (code == 0 && found) {
-        code = pg_query(conn,
-                        "SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
-                        "WHERE n.nspname = $1 AND p.proname = $2",
-                        2, values, &result, error);
-        found = code == 0 && PQntuples(result) > 0;
-    }
+    if (code == 0 && found)
+        code = exists(conn, &installed, &found, error);
     if (code == 0 && !found)
         code = error_set(
             error, ERROR_USAGE, "not-migrated",
             "this database does not know this build's processor %s; run `weir migrate` first",
             processor->name);
-    PQclear(result);
     buf_free(&sql);
     if (code == 0)
         *ret_installed = installed;

@@ -34,13 +34,16 @@ static int make_procedure(PGconn *conn, const struct processor *processor)
         buf_printf(&sql, "CREATE TEMP TABLE \"%s\" OF weir_event.%s;",
                    processor->relations[i]->name, type);
     }
+    struct error error;
+    int code = pg_run(conn, buf_text(&sql), &error);
+    buf_reset(&sql);
     buf_put_text(&sql, "CREATE PROCEDURE pg_temp.weir_reads() LANGUAGE sql BEGIN ATOMIC ");
     put_statements(processor->apply, &sql);
     if (processor->screen)
         put_statements(processor->screen, &sql);
     buf_put_text(&sql, " END");
-    struct error error;
-    int code = pg_run(conn, buf_text(&sql), &error);
+    if (code == 0) /* as one statement, so that no author's text can end it and begin another */
+        code = pg_query(conn, buf_text(&sql), 0, NULL, NULL, &error);
     buf_free(&sql);
     return code;
 }
@@ -76,7 +79,8 @@ static char *find_columns(PGconn *conn, const struct processor *processor)
 int reads_record(PGconn *conn, const struct processor *processor, const struct installed *installed,
                  struct error *error)
 {
-    if (pg_run(conn, "SAVEPOINT weir_reads", error) != 0)
+    if (pg_runf(conn, error, "SAVEPOINT weir_reads; SET LOCAL search_path = %s, pg_catalog",
+                installed->schema) != 0)
         return -1;
     char *columns = find_columns(conn, processor);
     int code = pg_run(conn, "ROLLBACK TO weir_reads; RELEASE weir_reads", error);

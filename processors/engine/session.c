@@ -94,14 +94,13 @@ int session_open(struct engine *engine, struct error *error)
     if (code == 0)
         code = pg_runf(
             conn, error,
-            "SET ROLE weir_processor; SET search_path = %s, pg_catalog;"
+            "SET ROLE weir_processor; SET search_path = pg_catalog, pg_temp;"
             "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off; SET jit = off;"
             "SET enable_seqscan = off;"
             "SET work_mem = '32MB'; SET lock_timeout = %" PRId64
             "; SET statement_timeout = %" PRId64 ";"
             "SET idle_in_transaction_session_timeout = '60s'",
-            engine->installed.schema, lock_timeout_ms(engine),
-            config_int(engine->config, OPT_STATEMENT_TIMEOUT));
+            lock_timeout_ms(engine), config_int(engine->config, OPT_STATEMENT_TIMEOUT));
     if (code == 0)
         code = slice_types_load(conn, engine->processor, &engine->types, error);
     if (code == 0) {

@@ -82,10 +82,9 @@ static int open_scratch(struct fold *fold, const char *schema, const struct fold
     }
     if (pg_run(fold->conn, "COMMIT", error) != 0 ||
         pg_runf(fold->conn, error,
-                "DEALLOCATE ALL; SET search_path = %s, pg_catalog; SET plan_cache_mode = "
+                "DEALLOCATE ALL; SET search_path = pg_catalog, pg_temp; SET plan_cache_mode = "
                 "force_generic_plan;"
-                "SET synchronous_commit = off; SET jit = off",
-                schema) != 0 ||
+                "SET synchronous_commit = off; SET jit = off") != 0 ||
         slice_types_load(fold->conn, fold->processor, &fold->types, error) != 0)
         return -1;
     bind_call(fold->processor, fold->installed.schema, fold->installed.procedure, &call);
@@ -115,8 +114,8 @@ static int apply(struct fold *fold, size_t from, size_t *ret_to, struct error *e
         code = PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : pg_fail(fold->conn, result, error);
         PQclear(result);
         if (code == 0 || !duplicate ||
-            duplicates_find(fold->conn, batch, from, to, &fold->types, &known, &known_count,
-                            error) != 0)
+            duplicates_find(fold->conn, fold->installed.schema, batch, from, to, &fold->types,
+                            &known, &known_count, error) != 0)
             break;
     }
     free(known);

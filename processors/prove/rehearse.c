@@ -12,6 +12,7 @@
 #include "lib/base/timestamp.h"
 #include "processors/engine/duplicates.h"
 #include "processors/engine/install.h"
+#include "processors/engine/place.h"
 #include "processors/engine/reads.h"
 #include "processors/engine/source.h"
 
@@ -53,14 +54,14 @@ static int begin(struct rehearsal *rehearsal, struct error *error)
 {
     struct buf call = {0};
     PGconn *conn = rehearsal->conn;
-    if (pg_runf(conn, error,
-                "BEGIN; SET LOCAL ROLE weir_processor; SET LOCAL search_path = %s, pg_catalog; "
-                "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL jit = off; "
-                "SET LOCAL enable_seqscan = off; SET LOCAL lock_timeout = %d; "
-                "SET LOCAL statement_timeout = %d; "
-                "SET LOCAL idle_in_transaction_session_timeout = %d",
-                rehearsal->installed.schema, REHEARSE_LOCK_MS, REHEARSE_STATEMENT_MS,
-                2 * REHEARSE_BUDGET_MS) != 0)
+    if (pg_runf(
+            conn, error,
+            "BEGIN; SET LOCAL ROLE weir_processor; SET LOCAL search_path = pg_catalog, pg_temp; "
+            "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL jit = off; "
+            "SET LOCAL enable_seqscan = off; SET LOCAL lock_timeout = %d; "
+            "SET LOCAL statement_timeout = %d; "
+            "SET LOCAL idle_in_transaction_session_timeout = %d",
+            REHEARSE_LOCK_MS, REHEARSE_STATEMENT_MS, 2 * REHEARSE_BUDGET_MS) != 0)
         return -1;
     bind_call(rehearsal->processor, rehearsal->installed.schema, rehearsal->installed.procedure,
               &call);
@@ -134,9 +135,6 @@ static void put_difference(const PGresult *before, const PGresult *after, struct
 /* What the author's SQL said, with its place; a screened event with its reason. */
 static void note_failure(struct rehearsal *rehearsal, const PGresult *result, struct error *error)
 {
-    const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
-    const char *line = context ? strstr(context, " line ") : NULL;
-    const char *screen = context ? strstr(context, "screen_") : NULL;
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
     const char *reason = detail ? strchr(detail, '\t') : NULL;
@@ -144,9 +142,8 @@ static void note_failure(struct rehearsal *rehearsal, const PGresult *result, st
     if (state && strncmp(state, "WR", 2) == 0 && reason)
         error_set(error, ERROR_DEAD_LETTER, "screened", "screened: %.*s",
                   (int)strcspn(reason + 1, "\n"), reason + 1);
-    else if (line && !(screen && screen < line))
-        error_prefix(error, "%s: statement at line %d", rehearsal->processor->apply->path,
-                     atoi(line + 6));
+    else
+        place_prefix(rehearsal->processor, PQresultErrorField(result, PG_DIAG_CONTEXT), error);
 }
 
 /* One call of the procedure, without positions. */
@@ -201,8 +198,8 @@ static int apply(struct rehearsal *rehearsal, const struct position *position,
         if (code == 0 || !duplicate)
             break;
         if (pg_run(rehearsal->conn, "ROLLBACK TO SAVEPOINT record", error) != 0 ||
-            duplicates_find(rehearsal->conn, rehearsal->batch, 0, 1, &rehearsal->types, &known,
-                            &count, error) != 0) {
+            duplicates_find(rehearsal->conn, rehearsal->installed.schema, rehearsal->batch, 0, 1,
+                            &rehearsal->types, &known, &count, error) != 0) {
             code = -2;
             break;
         }

@@ -55,7 +55,7 @@ void former_close(struct former *former)
 }
 
 /* The procedure is there since the generation was live, unless this build has other schemas than
- * that one had: then it is made, if this login may. */
+ * that one had: then `weir migrate` makes it. */
 static int find_generation(struct former *former, PGconn *conn, struct error *error)
 {
     struct generation found = {.number = former->number,
@@ -80,7 +80,10 @@ static int find_generation(struct former *former, PGconn *conn, struct error *er
     int there = code == 0 && PQntuples(result) > 0;
     PQclear(result);
     if (code == 0 && !there)
-        code = generation_previous(conn, former->processor, &found, error);
+        code = error_set(error, ERROR_USAGE, "not-migrated",
+                         "the former generation %d of %s has no procedure of this build; run "
+                         "`weir migrate`",
+                         found.number, former->processor->name);
     former->generation = found;
     return code;
 }

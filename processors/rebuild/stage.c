@@ -10,6 +10,8 @@
 #include "lib/base/buf.h"
 #include "lib/base/failpoint.h"
 #include "processors/engine/bind.h"
+#include "processors/engine/place.h"
+#include "processors/engine/sandbox.h"
 #include "processors/rebuild/stage_events.h"
 
 /* Of a sort or a hash of the one large batch, in each session; what is larger goes to disk. The
@@ -30,6 +32,12 @@ void stage_table(const struct installed *installed, int set, char ret_table[STAG
 void stage_prefix(const struct installed *installed, int set, char ret_prefix[STAGE_PREFIX_SIZE])
 {
     snprintf(ret_prefix, STAGE_PREFIX_SIZE, "%s.stage_%d_", installed->schema, set);
+}
+
+/* The function that folds a set. */
+static void fold_name(int set, char ret_name[BIND_NAME_MAX])
+{
+    snprintf(ret_name, BIND_NAME_MAX, "author_stage_%d", set);
 }
 
 int stage_create(PGconn *conn, const struct processor *processor, const struct installed *installed,
@@ -53,11 +61,27 @@ int stage_create(PGconn *conn, const struct processor *processor, const struct i
             bind_type_name(processor->relations[k], type);
             buf_printf(&sql,
                        "CREATE UNLOGGED TABLE %s%s OF weir_event.%s;"
-                       "GRANT SELECT, INSERT ON %s%s TO weir_processor;",
-                       prefix, name, type, prefix, name);
+                       "GRANT SELECT, INSERT ON %s%s TO weir_processor;"
+                       "GRANT SELECT ON %s%s TO weir_author_%s;",
+                       prefix, name, type, prefix, name, prefix, name, processor->name);
         }
     }
     int code = pg_run(conn, buf_text(&sql), error);
+    buf_reset(&sql);
+    for (int i = 0; i < sets; i++) {
+        char prefix[STAGE_PREFIX_SIZE];
+        char name[BIND_NAME_MAX];
+        stage_prefix(installed, i, prefix);
+        fold_name(i, name);
+        bind_fold(processor, installed->schema, prefix, name, &sql);
+        buf_put_text(&sql, ";");
+    }
+    if (code == 0 && sets > 0)
+        code = sandbox_enter(conn, processor->name, installed->schema, error);
+    if (code == 0 && sets > 0)
+        code = pg_run(conn, buf_text(&sql), error);
+    if (code == 0 && sets > 0)
+        code = sandbox_leave(conn, processor->name, installed->schema, error);
     buf_free(&sql);
     return code;
 }
@@ -91,9 +115,9 @@ int stage_look(PGconn *conn, const struct installed *installed, enum stage_state
     return 0;
 }
 
-/* As pg_run, for what may take hours. */
-static int run_until_stopped(PGconn *conn, const char *sql, const atomic_int *stop,
-                             struct error *error)
+/* As pg_run, for what may take hours. An error names the author's line. */
+static int run_until_stopped(PGconn *conn, const char *sql, const struct processor *processor,
+                             const atomic_int *stop, struct error *error)
 {
     int code = PQsendQuery(conn, sql) ? 0 : pg_fail(conn, NULL, error);
     int cancelled = 0;
@@ -110,14 +134,10 @@ static int run_until_stopped(PGconn *conn, const char *sql, const atomic_int *st
             code = pg_fail(conn, NULL, error);
     }
     for (PGresult *result; (result = PQgetResult(conn)); PQclear(result)) {
-        const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
-        const char *line = context ? strstr(context, "inline_code_block line ") : NULL;
-        if (PQresultStatus(result) == PGRES_COMMAND_OK || code != 0)
+        if (PQresultStatus(result) == PGRES_TUPLES_OK || code != 0)
             continue;
         code = pg_fail(conn, result, error);
-        if (line)
-            error_prefix(error, "statement at line %d",
-                         atoi(line + sizeof "inline_code_block line " - 1));
+        place_prefix(processor, PQresultErrorField(result, PG_DIAG_CONTEXT), error);
     }
     return code != 0 && cancelled ? error_set(error, ERROR_RETRY, "stopped", "stopped") : code;
 }
@@ -142,21 +162,15 @@ static void put_tables(const struct processor *processor, const char *prefix, st
         buf_printf(out, "%s%s%s", i ? ", " : " ", prefix, processor->relations[i]->name);
 }
 
-/* As the role that applies batches, which may not drop tables. */
 static int fold(PGconn *conn, const struct processor *processor, const struct installed *installed,
-                const char *prefix, const atomic_int *stop, struct error *error)
+                const char *name, const atomic_int *stop, struct error *error)
 {
-    struct buf sql = {0};
-    buf_printf(&sql,
-               STAGE_SETTINGS "; SET LOCAL search_path = %s, pg_catalog; "
-                              "SET LOCAL ROLE weir_processor",
-               installed->schema);
-    int code = pg_run(conn, buf_text(&sql), error);
-    buf_reset(&sql);
-    bind_fold(processor, prefix, &sql);
-    if (code == 0 && run_until_stopped(conn, buf_text(&sql), stop, error) != 0)
-        code = error_prefix(error, "%s", processor->apply->path);
-    buf_free(&sql);
+    if (pg_runf(conn, error, STAGE_SETTINGS "; SELECT weir.check_author('%s', '%s')",
+                installed->schema, name) != 0)
+        return -1;
+    char *sql = xasprintf("SELECT %s.%s()", installed->schema, name);
+    int code = run_until_stopped(conn, sql, processor, stop, error);
+    free(sql);
     return code;
 }
 
@@ -165,8 +179,10 @@ int stage_fold(PGconn *conn, const struct processor *processor, const struct ins
 {
     char prefix[STAGE_PREFIX_SIZE];
     char table[STAGE_PREFIX_SIZE];
+    char name[BIND_NAME_MAX];
     int folded = 0;
     struct buf sql = {0};
+    fold_name(set, name);
     if (is_folded(conn, installed, set, &folded, error) != 0 || folded)
         return folded ? 0 : -1;
     stage_prefix(installed, set, prefix);
@@ -177,16 +193,16 @@ int stage_fold(PGconn *conn, const struct processor *processor, const struct ins
     if (code == 0)
         code = pg_run(conn, "BEGIN", error);
     if (code == 0)
-        code = fold(conn, processor, installed, prefix, stop, error);
-    if (code == 0)
-        code = pg_run(conn, "RESET ROLE", error);
+        code = fold(conn, processor, installed, name, stop, error);
     if (code == 0)
         code = stage_events_settle(conn, processor, installed, table, error);
     buf_reset(&sql);
     buf_put_text(&sql, "DROP TABLE");
     put_tables(processor, prefix, &sql);
-    buf_printf(&sql, ", %s; UPDATE %s.stage SET folded = true WHERE set = %d; COMMIT", table,
-               installed->schema, set);
+    buf_printf(&sql,
+               ", %s; DROP FUNCTION IF EXISTS %s.%s(); "
+               "UPDATE %s.stage SET folded = true WHERE set = %d; COMMIT",
+               table, installed->schema, name, installed->schema, set);
     if (code == 0)
         code = pg_run(conn, buf_text(&sql), error);
     if (code != 0)

@@ -102,12 +102,11 @@ static int open_session(struct worker *worker, struct error *error)
     /* As the engine's session, with more time and memory: batches are larger. */
     if (code == 0)
         code = pg_runf(worker->conn, error,
-                       "SET ROLE weir_processor; SET search_path = %s, pg_catalog;"
+                       "SET ROLE weir_processor; SET search_path = pg_catalog, pg_temp;"
                        "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off;"
                        "SET jit = off; SET enable_seqscan = off; SET work_mem = '64MB';"
                        "SET client_connection_check_interval = '1s';"
                        "SET lock_timeout = '30s'; SET statement_timeout = '%ds'",
-                       options->installed->schema,
                        options->gentle ? WORKER_GENTLE_TIMEOUT_S : WORKER_STATEMENT_TIMEOUT_S);
     if (code == 0)
         code = slice_types_load(worker->conn, options->processor, &worker->types, error);

@@ -9,6 +9,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/timestamp.h"
+#include "processors/engine/place.h"
 #include "processors/rebuild/worker_parts.h"
 
 int worker_has_work(const struct worker *worker)
@@ -94,8 +95,9 @@ static int resolve_duplicates(struct worker *worker, struct error *error)
     free(worker->known);
     worker->known = NULL;
     worker->known_count = 0;
-    if (duplicates_find(worker->conn, worker->applying, from, worker->slice->to, &worker->types,
-                        &worker->known, &worker->known_count, error) != 0)
+    if (duplicates_find(worker->conn, worker->options.installed->schema, worker->applying, from,
+                        worker->slice->to, &worker->types, &worker->known, &worker->known_count,
+                        error) != 0)
         return -1;
     return send_slice(worker, from, error);
 }
@@ -159,15 +161,13 @@ static int handle_failure(struct worker *worker, struct error *error)
 
 static void note_failure(struct worker *worker, const PGresult *result)
 {
-    const char *context = PQresultErrorField(result, PG_DIAG_CONTEXT);
-    const char *line = context ? strstr(context, " line ") : NULL;
     if (worker->failure.class != ERROR_NONE)
         return;
     pg_fail(worker->conn, result, &worker->failure);
     worker->duplicate_key = duplicates_caused(result);
-    if (line && worker->failure.class != ERROR_FENCED)
-        error_prefix(&worker->failure, "%s: statement at line %d",
-                     worker->options.processor->apply->path, atoi(line + 6));
+    if (worker->failure.class != ERROR_FENCED)
+        place_prefix(worker->options.processor, PQresultErrorField(result, PG_DIAG_CONTEXT),
+                     &worker->failure);
 }
 
 int worker_poll(struct worker *worker, struct error *error)

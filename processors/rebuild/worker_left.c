@@ -77,7 +77,8 @@ int worker_load_left(struct worker *worker, struct error *error)
         buf_printf(&ids, "%s%d", i ? "," : "{", worker->positions[i].id);
     buf_put_text(&ids, worker->position_count ? "}" : "{}");
     const char *values[] = {buf_text(&ids)};
-    char applied[STAGE_PREFIX_SIZE] = "applied_event";
+    char applied[STAGE_PREFIX_SIZE];
+    snprintf(applied, sizeof applied, "%s.applied_event", worker->options.installed->schema);
     if (worker->seen) /* that table is still empty */
         stage_table(worker->options.installed, worker->options.index, applied);
     char *sql = xasprintf(

@@ -119,7 +119,7 @@ class ChaosStack(Stack):
         self.proxies = self.kafka_proxy, self.pg_proxy
         self.proxied = {
             "WEIR_KAFKA_BROKERS": f"127.0.0.1:{self.kafka_proxy.port}",
-            "WEIR_DATABASE": self.database.replace(f"port={self.pg_port}", f"port={self.pg_proxy.port}"),
+            "WEIR_DATABASE": self.env["WEIR_DATABASE"].replace(f"port={self.pg_port}", f"port={self.pg_proxy.port}"),
         }
         shutil.rmtree(self.state / "homes", ignore_errors=True)
         super().up()

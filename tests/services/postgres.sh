@@ -8,7 +8,8 @@
 #
 #   postgres.sh start | stop | kill | clean | status | home | psql [ARGUMENT…]
 #
-# WEIR_PG_PORT (15432), WEIR_STATE (.weir). Role weir (superuser) and database weir; no password: development only.
+# WEIR_PG_PORT (15432), WEIR_STATE (.weir). Database weir and its owner weir_owner; the superuser
+# is called weir, and nothing of Weir's connects as it. No passwords: development only.
 set -euo pipefail
 # shellcheck source=tests/services/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -88,8 +89,7 @@ psql_as() {
     "$bin/$program" -h "$home/run" -p "$pg_port" -U weir "$@"
 }
 
-start() {
-    ! running || return 0
+launch_server() {
     port_free "$pg_port" Postgres WEIR_PG_PORT
     as mkdir -p "$home/run"
     ln -sfn "$home/server.log" "$logs/postgres.log"
@@ -99,9 +99,17 @@ start() {
         -o "-p $pg_port -k '$home/run'" start >>"$log" 2>&1 8>&- 9>&-; then
         died Postgres "$home/server.log"
     fi
-    if [ "$(psql_as psql -d postgres -XAtc "SELECT count(*) FROM pg_database WHERE datname = 'weir'")" = 0 ]; then
-        psql_as createdb weir
-    fi
+}
+
+start() {
+    running || launch_server
+    # CREATEDB for the tests alone
+    psql_as psql -d postgres -Xqv ON_ERROR_STOP=1 <<'C'
+SELECT 'CREATE ROLE weir_owner LOGIN CREATEROLE CREATEDB' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'weir_owner')
+\gexec
+SELECT 'CREATE DATABASE weir OWNER weir_owner' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'weir')
+\gexec
+C
 }
 
 stop() { ! running || as "$bin/pg_ctl" -D "$home/data" -m fast -w -t "$start_timeout_s" -s stop; }
@@ -124,7 +132,7 @@ command=${1-}
 case $command in
 start | stop | kill | clean | status | home | psql) shift ;;
 *)
-    sed -n '3,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '3,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
     ;;
 esac

@@ -185,6 +185,7 @@ class Stack:
         self.pg_port = int(os.environ["WEIR_PG_PORT"]) if self.shared else free_port()
         self.weir = pathlib.Path(os.environ.get("WEIR_TEST_PROGRAM", ROOT / "build" / "weir"))
         self.brokers = f"127.0.0.1:{self.kafka_port}"
+        # a superuser, for what tests look at and bring about; nothing of Weir's connects as it
         self.database = f"host=127.0.0.1 port={self.pg_port} dbname=weir user=weir"
         self.gateway_url = f"http://127.0.0.1:{free_port()}"
         self.admin_url = f"http://127.0.0.1:{free_port()}"
@@ -198,7 +199,7 @@ class Stack:
             WEIR_KAFKA_PORT=str(self.kafka_port),
             WEIR_PG_PORT=str(self.pg_port),
             WEIR_KAFKA_BROKERS=self.brokers,
-            WEIR_DATABASE=self.database,
+            WEIR_DATABASE=self.database.removesuffix(" user=weir"),  # each command has a login of its own
             WEIR_GATEWAY_LISTEN=self.gateway_url.removeprefix("http://"),
             WEIR_ADMIN_LISTEN=self.admin_url.removeprefix("http://"),
             WEIR_TARGET=self.gateway_url,
@@ -249,13 +250,13 @@ class Stack:
         self.end_all()
         self.new_database()
         self.new_topics()
-        self.run("migrate")
+        self.run("migrate", "--roles")
         self.dirty = False
 
     def new_database(self):
         with psycopg.connect(self.database.replace("dbname=weir", "dbname=postgres"), autocommit=True) as connection:
             connection.execute("DROP DATABASE IF EXISTS weir WITH (FORCE)")
-            connection.execute("CREATE DATABASE weir")
+            connection.execute("CREATE DATABASE weir OWNER weir_owner")
 
     def new_topics(self):
         """Empty topics of the domains, and of the processors of this checkout; those of other homes are gone."""

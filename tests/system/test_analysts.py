@@ -203,7 +203,7 @@ def test_reader_keeps_views_in_a_schema_of_its_own(fresh, ada):
     assert ada.execute("SELECT count(*) > 0 FROM ada.big").fetchone() == (True,)
 
 
-@pytest.mark.parametrize("name,words", [("nobody_there", "no role"), ("weir_reader", "cannot log in"), ("weir", "may write")])
+@pytest.mark.parametrize("name,words", [("nobody_there", "no role"), ("weir_author_ledger", "cannot log in"), ("weir", "may write")])
 def test_only_a_login_without_other_powers_becomes_a_reader(fresh, past, name, words):
     with pytest.raises(psycopg.Error, match=words):
         fresh.psql("SELECT weir.limit_reader(%s)", name)

@@ -207,6 +207,22 @@ def test_mistakes_are_named(stack):
 # tail
 
 
+def test_configuration_that_nobody_reads_is_an_error(stack, tmp_path):
+    done = stack.run("schema", "list", "--config", tmp_path, check=False)
+    assert done.returncode == 2 and f"{tmp_path}: Is a directory" in done.stderr, done.stderr
+    for name, told in (("WEIR_KAFKA_BROKER", "perhaps WEIR_KAFKA_BROKERS"), ("WEIR_READTIMEOUT", "perhaps WEIR_READ_TIMEOUT"),
+                       ("WEIR_", "no option WEIR_"), ("WEIR_ELSEWHERE", "no option WEIR_ELSEWHERE")):
+        done = stack.run("schema", "list", check=False, env={name: "1"})
+        assert done.returncode == 2 and told in done.stderr, (name, done.stderr)
+    # what Kubernetes sets for a service that is called weir-gateway
+    stack.run("schema", "list", env={"WEIR_GATEWAY_SERVICE_HOST": "10.0.0.1", "WEIR_GATEWAY_PORT_18080_TCP": "tcp://10.0.0.1:18080"})
+
+
+def test_resume_knows_its_processors(stack):
+    done = stack.run("processor", "resume", "nope", check=False)
+    assert done.returncode == 2 and 'no processor "nope"' in done.stderr, done.stdout + done.stderr
+
+
 def test_tail_decodes_and_masks(platform):
     space = str(uuid.uuid4())
     member = str(uuid.uuid4())

@@ -136,7 +136,8 @@ def test_dropped_while_it_follows(platform):
 def test_a_frozen_follower_is_in_nobodys_way(platform):
     """It keeps the lock for ever, so it loses its session."""
     assert rebuild(platform, "overview")["swapped"]
-    with psycopg.connect(platform.database, application_name="weir follow", autocommit=True) as frozen:
+    login = platform.database.replace("user=weir", "user=weir_processor")
+    with psycopg.connect(login, application_name="weir follow", autocommit=True) as frozen:
         wait_until(lambda: frozen.execute("SELECT pg_try_advisory_lock(2003134835, hashtext('overview'))").fetchone()[0], 60)
         platform.run("rebuild", "overview", "--drop-old")
         with pytest.raises(psycopg.OperationalError):

@@ -65,8 +65,8 @@ def test_signs_in(stack, stub, kind, tmp_path):
     auth = {"basic": "ada:s3cr:et", "bearer": f"@{token}"}[kind]
     expected = {"basic": "Basic " + base64.b64encode(b"ada:s3cr:et").decode(), "bearer": "Bearer ey.J.x"}[kind]
     registry = stub(authorization=expected)
-    assert added(register(stack, registry.url, "--schema-registry-auth", auth)) == len(events.VERSIONS)
-    refused = register(stack, registry.url, "--schema-registry-auth", "ada:wr0ng", check=False)
+    assert added(register(stack, registry.url, env={"WEIR_SCHEMA_REGISTRY_AUTH": auth})) == len(events.VERSIONS)
+    refused = register(stack, registry.url, env={"WEIR_SCHEMA_REGISTRY_AUTH": "ada:wr0ng"}, check=False)
     assert refused.returncode == 2 and "schema-registry-auth" in refused.stderr and "wr0ng" not in refused.stderr
 
 
@@ -76,7 +76,7 @@ def test_wrong_options_are_named(stack, tmp_path):
         done = stack.run("schema", "register", *options, check=False)
         assert done.returncode == 2 and "schema-registry" in done.stderr, options
     for auth in ("nocolon", f"@{tmp_path}/nothing"):
-        done = register(stack, "http://127.0.0.1:1", "--schema-registry-auth", auth, check=False)
+        done = register(stack, "http://127.0.0.1:1", env={"WEIR_SCHEMA_REGISTRY_AUTH": auth}, check=False)
         assert done.returncode in (1, 2) and "schema-registry-auth" in done.stderr, auth
 
 

@@ -218,13 +218,13 @@ def test_retyped_field_breaks_sql(home, stack):
 
 
 def test_database_that_weir_never_saw(home, stack):
-    with psycopg.connect(stack.env["WEIR_DATABASE"], autocommit=True) as connection:
+    with psycopg.connect(stack.database, autocommit=True) as connection:
         connection.execute("DROP DATABASE IF EXISTS bare")
-        connection.execute("CREATE DATABASE bare")
+        connection.execute("CREATE DATABASE bare OWNER weir_owner")
     bare = stack.env["WEIR_DATABASE"].replace("dbname=weir", "dbname=bare")
     code, report, err = check(home, database=bare)
     assert (code, report and report["compiled"]) == (0, True), err
-    with psycopg.connect(bare) as connection:
+    with psycopg.connect(bare + " user=weir") as connection:
         assert connection.execute("SELECT to_regnamespace('weir')").fetchone() == (None,)
 
 

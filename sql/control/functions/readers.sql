@@ -26,7 +26,9 @@ BEGIN
     END IF;
     SELECT concat_ws(', ', '"$user"', string_agg(quote_ident(processor), ', ' ORDER BY processor)) INTO path
     FROM weir.processor;
-    EXECUTE format('GRANT weir_reader TO %I', login);
+    IF NOT pg_has_role(login, 'weir_reader', 'USAGE') THEN
+        EXECUTE format('GRANT weir_reader TO %I', login);
+    END IF;
     FOR setting IN
         SELECT * FROM (VALUES
             ('default_transaction_read_only', 'on'),
@@ -74,7 +76,9 @@ SELECT r.rolname AS login,
              ORDER BY s.name) AS unlimited
 FROM member m
 JOIN pg_roles r ON r.oid = m.oid
-WHERE r.rolcanlogin;
+WHERE r.rolcanlogin
+  -- the gateway's sessions set their own limits; the owner reads what it owns
+  AND r.rolname <> 'weir_gateway' AND r.oid <> (SELECT nspowner FROM pg_namespace WHERE nspname = 'weir');
 COMMENT ON VIEW weir.reader IS 'Logins that may read the published views; weir.limit_reader makes them';
 COMMENT ON COLUMN weir.reader.login IS 'The login';
 COMMENT ON COLUMN weir.reader.writes IS 'Whether it may do more than read';

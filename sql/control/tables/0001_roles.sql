@@ -1,28 +1,33 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- The groups that a session acts as. Roles belong to the whole server, so another database may have made them.
+-- The roles of Weir's parts. `weir migrate --roles` lets them log in; logins of your own may be members of them. Whoever
+-- migrates is a member too: it ends the sessions of a frozen owner, and tries queries as the role that will run them.
+-- Roles belong to the whole server, so another database may have made them. A processor's own SQL runs as yet another
+-- role (functions/roles.sql).
 
 DO $$
 DECLARE
-    role text;
+    made record;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['weir_processor', 'weir_reader', 'weir_gateway'] LOOP
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
-            EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+    FOR made IN
+        SELECT * FROM (VALUES
+            ('weir_processor', 'Weir: runs processors; owns nothing and creates nothing'),
+            ('weir_reader', 'Weir: reads the published views'),
+            ('weir_gateway', 'Weir: answers queries over HTTP')) AS r (name, comment)
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = made.name) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', made.name);
+            EXECUTE format('COMMENT ON ROLE %I IS %L', made.name, made.comment);
+        END IF;
+        IF NOT pg_has_role(made.name, 'USAGE') THEN
+            EXECUTE format('GRANT %I TO %I', made.name, current_user);
         END IF;
     END LOOP;
-    EXECUTE format('GRANT weir_processor TO %I', current_user);
-    -- A superuser may take any role; whoever is a member counts as a reader too.
-    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
-        EXECUTE format('GRANT weir_gateway TO %I', current_user);
+    IF NOT pg_has_role('weir_gateway', 'weir_reader', 'USAGE') THEN
+        GRANT weir_reader TO weir_gateway;
     END IF;
 END
 $$;
 
-COMMENT ON ROLE weir_processor IS 'Weir: applies batches; owns nothing and creates nothing';
-COMMENT ON ROLE weir_reader IS 'Weir: reads the published views';
-COMMENT ON ROLE weir_gateway IS 'Weir: answers queries over HTTP';
-
-GRANT weir_reader TO weir_gateway;
 GRANT USAGE ON SCHEMA weir TO weir_processor, weir_gateway;
 GRANT SELECT ON weir.migration TO weir_processor;

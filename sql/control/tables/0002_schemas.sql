@@ -6,7 +6,7 @@
 
 CREATE SCHEMA weir_event;
 COMMENT ON SCHEMA weir_event IS 'One composite type per version of an event: the shape of its rows in a batch';
-GRANT USAGE ON SCHEMA weir_event TO weir_processor;
+GRANT USAGE ON SCHEMA weir_event TO PUBLIC; -- shapes, no data
 
 CREATE TABLE weir.schema (
     schema_id   integer PRIMARY KEY,
