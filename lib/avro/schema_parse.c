@@ -375,6 +375,10 @@ const struct schema *schema_parse_node(struct schema_parser *parser, const json_
     else
         schema_parse_fail(parser, "a schema is a name, an object or an array");
     parser->depth--;
+    if (schema && parser->patterns && json_is_object(json) && json_object_get(json, "x-pii")) {
+        schema_parse_fail(parser, "x-pii stands at a field, not in a type");
+        return NULL;
+    }
     if (schema && parser->patterns && json_is_object(json) &&
         limits_read(parser, schema, json) != 0)
         return NULL;

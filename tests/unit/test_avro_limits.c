@@ -102,6 +102,8 @@ static const struct {
     {"'type':{'type':'int','logicalType':'date'},'x-minimum':'yesterday'",
      "R.f: x-minimum must be an integer or a date"},
     {"'type':'boolean','x-pii':true", "R.f: x-pii names the field that says whose data it is"},
+    {"'type':{'type':'boolean','x-pii':{'subject':'f'}}",
+     "R.f: x-pii stands at a field, not in a type"},
     {"'type':'boolean','x-pii':{'subject':'f','more':1}", "R.f: x-pii names the field"},
     {"'type':'boolean','x-pii':{'subject':'gone'}", "R.f: x-pii: there is no field \"gone\""},
     {"'type':'boolean','x-pii':{'subject':'f'}", "R.f: x-pii: f cannot say whose data it is"},
