@@ -218,6 +218,18 @@ def test_metrics_are_the_ones_listed():
     assert made and listed == made
 
 
+def test_the_tests_of_threats_are_there():
+    page = (ROOT / "docs/threats.md").read_text()
+    tests = {path.stem for folder in ("system", "unit") for path in (ROOT / "tests" / folder).glob("test_*")}
+    attacks = {path.stem for path in (ROOT / "tests/hostile").glob("*.py") if "\ndef attack(" in path.read_text()}
+    shown = " ".join(re.findall(r"^\| [^|]* \| [^|]* \| ([^|]*) \|$", page, re.M))
+    assert set(re.findall(r"\btest_\w+", shown)) <= tests
+    assert set(re.findall(r"hostile (\w+)", shown)) - {"attack"} == attacks, "each attack has its row, and each row its attack"
+    options = (ROOT / "lib/base/options.def").read_text()
+    named = {name for name in re.findall(r"`--([a-z-]+)`", page.partition("## What is measured")[0]) if name not in ("only", "list")}
+    assert [name for name in named if f'"{name}"' not in options] == [], "options that there are"
+
+
 def test_every_event_column_type_is_listed():
     """docs/write-a-processor.md names each SQL type that a column can have."""
     source = (ROOT / "lib/avro/relation.c").read_text()
