@@ -5,6 +5,7 @@ Each is refused and its connection closed; the hidden request is never answered,
 """
 
 import json
+import time
 import uuid
 
 HIDDEN = "GET /v1/queries HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -48,8 +49,10 @@ def forms(space):
 def attack(target, seconds):
     space = str(uuid.uuid4())
     taken, open_still = [], []
-    requests = forms(space)
-    for what, text in requests.items():
+    requests, sent, end = list(forms(space).items()), 0, time.monotonic() + seconds
+    while sent < len(requests) or time.monotonic() < end:
+        what, text = requests[sent % len(requests)]
+        sent += 1
         answer = target.raw((text + HIDDEN).encode(), timeout=20)
         if answer is None:
             open_still.append(what)
@@ -57,7 +60,7 @@ def attack(target, seconds):
             taken.append(what)
         elif answer and not 400 <= int(answer.split(b" ")[1]) < 500:
             taken.append(f"{what}: {answer[:40]}")
-    return {"forms": len(requests), f"none is taken {taken}": not taken, f"each is closed {open_still}": not open_still}
+    return {"requests": sent, f"none is taken {taken}": not taken, f"each is closed {open_still}": not open_still}
 
 
 def after(target):
