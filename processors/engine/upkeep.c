@@ -43,9 +43,13 @@ void upkeep_hide_lag(struct engine *engine)
 static void ask_for_lag(struct engine *engine, int64_t now_us)
 {
     if (!engine->group || engine->group->cnt == 0 ||
-        config_int(engine->config, OPT_FORCE_PARTITIONS) ||
         now_us - engine->lag_asked_us < LAG_INTERVAL_MS * 1000)
         return;
+    engine->lag_asked_us = now_us;
+    if (config_int(engine->config, OPT_FORCE_PARTITIONS)) { /* it leaves no hints */
+        upkeep_hide_lag(engine);
+        return;
+    }
     rd_kafka_topic_partition_list_t *hints = rd_kafka_topic_partition_list_copy(engine->group);
     rd_kafka_topic_partition_list_t *ends = rd_kafka_topic_partition_list_copy(engine->group);
     for (int i = 0; i < ends->cnt; i++)
@@ -54,9 +58,9 @@ static void ask_for_lag(struct engine *engine, int64_t now_us)
         rd_kafka_offsets_for_times(engine->kafka, ends, LAG_TIMEOUT_MS) == 0)
         for (int i = 0; i < ends->cnt; i++) {
             const rd_kafka_topic_partition_t *hint = &hints->elems[i];
-            int64_t lag = ends->elems[i].offset - hint->offset;
-            if (!hint->err && !ends->elems[i].err && hint->offset >= 0 &&
-                ends->elems[i].offset >= 0)
+            int64_t from = hint->offset > 0 ? hint->offset : 0; /* negative: there is none yet */
+            int64_t lag = ends->elems[i].offset - from;
+            if (!hint->err && !ends->elems[i].err && ends->elems[i].offset >= 0)
                 metrics_gauge_set(lag_of(engine, hint->topic, hint->partition), lag > 0 ? lag : 0);
         }
     rd_kafka_topic_partition_list_destroy(hints);

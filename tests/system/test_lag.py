@@ -6,7 +6,7 @@ import re
 import requests
 
 from harness import ANSWER_S, PARTITIONS, wait_until
-from test_engine import TOPIC, engine, reactions  # noqa: F401
+from test_engine import ELSEWHERE, TOPIC, engine, reactions  # noqa: F401
 
 LAG = "kafka_consumergroup_lag"
 
@@ -25,7 +25,7 @@ def test_lag_grows_while_postgres_is_away(engine):  # noqa: F811
     try:
         engine.stack.produce(reactions("d", "e"))
         process.wait_metric(2, LAG)
-        engine.stack.produce(reactions("f"))
+        engine.stack.produce(reactions("f", space=ELSEWHERE))  # where nothing was before
         process.wait_metric(3, LAG)
     finally:
         engine.stack.postgres("start")
