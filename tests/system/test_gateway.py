@@ -246,7 +246,8 @@ def test_a_refused_head_is_a_problem(gateway):
             assert answer.status_code == status, (url, host)
     problem = is_problem(requests.get(f"{gateway.url}/v1/events", headers={"Host": "evil.test"}, timeout=30), 421, "foreign-host")
     assert "--allowed-host" in problem["detail"]
-    is_problem(requests.get(f"{gateway.url}/v1/events", headers={"X ": "y"}, timeout=30), 400, "bad-request")
+    # from 1.0 on libmicrohttpd refuses this one itself, in HTML
+    assert requests.get(f"{gateway.url}/v1/events", headers={"X ": "y"}, timeout=30).status_code == 400
 
 
 def test_slow_headers_take_nothing_from_others(tmp_path, space):
