@@ -17,8 +17,8 @@ enum { LIVE_TERMINAL_MS = 200, LIVE_PLAIN_MS = 5000, STEP_MS = 100 };
 
 static volatile sig_atomic_t interrupted;
 
-/* The first signal ends the traffic and gives what is under way a moment to finish; the second ends
- * the program. */
+/* The first signal ends the traffic and lets what is under way finish; the second ends the program.
+ */
 static void on_signal(int number)
 {
     interrupted = 1;
@@ -186,8 +186,8 @@ const struct command command_simulate = {
         "to stderr; at the end the\n"
         "totals of what was acknowledged go to stdout, to be held against the ledger.\n"
         "A target that answers nothing for 10 s is given up. SIGINT and SIGTERM end the traffic; "
-        "what "
-        "is under way has 5 s.\n"
+        "what\n"
+        "is under way is waited for as long as events are taken.\n"
         "\n"
         "The same --seed makes the same events under the same keys (on the same day), so "
         "sending them twice has one\n"

@@ -47,10 +47,11 @@ struct simulation {
     int64_t start_us;
     int64_t end_us; /* when the last slot was emptied after stopping */
     int stopped;
-    int64_t given_up_us; /* what is under way then is given up; 0: never */
-    int reached;         /* something was answered */
-    char problem[128];   /* why the latest attempt had no answer */
-    size_t busy;         /* slots that are not free */
+    int interrupted;   /* what is under way need not have its answer */
+    int64_t taken_us;  /* when an event was taken last */
+    int reached;       /* something was answered */
+    char problem[128]; /* why the latest attempt had no answer */
+    size_t busy;       /* slots that are not free */
     size_t paused;
     size_t ready_first, ready_count;
     size_t ready[SIMULATION_WINDOW];
@@ -97,11 +98,8 @@ void simulation_free(struct simulation *simulation)
 
 void simulation_stop(struct simulation *simulation)
 {
-    int64_t now_us = monotonic_now_us();
-    int64_t finish_us = simulation->reached ? SIMULATION_FINISH_MS * INT64_C(1000) : 0;
     simulation->stopped = 1;
-    if (!simulation->given_up_us)
-        simulation->given_up_us = now_us + finish_us;
+    simulation->interrupted = 1;
 }
 
 /* Whatever has no answer yet is given up. Nothing may be polled afterwards. */
@@ -258,6 +256,8 @@ static void on_answer(const struct http_answer *answer, void *opaque)
         simulation->reached = 1;
     else
         snprintf(simulation->problem, sizeof simulation->problem, "%s", answer->problem);
+    if (status > 0 && status < 429)
+        simulation->taken_us = monotonic_now_us();
     if (status == 0 || status == 429 || status >= 500) {
         pause_slot(slot, answer);
     } else if (status >= 200 && status < 300 && !slot->event.invalid) {
@@ -327,7 +327,8 @@ int simulation_step(struct simulation *simulation, int timeout_ms, struct error 
             return error_set(error, ERROR_RETRY, "no-answer", "%s: no answer in %d s%s%s",
                              simulation->options.target, SIMULATION_REACH_MS / 1000,
                              *simulation->problem ? ": " : "", simulation->problem);
-        if (simulation->given_up_us && now_us >= simulation->given_up_us)
+        if (simulation->interrupted &&
+            now_us - simulation->taken_us > SIMULATION_FINISH_MS * INT64_C(1000))
             give_all_up(simulation);
         if (simulation->stopped && simulation->busy == 0) {
             if (!simulation->end_us)

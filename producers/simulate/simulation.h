@@ -21,7 +21,7 @@ enum {
     SIMULATION_WINDOW = 1024,
     SIMULATION_GIVE_UP_MS = 120000,
     SIMULATION_REACH_MS = 10000,  /* until the first answer */
-    SIMULATION_FINISH_MS = 5000,  /* from simulation_stop to the last answer */
+    SIMULATION_FINISH_MS = 10000, /* after simulation_stop: from one event taken to the next */
     SIMULATION_OVERRUN_MS = 1000, /* a sender that fell behind makes no events longer than this */
     SIMULATION_PAUSE_FIRST_MS = 25,
     SIMULATION_PAUSE_MAX_MS = 1000
@@ -65,8 +65,8 @@ void simulation_free(struct simulation *simulation);
  * there is more to do, -1 on an error. Errors: ERROR_RETRY for a target that does not answer. */
 int simulation_step(struct simulation *simulation, int timeout_ms, struct error *error);
 
-/* Makes no more events. Those under way have SIMULATION_FINISH_MS, or nothing when the target never
- * answered; then they are given up. */
+/* Makes no more events. Those under way are given up as soon as the target has taken none for
+ * SIMULATION_FINISH_MS; at once when that is so already. */
 void simulation_stop(struct simulation *simulation);
 
 void simulation_progress(const struct simulation *simulation,
