@@ -60,8 +60,10 @@ static int run(const struct config *config, struct error *error)
     struct letters_context context = {.config = config, .kind = FAILED_PARKED};
     int result = EXIT_FAILED;
     if (output_format(config, &context.format, error) == 0 &&
-        pg_connect(config_text(config, OPT_DATABASE), "weir parked", &context.conn, error) == 0)
+        pg_connect(config_text(config, OPT_DATABASE), "weir parked", &context.conn, error) == 0) {
+        pg_set_patience(context.conn, PG_PATIENCE_MS);
         result = run_action(&context, error);
+    }
     PQfinish(context.conn);
     return result;
 }

@@ -129,6 +129,8 @@ static int load(const struct config *config, const char *processor,
     struct kafka_reader *reader = NULL;
     int result = pg_connect(config_text(config, OPT_DATABASE), "weir position", &conn, error);
     if (result == 0)
+        pg_set_patience(conn, PG_PATIENCE_MS);
+    if (result == 0)
         result = audit_positions_load(conn, processor, positions, error);
     if (result == 0)
         result = failed_depths(conn, ret_depths, error);

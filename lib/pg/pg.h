@@ -11,7 +11,11 @@
 
 #include "lib/base/error.h"
 
-enum { PG_CONNECT_TIMEOUT_S = 5, PG_PARAMETERS_MAX = 65535 };
+enum {
+    PG_CONNECT_TIMEOUT_S = 5,
+    PG_PARAMETERS_MAX = 65535,
+    PG_PATIENCE_MS = 60000 /* of a command with its questions; see pg_set_patience */
+};
 
 /* SQLSTATE raised by weir.advance: another owner holds the position. */
 #define PG_FENCED "WR001"

@@ -12,6 +12,7 @@
 
 #include "lib/base/timestamp.h"
 #include "processors/audit/checks.h"
+#include "processors/audit/known.h"
 #include "processors/audit/letters.h"
 #include "processors/audit/positions.h"
 #include "processors/audit/records.h"
@@ -206,7 +207,13 @@ static int examine(struct audit *audit, struct error *error)
                          audit->report, error) != 0)
             return -1;
     }
-    return pg_run(audit->conn, "COMMIT", error);
+    if (pg_run(audit->conn, "COMMIT", error) != 0)
+        return -1;
+    for (size_t i = 0; i < audit->live_count; i++)
+        if (audit_known(audit->request->config, audit->conn, audit->live[i].processor->name,
+                        audit->report, error) != 0)
+            return -1;
+    return 0;
 }
 
 int audit_run(const struct audit_request *request, struct audit_report *report, int64_t *ret_lag,

@@ -15,7 +15,7 @@ const struct policy policy_default = {.attempts = 8,
                                       .backoff_max_ms = 300000,
                                       .age_max_ms = 3600000,
                                       .breaker_failures = 10,
-                                      .breaker_after_ms = 10000,
+                                      .breaker_after_ms = 30000,
                                       .parked_spaces_max = 100000};
 
 enum kind { KIND_NUMBER, KIND_TIME, KIND_USED_UP };

@@ -29,6 +29,7 @@ enum {
     IDLE_SHARE = 20, /* or so many times as long as such a look takes */
     IDLE_MOST_MS = 5000,
     TICK_MS = 50,           /* how soon a pause notices the stop */
+    PATIENCE_MS = 35000,    /* with an answer: longer than statement_timeout */
     BACKOFF_FIRST_MS = 250, /* after a failure */
     BACKOFF_MOST_MS = 5000,
     HOLD_FIRST_MS = 1000, /* of a refused record */
@@ -74,6 +75,7 @@ static int open_session(struct relay *relay, struct error *error)
     if (pg_connect(config_text(relay->options.config, OPT_DATABASE), "weir outbox", &relay->conn,
                    error) != 0)
         return -1;
+    pg_set_patience(relay->conn, PATIENCE_MS);
     /* A process that is frozen in mid-round does not keep the others from publishing for long. */
     if (pg_run(relay->conn,
                "SET ROLE weir_processor; SET jit = off; SET lock_timeout = '10s';"

@@ -60,14 +60,8 @@ void outbox_put_texts(struct buf *out, const char *const *texts, size_t count)
 static int query_binary(PGconn *conn, const char *sql, int count, const char *const *values,
                         PGresult **ret_result, struct error *error)
 {
-    PGresult *result = PQexecParams(conn, sql, count, NULL, values, NULL, NULL, 1);
-    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-        pg_fail(conn, result, error);
-        PQclear(result);
-        return -1;
-    }
-    *ret_result = result;
-    return 0;
+    return pg_answer(conn, PQsendQueryParams(conn, sql, count, NULL, values, NULL, NULL, 1),
+                     ret_result, error);
 }
 
 static int64_t get_int64(const PGresult *result, int row, int column)
@@ -86,8 +80,8 @@ static const void *get_bytes(const PGresult *result, int row, int column, size_t
 
 static int lock(PGconn *conn, int *ret_locked, struct error *error)
 {
-    PGresult *result = PQexec(conn, begin_sql);
-    int code = PQresultStatus(result) == PGRES_TUPLES_OK ? 0 : pg_fail(conn, result, error);
+    PGresult *result = NULL;
+    int code = pg_answer(conn, PQsendQuery(conn, begin_sql), &result, error);
     *ret_locked = code == 0 && *PQgetvalue(result, 0, 0) == 't';
     PQclear(result);
     return code;

@@ -20,6 +20,8 @@ DECIDED = "each dead letter that was decided about has its decision"
 CARRIED_OUT = "each decision is carried out within five minutes"
 PUBLISHED = "each record of the outbox is published within a minute"
 LETTERS = "each dead letter is a record of its topic, or in the outbox"
+LETTER_KNOWN = "each record about a dead letter is about one that is known"
+DECISION_KNOWN = "each record of a decision is of one that is known"
 TABLES = ("weir.parked", "weir.parked_space", "weir.dead_letter", "weir.decision", "weir.outbox", "tally_1.applied_event")
 
 FOLLOWER = "(SELECT max(kafka_offset) FROM weir.parked)"
@@ -50,7 +52,7 @@ DAMAGE = {
         f"SELECT position_id, kafka_offset, kafka_timestamp, 'test', 'test' FROM weir.parked WHERE kafka_offset = {FOLLOWER}",
         {RECORDS: "1 recorded twice", LETTERS: "1 "},
     ),
-    "a dead letter is gone": (f"DELETE FROM weir.dead_letter WHERE {OPEN}", {RECORDS: "1 lost"}),
+    "a dead letter is gone": (f"DELETE FROM weir.dead_letter WHERE {OPEN}", {RECORDS: "1 lost", LETTER_KNOWN: "1 of 3"}),
     "a dead letter says redriving, but does not wait": (
         f"UPDATE weir.dead_letter SET state = 'redriving' WHERE {OPEN}",
         {RECORDS: "1 lost", REDRIVEN: "1 row", DECIDED: "1 row"},
@@ -64,7 +66,7 @@ DAMAGE = {
         "AND (l.position_id, l.kafka_offset) = (a.position_id, a.kafka_offset)",
         {RECORDS: "1 lost"},
     ),
-    "a decision is missing": ("DELETE FROM weir.decision WHERE verdict = 'discard'", {DECIDED: "1 row"}),
+    "a decision is missing": ("DELETE FROM weir.decision WHERE verdict = 'discard'", {DECIDED: "1 row", DECISION_KNOWN: "1 of 3"}),
     "a decision is not carried out": (
         "INSERT INTO weir.decision (position_id, kafka_offset, verdict, decided_by, reason, decided_at) "
         f"SELECT position_id, kafka_offset, 'redrive', 'test', 'test', now() - interval '6 min' FROM weir.dead_letter WHERE {OPEN}",

@@ -27,6 +27,13 @@ INSERT = (
     "FROM unnest(%s::text[], %s::bytea[]) WITH ORDINALITY AS h (name, value, number)"
 )
 
+KNOWN = """
+WITH p AS (INSERT INTO weir.position (processor, generation, topic, kafka_partition) VALUES ('ledger', 1, 'weir.commerce', 0)
+           ON CONFLICT DO NOTHING RETURNING position_id)
+INSERT INTO weir.decision (position_id, kafka_offset, verdict, decided_by, reason, taken_at, outcome)
+SELECT position_id, 0, 'retry', 'test', 'a past', now(), 'refused' FROM p
+"""
+
 
 class Outbox:
     def __init__(self, stack):
@@ -102,6 +109,8 @@ def frozen(process):
 def outbox(fresh):
     fresh.psql("DELETE FROM weir.outbox")
     fresh.new_topics()
+    # what is published here the processor knows nothing of; a database that is new would have to be rebuilt
+    fresh.psql(KNOWN)
     outbox = Outbox(fresh)
     yield outbox
     outbox.deletes_again()

@@ -299,6 +299,9 @@ def test_the_database_is_lost_while_processors_run(engine):
     assert engine.halt()["code"] == "rebuild-needed"
     process.wait_log("`weir rebuild tally` reads it")
     assert engine.chain() == []
+    done = engine.stack.run("audit", "tally", "--home", engine.home, check=False)
+    assert done.returncode == 3 and "2 of 2 records of weir.dlt.tally are unknown here" in done.stdout, done.stdout
+    assert "2 of 2 records of weir.decisions.tally are unknown here" in done.stdout, done.stdout
     # resuming it does not make it fold
     engine.resume()
     wait_until(lambda: engine.stack.psql("SELECT code FROM weir.halt"), 60, "it halts again")
