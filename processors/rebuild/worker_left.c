@@ -2,8 +2,8 @@
  *
  * What the live generation has not applied in its turn. It is left out here too; what was applied
  * later than in its turn is applied by itself, behind the offset that it came after there. That it
- * was is told by applied_event, or by the stage, so that a run that was killed does not do it
- * twice. */
+ * was is told by applied_event, or by the stage, or by weir.duplicate if it counted for nothing, so
+ * that a later run does not do it twice. */
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +87,9 @@ int worker_load_left(struct worker *worker, struct error *error)
         "(extract(epoch FROM carried_out_at) * 1000000)::bigint, "
         "CASE WHEN after IS NOT NULL THEN key END, CASE WHEN after IS NOT NULL THEN value END "
         "FROM (SELECT *, CASE WHEN applied_after IS NULL OR EXISTS (SELECT FROM %s a "
-        "WHERE a.position_id = l.position_id AND a.kafka_offset = l.kafka_offset) THEN NULL "
+        "WHERE a.position_id = l.position_id AND a.kafka_offset = l.kafka_offset) "
+        "OR EXISTS (SELECT FROM weir.duplicate d "
+        "WHERE d.position_id = l.position_id AND d.kafka_offset = l.kafka_offset) THEN NULL "
         "ELSE applied_after END AS after FROM weir.left_out l "
         "WHERE position_id = ANY ($1::integer[]) OFFSET 0) AS left_out",
         applied);

@@ -438,7 +438,12 @@ class Stack:
 
         producer = Producer({"bootstrap.servers": self.brokers, "linger.ms": 5, "enable.idempotence": True, **settings})
         for number, (topic, partition, key, value, headers) in enumerate(messages):
-            producer.produce(topic, value, key, partition, headers=headers or [], on_delivery=delivered(number))
+            while True:
+                try:
+                    producer.produce(topic, value, key, partition, headers=headers or [], on_delivery=delivered(number))
+                    break
+                except BufferError:  # the broker is slower
+                    assert producer.poll(60), "the broker takes nothing"
             producer.poll(0)
         assert producer.flush(60) == 0 and not failures, failures
         return [offsets[number] for number in range(len(offsets))]

@@ -246,6 +246,23 @@ def test_all_comes_back_from_kafka_alone(engine):
     wait_until(lambda: engine.chain() == [*expected, "worst"], 60, lambda: str(engine.chain()))
 
 
+def test_a_copy_that_was_drained_is_left_out_once(engine):
+    """It was parked, and turned out to be a duplicate when its turn came: each run that goes on knows that of the one before."""
+    engine = engine(PATIENT)
+    process = engine.start()
+    engine.forbid("bad")
+    twice = reaction("a")
+    offsets = engine.stack.produce([twice, reaction("bad"), twice])
+    wait_until(lambda: engine.parked() == offsets[1:], 60, lambda: str(engine.parked()))
+    assert engine.rebuild("--no-swap")["left_out"] == 2
+    engine.forbid()
+    wait_until(lambda: engine.parked() == [], 60, "they are drained")
+    assert engine.chain() == ["a", "bad"]
+    for _ in range(2):
+        assert engine.rebuild("--verify", "--no-swap")["verified"] == "equal"
+    assert process.term() == 0
+
+
 def test_kafka_goes_away_while_dead_letters_are_read(engine):
     """There are more records than are fetched ahead; the first one waits for a lock until Kafka is away. Ctrl-C ends it."""
     engine = engine(ONCE)
