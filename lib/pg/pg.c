@@ -65,6 +65,15 @@ int pg_is_contention(const struct error *error)
     return strncmp(error->code, "40", 2) == 0 || strcmp(error->code, "55P03") == 0;
 }
 
+int pg_describe(const char *state, const char *primary, const char *detail, struct error *error)
+{
+    /* Details of class 22 and 23 quote the row: what people sent has no place in a log. */
+    if (strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0)
+        detail = NULL;
+    return error_set(error, pg_class_of(state), state, "%s%s%s (SQLSTATE %s)",
+                     primary ? primary : "failed", detail ? ": " : "", detail ? detail : "", state);
+}
+
 int pg_fail(PGconn *conn, const PGresult *result, struct error *error)
 {
     const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
@@ -73,12 +82,8 @@ int pg_fail(PGconn *conn, const PGresult *result, struct error *error)
         return error_set(error, ERROR_RETRY, "connection", "Postgres: %.*s",
                          (int)strcspn(text, "\n"), text);
     }
-    const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    /* Details of class 22 and 23 quote the row: what people sent has no place in a log. */
-    int quotes = strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0;
-    const char *detail = quotes ? NULL : PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
-    return error_set(error, pg_class_of(state), state, "%s%s%s (SQLSTATE %s)",
-                     primary ? primary : "failed", detail ? ": " : "", detail ? detail : "", state);
+    return pg_describe(state, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
+                       PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL), error);
 }
 
 int pg_conninfo_value(const char *conninfo, const char *keyword, char **ret_value,

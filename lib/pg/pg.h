@@ -23,6 +23,8 @@ enum {
 #define PG_RESET "WR002"
 /* SQLSTATE of a processor's screen; the detail has a line per event: seq, tab, reason. */
 #define PG_SCREENED "WR003"
+/* SQLSTATE at the end of a search for the events that fail (processors/engine/bind.h). */
+#define PG_SEARCHED "WR004"
 
 /* What a connection string says about `keyword` (NULL when nothing); the caller frees *ret_value.
  * Errors (ERROR_USAGE, "bad-conninfo"): libpq cannot read it. */
@@ -64,6 +66,10 @@ int pg_query(PGconn *conn, const char *sql, int count, const char *const *values
 int pg_prepare(PGconn *conn, const char *name, const char *sql, struct error *error);
 int pg_query_prepared(PGconn *conn, const char *name, int count, const char *const *values,
                       PGresult **ret_result, struct error *error);
+
+/* Describes an error of Postgres by its SQLSTATE, message and detail (which may be NULL). Returns
+ * -1. */
+int pg_describe(const char *state, const char *primary, const char *detail, struct error *error);
 
 /* Fills `error` from a failed result, or from the connection when `result` is NULL. Returns -1. */
 int pg_fail(PGconn *conn, const PGresult *result, struct error *error);

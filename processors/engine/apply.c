@@ -58,6 +58,7 @@ static void send_slice(struct engine *engine, size_t from, const struct known *k
     engine->duplicate_key = 0;
     free(engine->screened);
     engine->screened = NULL;
+    engine->searching = 0;
     engine->sent_us = monotonic_now_us();
     FAILPOINT_AT("batch.filled", PQsocket(engine->conn));
     int sent = PQsendQueryPrepared(engine->conn, "apply", slice->parameter_count, slice->values,
@@ -118,6 +119,7 @@ void apply_batch(struct engine *engine, struct batch *batch)
     engine->current = batch;
     engine->limit = batch == engine->applying ? engine->wary : engine->rows_max;
     engine->suspect = 0;
+    engine->searched = 0;
     engine->resends = 0;
     apply_from(engine, 0);
 }
@@ -240,6 +242,8 @@ static void blame(struct engine *engine, const char *code)
     int applies = open < slice->to && engine->current->entries[open].fate == FATE_APPLIED;
     engine->resends = 0;
     if (open + 1 < slice->to) {
+        if (engine->failure.class == ERROR_DEAD_LETTER && search_start(engine, open))
+            return;
         engine->suspect = slice->to;
         apply_from(engine, slice->from);
     } else if (!applies && engine->failure.class == ERROR_SHRINK) {
@@ -307,6 +311,10 @@ static void wait_for_others(struct engine *engine)
 static void handle_failure(struct engine *engine)
 {
     struct error *error = &engine->failure;
+    if (engine->found) {
+        search_finish(engine);
+        return;
+    }
     metrics_counter_add(engine->metrics.failures, 1);
     if (engine->duplicate_key) {
         resolve_duplicates(engine);
@@ -350,9 +358,11 @@ static void note_failure(struct engine *engine, const PGresult *result)
         monotonic_now_us() - engine->sent_us <
             config_int(engine->config, OPT_STATEMENT_TIMEOUT) * 1000)
         engine->failure.class = ERROR_RETRY;
-    const char *screened = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
-    if (engine->failure.class == ERROR_SCREENED && engine->processor->screen && screened)
-        engine->screened = xstrdup(screened);
+    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+    if (engine->searching && strcmp(engine->failure.code, PG_SEARCHED) == 0 && detail)
+        engine->found = xstrdup(detail);
+    else if (engine->failure.class == ERROR_SCREENED && engine->processor->screen && detail)
+        engine->screened = xstrdup(detail);
     else if (engine->failure.class == ERROR_SCREENED) /* the author's, not the engine's */
         engine->failure.class = ERROR_UNSURE;
     else if (engine->failure.class != ERROR_FENCED)

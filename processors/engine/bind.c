@@ -15,6 +15,10 @@ static const char QUOTE[] = "$weir_apply$";
 
 enum { SCREENED_MAX = 1000 }; /* events that one try takes out; the next one finds the others */
 
+/* States that blame an event in a search: those for which pg_class_of says so, and too big. Any
+ * other ends the search, and says nothing about events. */
+#define GUILTY "^(20|21|22|23|27|2F|38|39|44|54|P0)"
+
 /* What the engine does of itself, before the author's statements. */
 static const char PROLOGUE[] =
     "BEGIN PERFORM weir.advance($1); "
@@ -244,10 +248,48 @@ int bind_author(const struct processor *processor, const char *schema, struct bu
                                  apply->path);
 }
 
+/* The function's parameters and body. Each event's rows are cut out of the relations' arrays; a
+ * subtransaction takes back what an event did that fails, and the raise at the end all the rest. */
+static void put_search(const struct processor *processor, const char *schema, const char *author,
+                       struct buf *out)
+{
+    size_t relations = processor->relation_count;
+    buf_put_text(out, "(");
+    put_parameter_types(processor, BIND_FIXED_PARAMETERS, out);
+    buf_printf(out,
+               ", integer[], integer[]) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog "
+               "AS %sDECLARE guilty text := ''; held integer[] := '{}'; said text; detail text; "
+               "place text; BEGIN PERFORM weir.check_author('%s', '%s'); "
+               "FOR i IN 1 .. cardinality($%zu) LOOP CONTINUE WHEN $%zu[i] = ANY (held); "
+               "BEGIN PERFORM %s.%s(",
+               QUOTE, schema, author, relations + 2, relations + 2, schema, author);
+    for (size_t i = 0; i < relations; i++)
+        buf_printf(out, "%s$%zu[$%zu[(i - 1) * %zu + %zu] + 1 : $%zu[i * %zu + %zu]]",
+                   i ? ", " : "", i + 1, relations + 1, relations, i + 1, relations + 1, relations,
+                   i + 1);
+    buf_printf(out,
+               "); EXCEPTION WHEN OTHERS THEN IF SQLSTATE !~ '" GUILTY "' THEN RAISE; END IF; "
+               "GET STACKED DIAGNOSTICS said = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, "
+               "place = PG_EXCEPTION_CONTEXT; held := held || $%zu[i]; "
+               "guilty := guilty || concat_ws(E'\t', i - 1, SQLSTATE, "
+               "translate(left(said, 500), E'\t\n', '  '), "
+               "translate(left(detail, 500), E'\t\n', '  '), "
+               "translate(left(place, 2000), E'\t\n', E' \v')) || E'\n'; END; END LOOP; "
+               "RAISE EXCEPTION 'searched' USING ERRCODE = '" PG_SEARCHED
+               "', DETAIL = guilty; END %s",
+               relations + 2, QUOTE);
+}
+
+static void name_search(const char *procedure, char ret_name[BIND_NAME_MAX])
+{
+    snprintf(ret_name, BIND_NAME_MAX, "search%s", strchr(procedure, '_'));
+}
+
 int bind_procedure(const struct processor *processor, const char *schema, struct buf *out,
                    char ret_name[BIND_NAME_MAX], struct error *error)
 {
     char author[BIND_NAME_MAX];
+    char search[BIND_NAME_MAX];
     struct buf text = {0};
     int code = bind_author(processor, schema, &text, author, error);
     buf_reset(&text);
@@ -263,9 +305,14 @@ int bind_procedure(const struct processor *processor, const char *schema, struct
     buf_printf(&text, "PERFORM weir.check_author('%s', '%s'); ", schema, author);
     put_perform(processor, schema, author, BIND_FIXED_PARAMETERS + 1, &text);
     buf_printf(&text, "END %s", QUOTE);
+    size_t size = text.size;
+    put_search(processor, schema, author, &text);
     name_by_hash("apply", &text, ret_name);
+    name_search(ret_name, search);
     buf_printf(out, "CREATE PROCEDURE %s.%s", schema, ret_name);
-    buf_put(out, text.data, text.size);
+    buf_put(out, text.data, size);
+    buf_printf(out, ";\nCREATE FUNCTION %s.%s", schema, search);
+    buf_put(out, text.data + size, text.size - size);
     buf_free(&text);
     return 0;
 }
@@ -278,6 +325,21 @@ void bind_fold(const struct processor *processor, const char *schema, const char
     buf_printf(out, AUTHOR, schema, QUOTE);
     put_statements(processor, &from, out);
     buf_printf(out, "%s%s", EPILOGUE, QUOTE);
+}
+
+void bind_search(const struct processor *processor, const char *schema, const char *procedure,
+                 struct buf *out)
+{
+    char name[BIND_NAME_MAX];
+    name_search(procedure, name);
+    buf_printf(out, "SELECT %s.%s(", schema, name);
+    for (size_t i = 0; i < processor->relation_count; i++) {
+        buf_printf(out, "$%zu::", i + 1);
+        put_parameter_type(processor, BIND_FIXED_PARAMETERS + i, out);
+        buf_put_text(out, ", ");
+    }
+    buf_printf(out, "$%zu::integer[], $%zu::integer[])", processor->relation_count + 1,
+               processor->relation_count + 2);
 }
 
 void bind_call(const struct processor *processor, const char *schema, const char *name,

@@ -35,7 +35,9 @@ void bind_type(const struct relation *relation, struct buf *out);
 int bind_author(const struct processor *processor, const char *schema, struct buf *out,
                 char ret_name[BIND_NAME_MAX], struct error *error);
 
-/* Appends the text of CREATE PROCEDURE <schema>.apply_…, and writes its name. Errors as before. */
+/* Appends the text of CREATE PROCEDURE <schema>.apply_…, and writes its name; and that of CREATE
+ * FUNCTION <schema>.search_…, which tries events one after the other, finds those that fail, and
+ * takes everything back. Errors as before. */
 int bind_procedure(const struct processor *processor, const char *schema, struct buf *out,
                    char ret_name[BIND_NAME_MAX], struct error *error);
 
@@ -44,6 +46,14 @@ int bind_procedure(const struct processor *processor, const char *schema, struct
  * SQL is that of a function which bind_author has made. */
 void bind_fold(const struct processor *processor, const char *schema, const char *table_prefix,
                const char *name, struct buf *out);
+
+/* Appends "SELECT <schema>.search_…($1::…[], …)" of the function that was made with `procedure`.
+ * Its parameters are the relations, and of each event: how many rows of each relation there are up
+ * to it, behind as many zeros, and a number that events share of which the first that fails spares
+ * the others. It always raises PG_SEARCHED; the detail has a line per event that fails: its number
+ * from 0, SQLSTATE, message, detail and context (\v for a line's end), with tabs in between. */
+void bind_search(const struct processor *processor, const char *schema, const char *procedure,
+                 struct buf *out);
 
 /* Appends "CALL <schema>.<name>($1::…[], …)". */
 void bind_call(const struct processor *processor, const char *schema, const char *name,

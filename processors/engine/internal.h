@@ -43,7 +43,8 @@ enum {
     RESENDS_MAX = 5,       /* of a slice that another transaction was in the way of */
     RESEND_PAUSE_MS = 20,  /* longest pause before, drawn */
     WARY_RUN = 4,          /* slices between two events that fail */
-    FAILED_RUN_MAX = 16,   /* events in a row that fail and are parked by one call */
+    SEARCH_MAX = 64,       /* events that are tried one by one in one call */
+    FAILED_RUN_MAX = 64,   /* events in a row that fail and are parked by one call */
     PARKED_LOG_INTERVAL_MS = 1000,
 #define DRAIN_ROWS_TEXT "1000"
     DRAIN_ROWS_MAX = 1000,          /* parked events in one batch */
@@ -142,6 +143,11 @@ struct engine {
     char *screened;    /* that error is that these events are taken out */
     size_t limit;      /* entries per slice */
     size_t suspect; /* when larger than the slice's start: among the entries up to here one fails */
+    /* In flight is a search from this entry on to the end of the slice (search.c). */
+    int searching;
+    size_t search_open;
+    size_t searched; /* entries up to here were searched before */
+    char *found;     /* what the search found */
     int resends;
     size_t wary;     /* entries per slice of new records: fewer while some fail */
     size_t good_run; /* events applied since the last one that failed */
@@ -242,10 +248,24 @@ void apply_fail(struct engine *engine, const struct error *error);
 int park_halts(struct engine *engine, const struct entry *entry, const char *message);
 /* Tells the breaker that an event which failed becomes a dead letter. */
 void park_set_aside(struct engine *engine, const char *message);
+/* Marks an entry of the batch that fails, so that it is parked when it is sent again, or set aside
+ * when one attempt is all it has. Returns -1 when the processor was halted instead. */
+int park_mark(struct engine *engine, struct entry *entry, const char *code, const char *message);
+/* Makes the next slices smaller, though not below `least`: of the last events, `good_run` were
+ * applied since one failed. */
+void park_be_wary(struct engine *engine, size_t least);
 /* Parks an entry of the batch that fails, and goes on. */
 void park_entry(struct engine *engine, size_t index, const char *code, const char *message);
 /* Parks what screen.sql takes out, and goes on. */
 void park_screened(struct engine *engine);
+
+/* search.c */
+
+/* Has the entries of the slice from `open` on tried one by one, if they are few enough and were not
+ * before. Returns whether it was sent. */
+int search_start(struct engine *engine, size_t open);
+/* The search has ended: marks what it found, and goes on. */
+void search_finish(struct engine *engine);
 
 /* drain.c */
 

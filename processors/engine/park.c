@@ -68,10 +68,7 @@ void park_set_aside(struct engine *engine, const char *message)
         say_doubt(engine, message);
 }
 
-/* Marks an entry as failed, so that it is parked when it is sent again, or set aside when one
- * attempt is all it has. Returns -1 when the processor was halted instead. */
-static int mark_failed(struct engine *engine, struct entry *entry, const char *code,
-                       const char *message)
+int park_mark(struct engine *engine, struct entry *entry, const char *code, const char *message)
 {
     const struct policy *policy = &engine->processor->policy;
     if (park_halts(engine, entry, message))
@@ -90,15 +87,23 @@ static int mark_failed(struct engine *engine, struct entry *entry, const char *c
     return 0;
 }
 
+void park_be_wary(struct engine *engine, size_t least)
+{
+    size_t wary = engine->good_run / WARY_RUN;
+    if (wary < least)
+        wary = least;
+    if (wary < engine->wary)
+        engine->wary = wary;
+    engine->limit = engine->wary;
+    engine->good_run = 0;
+}
+
 void park_entry(struct engine *engine, size_t index, const char *code, const char *message)
 {
     FAILPOINT("park.guilty");
-    if (mark_failed(engine, &engine->current->entries[index], code, message) != 0)
+    if (park_mark(engine, &engine->current->entries[index], code, message) != 0)
         return;
-    engine->wary =
-        engine->good_run / WARY_RUN < engine->wary ? engine->good_run / WARY_RUN + 1 : engine->wary;
-    engine->limit = engine->wary;
-    engine->good_run = 0;
+    park_be_wary(engine, engine->failure.class == ERROR_DEAD_LETTER ? SEARCH_MAX : 1);
     engine->suspect = 0;
     apply_from(engine, engine->slice->from);
     FAILPOINT("park.sent");
@@ -158,7 +163,7 @@ static void screen_batch(struct engine *engine, char *list)
         /* It may wait behind one before it. */
         if (parked_since(engine->parked, entry->position, &entry->space_id) >
                 entry->record.offset &&
-            mark_failed(engine, entry, "screened", reason) != 0)
+            park_mark(engine, entry, "screened", reason) != 0)
             return;
     }
     apply_from(engine, engine->slice->from);

@@ -106,7 +106,12 @@ int session_open(struct engine *engine, struct error *error)
     if (code == 0) {
         bind_call(engine->processor, engine->installed.schema, engine->installed.procedure, &call);
         code = pg_prepare(conn, "apply", buf_text(&call), error);
+        buf_reset(&call);
+        bind_search(engine->processor, engine->installed.schema, engine->installed.procedure,
+                    &call);
     }
+    if (code == 0)
+        code = pg_prepare(conn, "search", buf_text(&call), error);
     if (code == 0)
         code = drain_prepare(conn, error);
     if (code == 0)

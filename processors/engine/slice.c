@@ -4,6 +4,7 @@
  * rowtypes.c). */
 #include "processors/engine/slice.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -365,6 +366,48 @@ static size_t lower_mark(const struct rows *rows, size_t seq)
             high = middle;
     }
     return low;
+}
+
+/* The first applied entry from `from` on that waits for the same as entry `i`. */
+static size_t first_of_group(const struct batch *batch, size_t from, size_t i)
+{
+    const struct entry *entries = batch->entries;
+    while (entries[from].fate != FATE_APPLIED || entries[from].position != entries[i].position ||
+           memcmp(&entries[from].space_id, &entries[i].space_id, sizeof entries[i].space_id) != 0)
+        from++;
+    return from;
+}
+
+size_t slice_bounds(const struct batch *batch, size_t from, size_t to, struct buf *ends,
+                    struct buf *groups)
+{
+    size_t count = 0;
+    size_t relations = batch->processor->relation_count;
+    uint32_t totals[PROCESSOR_RELATIONS_MAX] = {0};
+    size_t marks[PROCESSOR_RELATIONS_MAX];
+    buf_put_text(ends, "{0");
+    buf_put_text(groups, "{");
+    for (size_t r = 0; r < relations; r++) {
+        marks[r] = lower_mark(&batch->rows[r], from);
+        buf_put_text(ends, r ? ",0" : "");
+    }
+    for (size_t i = from; i < to; i++) {
+        int applied = batch->entries[i].fate == FATE_APPLIED;
+        for (size_t r = 0; r < relations; r++) {
+            const struct rows *rows = &batch->rows[r];
+            int has_rows = marks[r] < rows->mark_count && (size_t)rows->marks[marks[r]].seq == i;
+            if (has_rows && applied)
+                totals[r] += rows->marks[marks[r]].rows;
+            marks[r] += has_rows;
+            if (applied)
+                buf_printf(ends, ",%" PRIu32, totals[r]);
+        }
+        if (applied)
+            buf_printf(groups, "%s%zu", count++ ? "," : "", first_of_group(batch, from, i));
+    }
+    buf_put_text(ends, "}");
+    buf_put_text(groups, "}");
+    return count;
 }
 
 static void put_rows(struct slice *slice, struct batch *batch, size_t relation, uint32_t oid)

@@ -58,6 +58,12 @@ void slice_make(struct slice *slice, struct batch *batch, size_t from, size_t to
 /* Gives the batch its bytes back; to be called once the parameters were handed to libpq. */
 void slice_uncover(struct slice *slice, const struct batch *batch);
 
+/* Of the applied entries [from, to): how many rows of each relation there are up to an entry,
+ * behind as many zeros; and the number of the first entry of the same Space and partition. Two
+ * literals of integer[]. Returns how many entries. */
+size_t slice_bounds(const struct batch *batch, size_t from, size_t to, struct buf *ends,
+                    struct buf *groups);
+
 /* The array of weir.batch_event for the duplicate look-up: every applied entry of the range. */
 void slice_events(const struct batch *batch, size_t from, size_t to,
                   const struct slice_types *types, struct buf *out);

@@ -84,6 +84,18 @@ def test_a_storm_of_poison_is_parked_and_the_others_flow(parking):
     print(f"p99 of the honest events: quiet {quiet * 1000:.1f} ms, in the storm {storm * 1000:.1f} ms")
 
 
+def test_events_that_fail_in_a_row_cost_few_calls(parking):
+    """Each that fails by itself would be a call, and whatever comes behind them waits for all of these."""
+    engine = parking("attempts = 1000\nbackoff = 1h\nbackoff_max = 1h\n")
+    process = engine.start()
+    for rounds in range(1, 5):
+        engine.stack.produce([reaction("bad", str(uuid.uuid4())) for _ in range(100)] + reactions("good", space=HONEST[0]))
+        wait_until(lambda: len(engine.parked()) == 100 * rounds, 60, "they are parked")
+    wait_until(lambda: engine.order(HONEST[0]) == ["good"] * 4, 60, "the others are applied")
+    failures = process.metric("weir_processor_failures_total")
+    assert failures < 100, f"{failures} calls failed"
+
+
 def feed(stack, texts, spaces, halted):
     """An event of each Space, one round after the other, until it is halted."""
     for _ in range(600):
