@@ -242,7 +242,7 @@ static void blame(struct engine *engine, const char *code)
     int applies = open < slice->to && engine->current->entries[open].fate == FATE_APPLIED;
     engine->resends = 0;
     if (open + 1 < slice->to) {
-        if (engine->failure.class == ERROR_DEAD_LETTER && search_start(engine, open))
+        if (search_start(engine, open))
             return;
         engine->suspect = slice->to;
         apply_from(engine, slice->from);

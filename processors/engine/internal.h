@@ -261,6 +261,9 @@ void park_screened(struct engine *engine);
 
 /* search.c */
 
+/* Whether events are to blame for a failure that may be searched for one by one: their data, or
+ * that one is too big; not that all together are slow or want too much memory. */
+int search_helps(const struct error *error);
 /* Has the entries of the slice from `open` on tried one by one, if they are few enough and were not
  * before. Returns whether it was sent. */
 int search_start(struct engine *engine, size_t open);

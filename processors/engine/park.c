@@ -103,7 +103,7 @@ void park_entry(struct engine *engine, size_t index, const char *code, const cha
     FAILPOINT("park.guilty");
     if (park_mark(engine, &engine->current->entries[index], code, message) != 0)
         return;
-    park_be_wary(engine, engine->failure.class == ERROR_DEAD_LETTER ? SEARCH_MAX : 1);
+    park_be_wary(engine, search_helps(&engine->failure) ? SEARCH_MAX : 1);
     engine->suspect = 0;
     apply_from(engine, engine->slice->from);
     FAILPOINT("park.sent");

@@ -31,6 +31,11 @@ static int send_search(struct engine *engine, struct buf *ends, struct buf *grou
     return PQsendQueryPrepared(engine->conn, "search", (int)count + 2, values, lengths, formats, 0);
 }
 
+int search_helps(const struct error *error)
+{
+    return error->class == ERROR_DEAD_LETTER || strncmp(error->code, "54", 2) == 0;
+}
+
 int search_start(struct engine *engine, size_t open)
 {
     struct slice *slice = engine->slice;
@@ -39,7 +44,8 @@ int search_start(struct engine *engine, size_t open)
     size_t to = slice->to;
     struct buf ends = {0};
     struct buf groups = {0};
-    if (batch != engine->applying || to - open > SEARCH_MAX || open < engine->searched)
+    if (!search_helps(&engine->failure) || batch != engine->applying || to - open > SEARCH_MAX ||
+        open < engine->searched)
         return 0;
     slice_make(slice, batch, open, to, engine->positions, engine->position_count, &engine->types);
     size_t count = slice_bounds(batch, open, to, &ends, &groups);
