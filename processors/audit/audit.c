@@ -12,7 +12,6 @@
 
 #include "lib/base/timestamp.h"
 #include "processors/audit/checks.h"
-#include "processors/audit/known.h"
 #include "processors/audit/letters.h"
 #include "processors/audit/positions.h"
 #include "processors/audit/records.h"
@@ -210,7 +209,7 @@ static int examine(struct audit *audit, struct error *error)
     if (pg_run(audit->conn, "COMMIT", error) != 0)
         return -1;
     for (size_t i = 0; i < audit->live_count; i++)
-        if (audit_known(audit->request->config, audit->conn, audit->live[i].processor->name,
+        if (audit_known(audit->request->config, audit->conn, audit->live[i].processor,
                         audit->report, error) != 0)
             return -1;
     return 0;

@@ -13,6 +13,7 @@
 #include "lib/base/buf.h"
 #include "lib/kafka/reader.h"
 #include "processors/audit/records.h"
+#include "processors/outbox/known.h"
 #include "processors/outbox/topics.h"
 
 enum { NUMBER_BYTES = 24 };
@@ -181,4 +182,31 @@ int audit_letters(const struct config *config, PGconn *conn, const char *process
     free(letters.list);
     PQclear(letters.rows);
     return result;
+}
+
+int audit_known(const struct config *config, PGconn *conn, const struct processor *processor,
+                struct audit_report *report, struct error *error)
+{
+    static const char *const rules[OUTBOX_KINDS] = {
+        [OUTBOX_DEAD_LETTERS] = "each record about a dead letter is about one that is known",
+        [OUTBOX_DECISIONS] = "each record of a decision is of one that is known"};
+    const struct known_whose whose = {processor->name, processor->topics, processor->topic_count};
+    int code = 0;
+    for (int kind = 0; code == 0 && kind < OUTBOX_KINDS; kind++) {
+        char topic[OUTBOX_TOPIC_SIZE];
+        struct known known;
+        outbox_topic_name((enum outbox_kind)kind, processor->name, topic);
+        code = known_check(config, conn, &whose, (enum outbox_kind)kind, KNOWN_ALL, &known, error);
+        if (code == 0 && known.unknown)
+            audit_add(report, "I2", processor->name, rules[kind], AUDIT_BROKEN,
+                      "%" PRId64 " of %" PRId64 " records of %s are unknown here; the first: %s. "
+                      "Was this database lost, or is it an older copy, and folded into before it "
+                      "was rebuilt? Drop it, and see docs/rebuild.md",
+                      known.unknown, known.read, topic, known.first)
+                ->rows = known.unknown;
+        else if (code == 0)
+            audit_add(report, "I2", processor->name, rules[kind], AUDIT_HOLDS,
+                      "%" PRId64 " records", known.read);
+    }
+    return code;
 }

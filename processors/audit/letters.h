@@ -8,6 +8,7 @@
 #include "lib/base/config.h"
 #include "lib/pg/pg.h"
 #include "processors/audit/report.h"
+#include "processors/engine/processor.h"
 
 /* More dead letters than these are not looked for; the item then says so. */
 enum { AUDIT_LETTERS_MAX = 1000000 };
@@ -16,5 +17,10 @@ enum { AUDIT_LETTERS_MAX = 1000000 };
  * counts; the topic is read behind it, so that what left the outbox since is found there. */
 int audit_letters(const struct config *config, PGconn *conn, const char *processor, int generation,
                   struct audit_report *report, struct error *error);
+
+/* The other way round: what the topics of dead letters and decisions name is known. Adds an item
+ * for each. In no transaction of the caller's. */
+int audit_known(const struct config *config, PGconn *conn, const struct processor *processor,
+                struct audit_report *report, struct error *error);
 
 #endif

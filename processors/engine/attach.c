@@ -257,11 +257,12 @@ int attach_try(struct engine *engine, struct error *error)
         }
         code = check_partitions(engine, &failure);
     }
-    if (code == 0 && halted == 0)
-        code = past_check(engine->conn, engine->config, engine->processor->name,
-                          engine->installed.generation, &failure);
-    if (code == 0 && halted == 0)
+    if (code == 0 && halted == 0 && !engine->past_known)
+        code = past_check(engine->conn, engine->config, engine->processor, &failure);
+    if (code == 0 && halted == 0) {
+        engine->past_known = 1;
         code = claim(engine, &failure);
+    }
     if (code == 0 && halted == 0)
         code = decisions_load(engine, &failure);
     if (code == 0 && halted == 0) {

@@ -109,6 +109,7 @@ struct engine {
     rd_kafka_topic_partition_list_t *group; /* what the group gave this member; NULL: nothing yet */
 
     PGconn *conn;
+    int past_known; /* by the database of this session, which cannot become another one meanwhile */
     char started_at[48]; /* of its backend */
     struct slice_types types;
     struct decoder *decoder;

@@ -1,67 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Kafka is only asked while the database knows nothing, which is once for each processor. */
+ * What is missing is what was written last, so the newest records tell. A few of them are read: an
+ * older copy's outbox is published anew, and puts what the copy knows behind what it does not. */
 #include "processors/engine/past.h"
 
-#include <stdio.h>
+#include "processors/outbox/known.h"
 
-#include "lib/kafka/reader.h"
-#include "processors/outbox/topics.h"
+enum { NEWEST_MAX = 100 }; /* records of a partition */
 
-static int is_new(PGconn *conn, const char *processor, int generation, int *ret_new,
-                  struct error *error)
+static int is_new(PGconn *conn, const char *processor, int *ret_new, struct error *error)
 {
-    char number[16];
-    snprintf(number, sizeof number, "%d", generation);
-    const char *values[] = {processor, number};
+    const char *values[] = {processor};
     PGresult *result = NULL;
-    int code = pg_query(
-        conn,
-        "SELECT NOT EXISTS (SELECT FROM weir.position AS p "
-        "WHERE p.processor = $1 AND p.generation = $2 AND (p.next_offset > 0 "
-        "OR EXISTS (SELECT FROM weir.dead_letter AS l WHERE l.position_id = p.position_id) "
-        "OR EXISTS (SELECT FROM weir.decision AS d WHERE d.position_id = p.position_id)))",
-        2, values, &result, error);
+    int code = pg_query(conn,
+                        "SELECT NOT EXISTS (SELECT FROM weir.position AS p "
+                        "JOIN weir.processor AS live USING (processor, generation) "
+                        "WHERE p.processor = $1 AND p.next_offset > 0)",
+                        1, values, &result, error);
     *ret_new = code == 0 && *PQgetvalue(result, 0, 0) == 't';
     PQclear(result);
     return code;
 }
 
-static int has_records(struct kafka_reader *reader, const char *topic, int *ret_has,
-                       struct error *error)
-{
-    int32_t partitions = 0;
-    int code = kafka_reader_partitions(reader, topic, &partitions, error);
-    *ret_has = 0;
-    for (int32_t i = 0; code == 0 && !*ret_has && i < partitions; i++) {
-        struct kafka_extent extent = {.topic = topic, .partition = i};
-        code = kafka_reader_extent(reader, &extent, error);
-        *ret_has = code == 0 && extent.low < extent.high;
-    }
-    return code;
-}
-
-int past_check(PGconn *conn, const struct config *config, const char *processor, int generation,
+int past_check(PGconn *conn, const struct config *config, const struct processor *processor,
                struct error *error)
 {
-    struct kafka_reader *reader = NULL;
+    const struct known_whose whose = {processor->name, processor->topics, processor->topic_count};
     int new = 0;
-    int code = is_new(conn, processor, generation, &new, error);
-    if (code != 0 || !new)
-        return code;
-    code = kafka_reader_open(config, &reader, error);
+    int code = is_new(conn, processor->name, &new, error);
     for (int kind = 0; code == 0 && kind < OUTBOX_KINDS; kind++) {
         char topic[OUTBOX_TOPIC_SIZE];
-        int has = 0;
-        outbox_topic_name((enum outbox_kind)kind, processor, topic);
-        code = has_records(reader, topic, &has, error);
-        if (code == 0 && has)
-            code = error_set(error, ERROR_HALT, "rebuild-needed",
-                             "the topic %s holds what this database does not know: it was lost, "
-                             "or is another one. `weir rebuild %s` reads it and folds all anew; "
-                             "then this goes on by itself",
-                             topic, processor);
+        struct known known;
+        outbox_topic_name((enum outbox_kind)kind, processor->name, topic);
+        code = known_check(config, conn, &whose, (enum outbox_kind)kind,
+                           new ? KNOWN_ALL : NEWEST_MAX, &known, error);
+        if (code == 0 && known.unknown)
+            code = error_set(error, ERROR_HALT, PAST_UNKNOWN,
+                             "%s tells of %s %s, which this database does not know: it was lost, "
+                             "restored from an older backup, or is another one. `weir rebuild %s` "
+                             "reads it and folds all anew; then this goes on by "
+                             "itself",
+                             topic, kind == OUTBOX_DECISIONS ? "the decision" : "the dead letter",
+                             known.first, processor->name);
     }
-    kafka_reader_free(reader);
     return code;
 }

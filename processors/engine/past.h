@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A database that knows nothing of a processor's past, beside topics that do: it was lost, or is
- * another one. Folding from the first record on would apply what people discarded, and leave out
- * what they redrove, because that stands on topics which only `weir rebuild` reads. */
+ * A database that does not know a processor's past as its topics do: it was lost, was restored from
+ * an older backup, is a copy that was behind, or is another one. Folding on from its positions
+ * would apply what people discarded, and leave out what they redrove, because that stands on topics
+ * which only `weir rebuild` reads. */
 #ifndef WEIR_ENGINE_PAST_H
 #define WEIR_ENGINE_PAST_H
 
 #include "lib/base/config.h"
 #include "lib/pg/pg.h"
+#include "processors/engine/processor.h"
 
-/* Errors: ERROR_HALT "rebuild-needed" when no position of the generation has moved, it has no dead
- * letter and no decision, and weir.dlt.<processor> or weir.decisions.<processor> has records;
- * ERROR_RETRY when Kafka or Postgres is away. */
-int past_check(PGconn *conn, const struct config *config, const char *processor, int generation,
+/* Looks at the newest records of weir.dlt.<processor> and weir.decisions.<processor>; at all while
+ * no position of the live generation has moved. Errors: ERROR_HALT PAST_UNKNOWN when one of them
+ * has no row; ERROR_RETRY when Kafka or Postgres is away. */
+#define PAST_UNKNOWN "rebuild-needed"
+int past_check(PGconn *conn, const struct config *config, const struct processor *processor,
                struct error *error);
 
 #endif

@@ -122,5 +122,6 @@ int session_open(struct engine *engine, struct error *error)
         return -1;
     }
     engine->conn = conn;
+    engine->past_known = 0;
     return 0;
 }

@@ -2,7 +2,8 @@
  *
  * The order of the steps. The live generation decides how far is far enough: the new one is folded
  * to where it is, so that what halted it, or what it left to others, does not meet the rebuild
- * first. Only when it has nothing at all, as after the loss of the database, the logs' ends do. */
+ * first. Only when it has nothing at all, or does not know what the topics do, as after the loss of
+ * the database, the logs' ends do. */
 #include "processors/rebuild/rebuild.h"
 
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
+#include "processors/engine/past.h"
 #include "processors/engine/source.h"
 #include "processors/rebuild/rebuild_parts.h"
 #include "processors/rebuild/restore.h"
@@ -70,16 +72,33 @@ static int open_rebuild(struct rebuild *rebuild, struct error *error)
     return 0;
 }
 
-/* The database was lost: what was not applied, and what was decided, comes back from its topics,
- * before anything is folded. Positions must be there for it. */
+/* Whether the database was lost, or is an older copy that does not know what its topics do: then
+ * what the live generation says counts for nothing. */
+static int find_lost(struct rebuild *rebuild, struct error *error)
+{
+    const struct rebuild_options *options = rebuild->options;
+    rebuild->to_end = vector_sum(&rebuild->at_live) == 0;
+    if (rebuild->to_end || options->rollback ||
+        past_check(rebuild->conn, options->config, rebuild->processor, error) == 0)
+        return 0;
+    if (strcmp(error->code, PAST_UNKNOWN) != 0)
+        return -1;
+    log_warn("%s", error->message);
+    *error = (struct error){0};
+    rebuild->to_end = 1;
+    return 0;
+}
+
+/* What was not applied, and what was decided, comes back from its topics before anything is folded.
+ * Positions must be there for it. */
 static int restore(struct rebuild *rebuild, struct error *error)
 {
     int64_t count = 0;
     struct buf values = {0};
     if (vector_load(&rebuild->at_live, rebuild->conn, rebuild->processor->name,
-                    rebuild->live.number, 0, error) != 0)
+                    rebuild->live.number, 0, error) != 0 ||
+        find_lost(rebuild, error) != 0)
         return -1;
-    rebuild->to_end = vector_sum(&rebuild->at_live) == 0;
     if (!rebuild->to_end || rebuild->options->rollback)
         return 0;
     for (size_t i = 0; i < rebuild->at_live.count; i++)
@@ -179,7 +198,7 @@ static int try_swap(struct rebuild *rebuild, json_t *dropped, struct error *erro
                           rebuild->options->break_views, dropped, error);
     if (code == 0)
         code = swap_generation(rebuild->conn, rebuild->processor, &rebuild->live, &rebuild->next,
-                               error);
+                               rebuild->to_end, error);
     if (code == 0)
         code = pg_run(rebuild->conn, "COMMIT", error);
     if (code != 0)

@@ -35,7 +35,7 @@ struct rebuild {
     struct generation live;
     struct generation next;
     int unfoldable; /* apply.sql does not go through on the stage as a whole */
-    int to_end;     /* the live generation has nothing: fold to the ends of the logs */
+    int to_end;     /* the live generation says nothing that counts: fold to the ends of the logs */
     int holding;    /* the live positions are locked by this transaction */
     int beside;     /* somebody works on the live generation: leave it its share of the machine */
     int worker_count;

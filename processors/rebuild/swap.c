@@ -124,7 +124,7 @@ int swap_views(PGconn *conn, const struct processor *processor, const struct gen
 }
 
 int swap_generation(PGconn *conn, const struct processor *processor, const struct generation *live,
-                    const struct generation *next, struct error *error)
+                    const struct generation *next, int restored, struct error *error)
 {
     char numbers[3][16];
     snprintf(numbers[0], sizeof numbers[0], "%d", live->number);
@@ -145,7 +145,8 @@ int swap_generation(PGconn *conn, const struct processor *processor, const struc
             return -1;
     }
     PGresult *result = NULL;
-    if (pg_query(conn, "SELECT weir.move_failures($1, $2, $3)", 3, values, NULL, error) != 0)
+    const char *move[] = {processor->name, numbers[0], numbers[1], restored ? "t" : "f"};
+    if (pg_query(conn, "SELECT weir.move_failures($1, $2, $3, $4)", 4, move, NULL, error) != 0)
         return -1;
     if (pg_query(conn,
                  "UPDATE weir.processor SET generation = $3, version = $4, consumes = $5, "

@@ -17,8 +17,9 @@ int swap_views(PGconn *conn, const struct processor *processor, const struct gen
                int break_views, json_t *dropped, struct error *error);
 
 /* Says in weir.processor and weir.generation that `next` is live, and fences the owner of `live`,
- * who then goes on with `next`. */
+ * who then goes on with `next`. `restored`: what was set aside and decided is in `next` from the
+ * topics, and what `live` knows of it counts for nothing. */
 int swap_generation(PGconn *conn, const struct processor *processor, const struct generation *live,
-                    const struct generation *next, struct error *error);
+                    const struct generation *next, int restored, struct error *error);
 
 #endif

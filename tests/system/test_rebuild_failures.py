@@ -338,6 +338,66 @@ def test_the_database_is_lost_while_processors_run(engine):
     assert done.returncode == 0, done.stdout
 
 
+def test_the_database_is_an_older_copy(engine):
+    """It does not know what was set aside and decided after the backup: nothing is folded on from its positions."""
+    engine = engine(ONCE)
+    stack = engine.stack
+    postgres = stack.database.replace("dbname=weir", "dbname=postgres")
+    process = engine.start()
+    engine.forbid("bad", "worse")
+    offsets = stack.produce(reactions("a", "bad", "worse", "b"))
+    wait_until(lambda: len(engine.letters()) == 2, 60, "two dead letters")
+    assert engine.decide(offsets[1], "discard") == "discarded"
+    assert process.term() == 0
+    conf = engine.home / "sql" / "processors" / "tally" / "processor.conf"
+    conf.write_text(conf.read_text().replace(ONCE, PATIENT))
+    process = engine.start()
+    engine.forbid("odd", "worst")
+    offsets += stack.produce(reactions("odd", "after"))
+    wait_until(lambda: engine.parked() == offsets[4:6], 60, "they are parked")
+    published = lambda: stack.value("SELECT count(*) FROM weir.outbox") == 0
+    wait_until(published, 60, "the outbox is empty")
+    assert process.term() == 0
+    with psycopg.connect(postgres, autocommit=True) as admin:
+        admin.execute("DROP DATABASE IF EXISTS weir_backup")
+        admin.execute("CREATE DATABASE weir_backup TEMPLATE weir")
+    # What the backup does not know: a redrive, that the parked ones are drained, and a dead letter.
+    process = engine.start()
+    assert engine.decide(offsets[2], "redrive") == "applied"
+    engine.forbid("worst")
+    wait_until(lambda: engine.parked() == [], 60, "they are drained")
+    offsets += stack.produce(reactions("worst", "c"))
+    wait_until(lambda: engine.parked() == offsets[6:], 60, "they are parked")
+    assert engine.decide(offsets[6], "discard") == "discarded"
+    expected = ["a", "b", "worse", "odd", "after", "c"]
+    wait_until(lambda: engine.chain() == expected, 60, lambda: str(engine.chain()))
+    letters = engine.letters()
+    wait_until(published, 60, "the outbox is empty")
+    with psycopg.connect(postgres, autocommit=True) as admin:
+        admin.execute("DROP DATABASE weir WITH (FORCE)")
+        admin.execute("CREATE DATABASE weir TEMPLATE weir_backup OWNER weir_owner")
+        admin.execute("DROP DATABASE weir_backup")
+    engine.forbid()
+    state = lambda: (engine.chain(), engine.letters(), engine.parked())
+    known = ["a", "b"], [(offsets[1], "discarded"), (offsets[2], "open")], offsets[4:6]
+    halt = engine.halt()
+    assert halt["code"] == "rebuild-needed" and f"{TOPIC}/{PARTITION}/{offsets[6]}, which this database does not know" in halt["message"], halt
+    engine.resume()
+    wait_until(lambda: stack.psql("SELECT code FROM weir.halt"), 60, "it halts again")
+    assert state() == known
+    report = engine.rebuild("--verify")
+    assert report["swapped"] and report["restored"] == 3, report
+    assert state() == (expected, letters, [])
+    stack.produce(reactions("d"))
+    expected += ["d"]
+    wait_until(lambda: engine.chain() == expected, 60, lambda: f"{engine.chain()} {process.text()[-2000:]}")
+    done = stack.run("audit", "tally", "--home", engine.home, "--wait", "30s", check=False)
+    assert done.returncode == 0, done.stdout
+    # The older copy's tables lead to the same.
+    assert engine.rebuild("--rollback", "--verify")["verified"] == "equal" and engine.chain() == expected
+    assert process.is_alive()
+
+
 def test_an_event_that_fails_first_after_the_loss_is_published(engine):
     """The rebuild is the first to set it aside: the topic hears of it once, when the tables are live, and the next loss knows."""
     engine = engine(ONCE)

@@ -72,7 +72,9 @@ END
 $$;
 COMMENT ON FUNCTION weir.note_left_out IS 'Notes what the target is to leave out, and what it is to apply after all; returns how many there are';
 
-CREATE OR REPLACE FUNCTION weir.move_failures(of_processor text, source integer, target integer) RETURNS void
+-- A target that was restored from the topics knows better: of an older copy, only decisions that are still to come count.
+DROP FUNCTION IF EXISTS weir.move_failures(text, integer, integer);
+CREATE OR REPLACE FUNCTION weir.move_failures(of_processor text, source integer, target integer, restored boolean) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM weir.left_out l
@@ -84,6 +86,13 @@ BEGIN
     FROM weir.position_pairs(of_processor, source, target) p
     JOIN weir.not_applied n ON n.position_id = p.source_id
     WHERE n.applied_after IS NULL;
+    IF restored THEN
+        DELETE FROM weir.parked USING weir.position_pairs(of_processor, source, target) p WHERE position_id = p.source_id;
+        DELETE FROM weir.parked_space USING weir.position_pairs(of_processor, source, target) p WHERE position_id = p.source_id;
+        DELETE FROM weir.dead_letter USING weir.position_pairs(of_processor, source, target) p WHERE position_id = p.source_id;
+        UPDATE weir.decision SET taken_at = NULL
+        FROM weir.position_pairs(of_processor, source, target) p WHERE position_id = p.source_id AND outcome IS NULL;
+    END IF;
     DELETE FROM weir.dead_letter d
     USING weir.position_pairs(of_processor, source, target) p, weir.dead_letter s
     WHERE d.position_id = p.target_id AND s.position_id = p.source_id AND s.kafka_offset = d.kafka_offset;

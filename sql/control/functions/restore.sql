@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- After the loss of the database: dead letters and decisions come back from weir.dlt.<processor> and
+-- After the loss of the database, or of what an older copy does not have: dead letters and decisions come back from weir.dlt.<processor> and
 -- weir.decisions.<processor>, in the order of their partitions. Whatever comes twice has one effect.
 
 CREATE OR REPLACE FUNCTION weir.restore_dead_letter(of_processor text, of_generation integer, of_topic text, of_partition integer,
@@ -25,7 +25,7 @@ COMMENT ON FUNCTION weir.restore_dead_letter IS 'Takes back a dead letter from i
 
 CREATE OR REPLACE FUNCTION weir.restore_decision(of_processor text, of_generation integer, decision jsonb) RETURNS void
 LANGUAGE sql AS $$
-    INSERT INTO weir.decision (decision_id, position_id, kafka_offset, space_id, verdict, replacement_id, decided_by, reason,
+    INSERT INTO weir.decision AS d (decision_id, position_id, kafka_offset, space_id, verdict, replacement_id, decided_by, reason,
                                decided_at, taken_at, outcome, message, applied_after, carried_out_at)
     SELECT (decision->>'decision_id')::uuid, p.position_id, (decision->>'offset')::bigint, (decision->>'space_id')::uuid,
            decision->>'verdict', (decision->>'replacement_id')::uuid, decision->>'decided_by', decision->>'reason',
@@ -34,7 +34,10 @@ LANGUAGE sql AS $$
     FROM weir.position p
     WHERE (p.processor, p.generation, p.topic, p.kafka_partition)
         = (of_processor, of_generation, decision->>'topic', (decision->>'partition')::integer)
-    ON CONFLICT DO NOTHING;
+    ON CONFLICT (decision_id) DO UPDATE -- an older copy of the database knew that it was made
+    SET taken_at = excluded.taken_at, outcome = excluded.outcome, message = excluded.message,
+        applied_after = excluded.applied_after, carried_out_at = excluded.carried_out_at
+    WHERE d.outcome IS NULL;
     UPDATE weir.dead_letter AS l
     SET state = CASE WHEN decision->>'outcome' = 'applied' THEN 'redriven'
                      WHEN decision->>'verdict' = 'patch' THEN 'patched' ELSE 'discarded' END,

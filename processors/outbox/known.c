@@ -2,7 +2,7 @@
  *
  * What records name is collected in parts of a bounded size, and each part is asked about in one
  * query. Records that name nothing are somebody else's. */
-#include "processors/audit/known.h"
+#include "processors/outbox/known.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -18,45 +18,46 @@ enum { PART_MAX = 1000 };
 
 struct part {
     PGconn *conn;
-    const char *processor;
-    const char *sql;      /* $1 is the processor, $2 to $4 are arrays of what the records name */
-    struct buf arrays[3]; /* array literals, open at the end */
+    const char *sql;       /* $2 to $4 are arrays of what the records name */
+    const char *values[5]; /* $1 is the processor, $5 are its topics */
+    struct buf arrays[3];  /* array literals, open at the end */
     int count;
-    int64_t read, unknown;
-    char first[160]; /* the first that is unknown */
+    struct known *known;
 };
 
 static const char letters_sql[] =
     "SELECT u.topic || '/' || u.kafka_partition || '/' || u.kafka_offset "
     "FROM unnest($2::text[], $3::integer[], $4::bigint[]) AS u (topic, kafka_partition, "
     "kafka_offset) "
-    "WHERE NOT EXISTS (SELECT FROM weir.dead_letter AS l JOIN weir.position AS p USING "
+    "WHERE u.topic = ANY ($5::text[]) "
+    "AND NOT EXISTS (SELECT FROM weir.dead_letter AS l JOIN weir.position AS p USING "
     "(position_id) "
     "JOIN weir.processor AS v USING (processor, generation) "
     "WHERE p.processor = $1 AND (p.topic, p.kafka_partition, l.kafka_offset) "
     "= (u.topic, u.kafka_partition, u.kafka_offset)) ORDER BY 1";
 
 static const char decisions_sql[] =
-    "SELECT u.decision_id || ', about ' || u.place FROM unnest($2::uuid[], $3::text[], $4::text[]) "
-    "AS u (decision_id, place, nothing) "
-    "WHERE NOT EXISTS (SELECT FROM weir.decision AS d JOIN weir.position AS p USING (position_id) "
+    "SELECT u.decision_id || ' about ' || u.topic || '/' || u.place "
+    "FROM unnest($2::uuid[], $3::text[], $4::text[]) AS u (decision_id, topic, place) "
+    "WHERE u.topic = ANY ($5::text[]) "
+    "AND NOT EXISTS (SELECT FROM weir.decision AS d JOIN weir.position AS p USING (position_id) "
     "JOIN weir.processor AS v USING (processor, generation) "
     "WHERE p.processor = $1 AND d.decision_id = u.decision_id) ORDER BY 1";
 
 static int ask(struct part *part, struct error *error)
 {
-    const char *values[4] = {part->processor};
+    struct known *known = part->known;
     PGresult *rows = NULL;
     if (part->count == 0)
         return 0;
     for (size_t i = 0; i < 3; i++) {
         buf_put_text(&part->arrays[i], "}");
-        values[i + 1] = buf_text(&part->arrays[i]);
+        part->values[i + 1] = buf_text(&part->arrays[i]);
     }
-    int code = pg_query(part->conn, part->sql, 4, values, &rows, error);
-    if (code == 0 && part->unknown == 0 && PQntuples(rows) > 0)
-        snprintf(part->first, sizeof part->first, "%s", PQgetvalue(rows, 0, 0));
-    part->unknown += PQntuples(rows);
+    int code = pg_query(part->conn, part->sql, 5, part->values, &rows, error);
+    if (code == 0 && known->unknown == 0 && PQntuples(rows) > 0)
+        snprintf(known->first, sizeof known->first, "%s", PQgetvalue(rows, 0, 0));
+    known->unknown += PQntuples(rows);
     part->count = 0;
     PQclear(rows);
     return code;
@@ -72,9 +73,13 @@ static int add(struct part *part, const char *const texts[3], struct error *erro
         buf_put_text(&part->arrays[i], texts[i]);
         buf_put_text(&part->arrays[i], "\"");
     }
-    part->read++;
+    part->known->read++;
     return ++part->count == PART_MAX ? ask(part, error) : 0;
 }
+
+static const char digits[] = "0123456789";
+static const char name_letters[] =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 
 /* The last header of that name, if it is a word that an array literal can hold. */
 static int header_word(const rd_kafka_headers_t *headers, const char *name, const char *letters,
@@ -92,14 +97,12 @@ static int header_word(const rd_kafka_headers_t *headers, const char *name, cons
 
 static int take_letter(void *opaque, rd_kafka_message_t *message, struct error *error)
 {
-    static const char digits[] = "0123456789";
-    static const char legal[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     rd_kafka_headers_t *headers;
     char topic[OUTBOX_TOPIC_SIZE];
     char partition[OUTBOX_TOPIC_SIZE];
     char offset[OUTBOX_TOPIC_SIZE];
     if (rd_kafka_message_headers(message, &headers) != 0 ||
-        !header_word(headers, "weir_topic", legal, topic) ||
+        !header_word(headers, "weir_topic", name_letters, topic) ||
         !header_word(headers, "weir_partition", digits, partition) || strlen(partition) > 9 ||
         !header_word(headers, "weir_offset", digits, offset) || strlen(offset) > 18)
         return 0;
@@ -110,31 +113,39 @@ static int take_decision(void *opaque, rd_kafka_message_t *message, struct error
 {
     struct uuid id;
     char text[UUID_TEXT_SIZE + 1];
-    char place[OUTBOX_TOPIC_SIZE];
+    char place[48];
     json_t *decision =
         message->payload ? json_loadb(message->payload, message->len, 0, NULL) : NULL;
     const char *said = json_string_value(json_object_get(decision, "decision_id"));
+    const char *topic = json_string_value(json_object_get(decision, "topic"));
     int code = 0;
-    if (said && uuid_parse(said, strlen(said), &id) == 0) {
+    if (said && uuid_parse(said, strlen(said), &id) == 0 && topic &&
+        topic[strspn(topic, name_letters)] == '\0') {
         uuid_format(&id, text);
-        snprintf(place, sizeof place, "the record at %s [%" PRId32 "] offset %" PRId64,
-                 rd_kafka_topic_name(message->rkt), message->partition, message->offset);
-        code = add(opaque, (const char *const[]){text, place, ""}, error);
+        snprintf(place, sizeof place, "%" JSON_INTEGER_FORMAT "/%" JSON_INTEGER_FORMAT,
+                 json_integer_value(json_object_get(decision, "partition")),
+                 json_integer_value(json_object_get(decision, "offset")));
+        code = add(opaque, (const char *const[]){text, topic, place}, error);
     }
     json_decref(decision);
     return code;
 }
 
-static int read_topic(const struct config *config, const char *topic, kafka_reader_take take,
-                      struct part *part, struct error *error)
+static int read_topic(const struct config *config, const char *topic, int64_t newest,
+                      kafka_reader_take take, struct part *part, struct error *error)
 {
     struct kafka_reader *reader;
     int32_t partitions = 0;
     if (kafka_reader_open(config, &reader, error) != 0)
         return -1;
     int code = kafka_reader_partitions(reader, topic, &partitions, error);
-    for (int32_t i = 0; code == 0 && i < partitions; i++)
-        kafka_reader_add(reader, topic, i, RD_KAFKA_OFFSET_BEGINNING);
+    for (int32_t i = 0; code == 0 && i < partitions; i++) {
+        struct kafka_extent extent = {.topic = topic, .partition = i};
+        code = kafka_reader_extent(reader, &extent, error);
+        if (code == 0 && extent.low < extent.high)
+            kafka_reader_add(reader, topic, i,
+                             extent.high - extent.low > newest ? extent.high - newest : extent.low);
+    }
     if (code == 0)
         code = kafka_reader_each(reader, READER_STALL_MS, NULL, take, part, error);
     if (code == 0)
@@ -143,36 +154,25 @@ static int read_topic(const struct config *config, const char *topic, kafka_read
     return code;
 }
 
-int audit_known(const struct config *config, PGconn *conn, const char *processor,
-                struct audit_report *report, struct error *error)
+int known_check(const struct config *config, PGconn *conn, const struct known_whose *whose,
+                enum outbox_kind kind, int64_t newest, struct known *ret_known, struct error *error)
 {
-    static const struct {
-        enum outbox_kind kind;
-        const char *rule;
-        const char *sql;
-        kafka_reader_take take;
-    } kinds[] = {{OUTBOX_DEAD_LETTERS, "each record about a dead letter is about one that is known",
-                  letters_sql, take_letter},
-                 {OUTBOX_DECISIONS, "each record of a decision is of one that is known",
-                  decisions_sql, take_decision}};
-    int code = 0;
-    for (size_t i = 0; code == 0 && i < sizeof kinds / sizeof *kinds; i++) {
-        char topic[OUTBOX_TOPIC_SIZE];
-        struct part part = {.conn = conn, .processor = processor, .sql = kinds[i].sql};
-        outbox_topic_name(kinds[i].kind, processor, topic);
-        code = read_topic(config, topic, kinds[i].take, &part, error);
-        if (code == 0 && part.unknown)
-            audit_add(report, "I2", processor, kinds[i].rule, AUDIT_BROKEN,
-                      "%" PRId64 " of %" PRId64 " records of %s are unknown here; the first: %s. "
-                      "Was this database lost, and folded into before it was rebuilt? Drop it, and "
-                      "see docs/rebuild.md",
-                      part.unknown, part.read, topic, part.first)
-                ->rows = part.unknown;
-        else if (code == 0)
-            audit_add(report, "I2", processor, kinds[i].rule, AUDIT_HOLDS, "%" PRId64 " records",
-                      part.read);
-        for (size_t k = 0; k < 3; k++)
-            buf_free(&part.arrays[k]);
-    }
+    struct part part = {.conn = conn,
+                        .sql = kind == OUTBOX_DECISIONS ? decisions_sql : letters_sql,
+                        .known = ret_known};
+    struct buf topics = {0};
+    char topic[OUTBOX_TOPIC_SIZE];
+    *ret_known = (struct known){0};
+    for (size_t i = 0; i < whose->topic_count; i++)
+        buf_printf(&topics, "%s%s", i ? "," : "{", whose->topics[i]);
+    buf_put_text(&topics, "}");
+    part.values[0] = whose->processor;
+    part.values[4] = buf_text(&topics);
+    outbox_topic_name(kind, whose->processor, topic);
+    int code = read_topic(config, topic, newest,
+                          kind == OUTBOX_DECISIONS ? take_decision : take_letter, &part, error);
+    for (size_t i = 0; i < 3; i++)
+        buf_free(&part.arrays[i]);
+    buf_free(&topics);
     return code;
 }
