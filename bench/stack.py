@@ -284,11 +284,12 @@ class Stack:
         data = pathlib.Path(self.call("tests/services/postgres.sh", "home").strip()) / "data"
         return int((data / "postmaster.pid").read_text().split("\n", 1)[0])
 
+    def broker(self):
+        return int((self.state / "kafka" / "pid").read_text().split()[0])
+
     def cpu(self, **processes):
         """CPU seconds so far: broker, Postgres with all its backends, and the named processes."""
-        postmaster = self.postmaster()
-        broker = int((self.state / "kafka" / "pid").read_text().split()[0])
-        used = {"broker": cpu_of(broker), "postgres": cpu_of_family(postmaster)}
+        used = {"broker": cpu_of(self.broker()), "postgres": cpu_of_family(self.postmaster())}
         used.update({name: cpu_of(process.pid) for name, process in processes.items()})
         return used
 
