@@ -51,18 +51,12 @@ static int compare(const void *left, const void *right)
     return (a->offset > b->offset) - (a->offset < b->offset);
 }
 
-int skips_load(struct skips *skips, PGconn *conn, const struct position *positions,
-               const char *position_ids, struct error *error)
+static int load(struct skips *skips, PGconn *conn, const char *sql,
+                const struct position *positions, const char *position_ids, struct error *error)
 {
     const char *values[] = {position_ids};
     PGresult *rows = NULL;
-    if (pg_query(conn,
-                 "SELECT DISTINCT ON (position_id, kafka_offset) position_id, kafka_offset, "
-                 "'skipped by ' || decided_by || ': ' || reason FROM weir.decision "
-                 "WHERE position_id = ANY ($1::integer[]) AND outcome IS NULL "
-                 "AND verdict = 'skip' AND taken_at IS NOT NULL "
-                 "ORDER BY position_id, kafka_offset, decided_at",
-                 1, values, &rows, error) != 0)
+    if (pg_query(conn, sql, 1, values, &rows, error) != 0)
         return -1;
     skips_clear(skips);
     skips->rows = rows;
@@ -76,6 +70,33 @@ int skips_load(struct skips *skips, PGconn *conn, const struct position *positio
                                        .why = PQgetvalue(rows, (int)i, COLUMN_WHY)};
     }
     return 0;
+}
+
+int skips_load(struct skips *skips, PGconn *conn, const struct position *positions,
+               const char *position_ids, struct error *error)
+{
+    return load(skips, conn,
+                "SELECT DISTINCT ON (position_id, kafka_offset) position_id, kafka_offset, "
+                "'skipped by ' || decided_by || ': ' || reason FROM weir.decision "
+                "WHERE position_id = ANY ($1::integer[]) AND outcome IS NULL "
+                "AND verdict = 'skip' AND taken_at IS NOT NULL "
+                "ORDER BY position_id, kafka_offset, decided_at",
+                positions, position_ids, error);
+}
+
+int skips_load_live(struct skips *skips, PGconn *conn, const struct position *positions,
+                    const char *position_ids, struct error *error)
+{
+    return load(skips, conn,
+                "SELECT DISTINCT ON (p.position_id, d.kafka_offset) p.position_id, d.kafka_offset, "
+                "'skipped by ' || d.decided_by || ': ' || d.reason FROM weir.decision AS d "
+                "JOIN weir.position AS l USING (position_id) "
+                "JOIN weir.processor USING (processor, generation) "
+                "JOIN weir.position AS p ON (p.processor, p.topic, p.kafka_partition) = "
+                "(l.processor, l.topic, l.kafka_partition) "
+                "WHERE p.position_id = ANY ($1::integer[]) AND d.outcome IS NULL "
+                "AND d.verdict = 'skip' ORDER BY p.position_id, d.kafka_offset, d.decided_at",
+                positions, position_ids, error);
 }
 
 const char *skips_find(const struct skips *skips, uint32_t position, int64_t offset)

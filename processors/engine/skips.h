@@ -24,6 +24,11 @@ void skips_clear(struct skips *skips);
 int skips_load(struct skips *skips, PGconn *conn, const struct position *positions,
                const char *position_ids, struct error *error);
 
+/* The same for positions of a generation that is not live: what was decided about the live one's.
+ */
+int skips_load_live(struct skips *skips, PGconn *conn, const struct position *positions,
+                    const char *position_ids, struct error *error);
+
 /* Who skipped a record and why, or NULL when nobody did. `position` is an index. */
 const char *skips_find(const struct skips *skips, uint32_t position, int64_t offset);
 

@@ -101,10 +101,12 @@ static int restore(struct rebuild *rebuild, struct error *error)
         return -1;
     if (!rebuild->to_end || rebuild->options->rollback)
         return 0;
-    for (size_t i = 0; i < rebuild->at_live.count; i++)
+    /* Also of the live generation, so that people can decide to skip a record. */
+    const int numbers[] = {rebuild->live.number, rebuild->next.number};
+    for (size_t i = 0; i < 2 * rebuild->at_live.count; i++)
         buf_printf(&values, "%s('%s', %d, '%s', %d)", i ? ", " : "", rebuild->processor->name,
-                   rebuild->next.number, rebuild->at_live.at[i].topic,
-                   rebuild->at_live.at[i].partition);
+                   numbers[i % 2], rebuild->at_live.at[i / 2].topic,
+                   rebuild->at_live.at[i / 2].partition);
     int code = pg_runf(rebuild->conn, error,
                        "INSERT INTO weir.position (processor, generation, topic, kafka_partition) "
                        "VALUES %s ON CONFLICT DO NOTHING",

@@ -188,6 +188,8 @@ int worker_open(const struct worker_options *options, struct worker **ret_worker
         code = claim(worker, error);
     if (code == 0 && options->park)
         code = worker_load_parked(worker, error);
+    if (code == 0 && options->park)
+        code = worker_load_skips(worker, error);
     if (code == 0 && options->bulk)
         code = worker_open_stage(worker, error);
     if (code == 0)
@@ -214,6 +216,7 @@ void worker_free(struct worker *worker)
     batch_free(worker->single);
     worker_free_left(worker);
     parked_free(worker->parked);
+    skips_free(worker->skips);
     worker_drop(worker);
     free(worker->ahead);
     free(worker->again);

@@ -31,12 +31,32 @@ static int compare_left(const void *left, const void *right)
     return (a->offset > b->offset) - (a->offset < b->offset);
 }
 
+/* The positions' ids as an array literal. */
+static void put_ids(const struct worker *worker, struct buf *ids)
+{
+    for (size_t i = 0; i < worker->position_count; i++)
+        buf_printf(ids, "%s%d", i ? "," : "{", worker->positions[i].id);
+    buf_put_text(ids, worker->position_count ? "}" : "{}");
+}
+
+int worker_load_skips(struct worker *worker, struct error *error)
+{
+    struct buf ids = {0};
+    put_ids(worker, &ids);
+    if (!worker->skips)
+        worker->skips = skips_new();
+    worker->filling->skips = worker->skips;
+    worker->applying->skips = worker->skips;
+    int code =
+        skips_load_live(worker->skips, worker->conn, worker->positions, buf_text(&ids), error);
+    buf_free(&ids);
+    return code;
+}
+
 int worker_load_parked(struct worker *worker, struct error *error)
 {
     struct buf ids = {0};
-    for (size_t i = 0; i < worker->position_count; i++)
-        buf_printf(&ids, "%s%d", i ? "," : "{", worker->positions[i].id);
-    buf_put_text(&ids, worker->position_count ? "}" : "{}");
+    put_ids(worker, &ids);
     const char *values[] = {buf_text(&ids)};
     PGresult *result = NULL;
     int code = pg_query(worker->conn,
@@ -73,9 +93,7 @@ int worker_load_left(struct worker *worker, struct error *error)
 {
     struct buf ids = {0};
     worker_free_left(worker);
-    for (size_t i = 0; i < worker->position_count; i++)
-        buf_printf(&ids, "%s%d", i ? "," : "{", worker->positions[i].id);
-    buf_put_text(&ids, worker->position_count ? "}" : "{}");
+    put_ids(worker, &ids);
     const char *values[] = {buf_text(&ids)};
     char applied[STAGE_PREFIX_SIZE];
     snprintf(applied, sizeof applied, "%s.applied_event", worker->options.installed->schema);
@@ -115,6 +133,17 @@ int worker_load_left(struct worker *worker, struct error *error)
         worker->due_count += (size_t)left->due;
     }
     qsort(worker->left, worker->left_count, sizeof *worker->left, compare_left);
+    return 0;
+}
+
+int worker_left_beyond(const struct worker *worker, size_t position, int64_t offset)
+{
+    for (size_t i = 0; i < worker->left_count; i++) {
+        const struct left_out *left = &worker->left[i];
+        if (left->position == position &&
+            (left->offset > offset || (left->due && left->after >= offset)))
+            return 1;
+    }
     return 0;
 }
 

@@ -72,6 +72,7 @@ struct worker {
     size_t due_count;
     PGresult *left_rows;
     struct parked *parked; /* Spaces that are held back; NULL: nothing is parked here */
+    struct skips *skips;   /* records that people decided to skip; NULL as `parked` */
     struct slice *slice;
     struct seen *seen; /* NULL outside of bulk */
     int64_t staged;    /* bulk: records of the set so far */
@@ -118,6 +119,10 @@ int worker_stage(struct worker *worker, struct error *error);
 
 /* Reads which Spaces are held back in this generation. */
 int worker_load_parked(struct worker *worker, struct error *error);
+/* Reads which records are to be skipped, as far as nobody has skipped them. */
+int worker_load_skips(struct worker *worker, struct error *error);
+/* Whether anything at the partition behind that offset is left out, or due only there. */
+int worker_left_beyond(const struct worker *worker, size_t position, int64_t offset);
 /* Reads which records are left out, and which of them are due. The session must be free. */
 int worker_load_left(struct worker *worker, struct error *error);
 void worker_free_left(struct worker *worker);

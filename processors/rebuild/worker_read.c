@@ -167,14 +167,30 @@ static int settle(struct worker *worker, struct error *error)
 
 /* Whether a partition may end at a record of a schema that is not known. Where the live generation
  * is says how far to go, or nobody does, as after a loss of the database; then the processor is to
- * wait there as it would have. A registry may only be away. */
-static int may_end_early(const struct worker *worker)
+ * wait there as it would have. A registry may only be away. What stands behind it and was decided
+ * about, only a rebuild can fold as it was decided. */
+static int may_end_early(const struct worker *worker, size_t index, int64_t offset)
 {
-    return worker->options.park && !worker->registry;
+    return worker->options.park && !worker->registry && !worker_left_beyond(worker, index, offset);
 }
 
-/* A newer build may have recorded it, or the registry knows it. */
-static int wait_for_schema(struct worker *worker, struct error *error)
+/* How a person gets past it, told behind what it is. */
+static int tell_way(const struct worker *worker, size_t index, int64_t offset, struct error *error)
+{
+    const struct position *position = &worker->positions[index];
+    struct error reason = *error;
+    error->class = ERROR_HALT; /* other than a broker, it need not come back by itself */
+    if (!worker->options.park)
+        return -1;
+    return error_set(error, ERROR_HALT, reason.code,
+                     "%s. Then run the rebuild again; or make a dead letter of the record before: "
+                     "`weir processor skip %s %s/%" PRId32 "/%" PRId64 " --reason TEXT`",
+                     reason.message, worker->options.processor->name, position->topic,
+                     position->partition, offset);
+}
+
+/* A newer build may have recorded it, the registry knows it, or somebody decides to skip it. */
+static int wait_for_schema(struct worker *worker, size_t index, int64_t offset, struct error *error)
 {
     int32_t id = decoder_unknown_id(worker->decoder);
     int64_t deadline_us = monotonic_now_us() + WORKER_LOOK_UP_MS * INT64_C(1000);
@@ -182,13 +198,16 @@ static int wait_for_schema(struct worker *worker, struct error *error)
         return -1;
     while (decoder_look_up(worker->decoder, id, worker->conn, error) != 0) {
         const struct timespec pause = {.tv_nsec = 200000000};
-        if (strcmp(error->code, DECODER_UNKNOWN) != 0 || *worker->options.stop ||
-            may_end_early(worker))
+        int newer = strcmp(error->code, DECODER_NEWER) == 0;
+        if ((strcmp(error->code, DECODER_UNKNOWN) != 0 && !(newer && worker->options.park)) ||
+            *worker->options.stop || may_end_early(worker, index, offset))
             return -1;
-        if (monotonic_now_us() > deadline_us) {
-            error->class = ERROR_HALT; /* other than a broker, it need not come back by itself */
-            return -1;
-        }
+        struct error failure;
+        if (worker->skips && worker_load_skips(worker, &failure) == 0 &&
+            skips_find(worker->skips, (uint32_t)index, offset))
+            break;
+        if (monotonic_now_us() > deadline_us)
+            return tell_way(worker, index, offset, error);
         nanosleep(&pause, NULL);
     }
     *error = (struct error){0};
@@ -201,7 +220,7 @@ static int add(struct worker *worker, size_t index, rd_kafka_message_t *message,
     const struct record record = message_record(message, worker->positions[index].topic);
     if (batch_add(worker->filling, worker->decoder, &record, (uint32_t)index, error) == 0)
         return 0;
-    if (error->class != ERROR_RETRY || wait_for_schema(worker, error) != 0)
+    if (error->class != ERROR_RETRY || wait_for_schema(worker, index, record.offset, error) != 0)
         return -1;
     return batch_add(worker->filling, worker->decoder, &record, (uint32_t)index, error);
 }
@@ -210,7 +229,7 @@ static int add(struct worker *worker, size_t index, rd_kafka_message_t *message,
 static int end_early(struct worker *worker, size_t index, int64_t offset, struct error *error)
 {
     struct position *position = &worker->positions[index];
-    if (!may_end_early(worker) ||
+    if (!may_end_early(worker, index, offset) ||
         (strcmp(error->code, DECODER_UNKNOWN) != 0 && strcmp(error->code, DECODER_NEWER) != 0))
         return 0;
     log_warn("%s [%d] offset %" PRId64 ": %s. The rebuild goes no further in this partition, and "

@@ -6,7 +6,7 @@ import json
 
 import events
 from harness import wait_until
-from test_engine import ELSEWHERE, HERE, PARTITION, TALLY, TOPIC, newer_reaction, newer_version, reaction, reactions
+from test_engine import ELSEWHERE, HERE, PARTITION, TALLY, TOPIC, newer_reaction, newer_version, reaction, reactions, record_version
 from test_parking import parking  # noqa: F401 (a fixture)
 
 REASON = ("--reason", "no way past, INC-115")
@@ -108,6 +108,61 @@ def test_after_the_loss_of_the_database(parking):
     assert letters == [(skipped, "skipped", "open"), (waiting, "skipped", "open")]
     assert engine.stack.psql("SELECT verdict, outcome FROM weir.decision") == [("skip", "skipped")] * 2
     sound(engine)
+
+
+def lose(engine):
+    """Everything is published, and then there is a new database."""
+    wait_until(lambda: engine.stack.value("SELECT count(*) FROM weir.outbox") == 0, what="all is published")
+    engine.stack.end_all()
+    engine.stack.new_database()
+    engine.migrate()
+
+
+def test_an_unknown_id_in_front_of_what_was_decided(parking):
+    """The processor would not know of that when it came to it: the rebuild goes no way around the record, and says which."""
+    engine = parking(**PLAIN)
+    version = newer_version()
+    record_version(engine.stack, version)
+    newer, _ = engine.stack.produce([newer_reaction(version, "newer"), reaction("b")])
+    process = engine.start()
+    engine.drain()
+    engine.stack.end(process)
+    unwanted, _ = engine.stack.produce(reactions("unwanted", "c"))
+    skip(engine, unwanted, "--wait", "1s", code=1)
+    engine.start()
+    engine.wait_rows("newer", "b", "c")
+    lose(engine)
+    rebuild = ("rebuild", "tally", "--home", engine.home)
+    done = engine.stack.run(*rebuild, check=False)
+    assert done.returncode == 1, done.stderr
+    assert f"{TOPIC} [{PARTITION}] offset {newer}: schema id 900 " in done.stderr, done.stderr
+    assert f"weir processor skip tally {TOPIC}/{PARTITION}/{newer} --reason" in done.stderr, done.stderr
+    assert engine.stack.live("tally") == "tally_1"
+    assert "The decision stays" in skip(engine, newer, "--wait", "1s", code=1)
+    engine.stack.run(*rebuild)
+    engine.start()
+    decided = lambda: engine.stack.psql("SELECT kafka_offset, outcome FROM weir.decision ORDER BY 1")
+    wait_until(lambda: decided() == [(newer, "skipped"), (unwanted, "skipped")], what="the decision is carried out")
+    rows = engine.stack.psql(f"SELECT reaction FROM {engine.stack.live('tally')}.reaction ORDER BY kafka_offset")
+    assert rows == [("b",), ("c",)]
+    assert engine.dead_letters("kafka_offset, code") == [(newer, "skipped"), (unwanted, "skipped")]
+    sound(engine)
+
+
+def test_an_id_that_the_registry_does_not_have(parking):
+    """Decided while a rebuild waits for it."""
+    engine = parking(**PLAIN)
+    engine.stack.start_gateway()
+    registry = ("--schema-registry-url", engine.stack.admin_url)
+    engine.stack.new_database()
+    engine.stack.run("migrate", "--home", engine.home, *registry)
+    unknown, _ = engine.stack.produce([newer_reaction(newer_version(), "newer"), reaction("a")])
+    rebuild = engine.stack.start("rebuild", "rebuild", "tally", "--home", engine.home, *registry)
+    wait_until(lambda: engine.stack.psql("SELECT 1 FROM weir.position WHERE generation = 1"), what=rebuild.text)
+    skip(engine, unknown, "--wait", "1s", code=1)
+    assert rebuild.wait(60) == 0, rebuild.text()
+    assert engine.stack.psql(f"SELECT reaction FROM {engine.stack.live('tally')}.reaction") == [("a",)]
+    assert engine.dead_letters("kafka_offset, code") == [(unknown, "skipped")]
 
 
 def test_a_decision_that_fails_blocks_no_other(parking):

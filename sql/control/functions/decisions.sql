@@ -104,6 +104,9 @@ LANGUAGE plpgsql AS $$
 BEGIN
     IF made.kafka_offset >= held.next_offset THEN
         UPDATE weir.decision SET taken_at = now() WHERE decision_id = made.decision_id;
+    ELSIF EXISTS (SELECT FROM weir.dead_letter
+                  WHERE position_id = held.position_id AND kafka_offset = made.kafka_offset AND code = 'skipped') THEN
+        PERFORM weir.finish_decision(made.decision_id, 'skipped'); -- by a rebuild
     ELSE
         PERFORM weir.finish_decision(made.decision_id, 'refused', weir.what_became(held.position_id, made.kafka_offset));
     END IF;
