@@ -2,9 +2,7 @@
  *
  * Patterns of texts: POSIX extended regular expressions on code points, matched in time that is
  * known beforehand: each character costs at most one step for each step of the pattern, and no
- * memory. No library at hand promises that. glibc's regexec takes two seconds for `a.*b` and 20,000
- * characters, keeps the states that a sender makes it meet for ever, and locks; PCRE2 goes back and
- * has to be stopped by counters. */
+ * memory. No library at hand promises that (ARCHITECTURE.md, "Limits"). */
 #ifndef WEIR_AVRO_PATTERN_H
 #define WEIR_AVRO_PATTERN_H
 
