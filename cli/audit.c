@@ -3,7 +3,6 @@
  * `weir audit`: whether what must hold does hold, on a live system. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/command.h"
 #include "cli/support.h"

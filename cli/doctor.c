@@ -8,9 +8,7 @@
 #include <librdkafka/rdkafka.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "cli/command.h"
 #include "cli/support.h"

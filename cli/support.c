@@ -4,7 +4,6 @@
 #include "cli/support.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "processors/engine/processor.h"

@@ -4,7 +4,6 @@
  * whom, and what to do instead. The path is told in the names of the newer version. */
 #include "lib/avro/compat.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>

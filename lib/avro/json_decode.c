@@ -5,7 +5,6 @@
  * holds the reason. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/avro/decimal.h"

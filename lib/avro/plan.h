@@ -24,8 +24,6 @@
 
 #define PLAN_NUL "text-nul"
 
-enum { PLAN_ITEMS_MAX = 100000 }; /* elements in all arrays and maps of one event together */
-
 /* What the record's surroundings bring to a row. */
 struct plan_record {
     struct uuid space_id;

@@ -6,8 +6,6 @@
  * order of columns shows while steps are made; a relation where they do not is marked, and the
  * steps are made once more with marks. Of an omitted column all steps are marked as such; its cell
  * is null, and joins what STEP_COPY writes before them. */
-#include <endian.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/avro/plan_steps.h"

@@ -3,7 +3,6 @@
  * Runs the steps of a plan. The loop keeps the cursor and the place in the row in registers: it
  * lends them to nobody but functions that are inlined, and writes them back before any other step.
  * Room for a whole row is made before its first step, so that steps here do not ask for it. */
-#include <endian.h>
 #include <string.h>
 
 #include "lib/avro/plan_steps.h"

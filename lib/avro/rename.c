@@ -20,21 +20,14 @@ static int has_alias(const char *const *aliases, size_t count, const char *name)
     return 0;
 }
 
-static struct schema_field *find_field(const struct schema *record, const char *name)
-{
-    for (size_t i = 0; i < record->field_count; i++)
-        if (strcmp(record->fields[i].name, name) == 0)
-            return &record->fields[i];
-    return NULL;
-}
-
 /* The field of the newer record that the older one's field is called now. */
 static struct schema_field *find_renamed(const struct schema *newer, const struct schema *older,
                                          const char *name)
 {
     for (size_t i = 0; i < newer->field_count; i++) {
         struct schema_field *field = &newer->fields[i];
-        if (has_alias(field->aliases, field->alias_count, name) && !find_field(older, field->name))
+        if (has_alias(field->aliases, field->alias_count, name) &&
+            !schema_find_field(older, field->name))
             return field;
     }
     return NULL;
@@ -56,14 +49,16 @@ static void walk_record(struct walk *walk, const struct schema *newer, const str
             return;
     buf_put(&walk->seen, &newer, sizeof newer);
     for (size_t i = 0; i < older->field_count; i++) {
-        struct schema_field *field = find_field(newer, older->fields[i].name);
+        const char *name = older->fields[i].name;
+        const struct schema_field *field = schema_find_field(newer, name);
         if (!field) {
-            field = find_renamed(newer, older, older->fields[i].name);
-            if (!field)
-                continue;
-            field->name = older->fields[i].name;
+            struct schema_field *renamed = find_renamed(newer, older, name);
+            if (renamed)
+                renamed->name = name;
+            field = renamed;
         }
-        walk_pair(walk, field->type, older->fields[i].type);
+        if (field)
+            walk_pair(walk, field->type, older->fields[i].type);
     }
 }
 

@@ -20,8 +20,7 @@ enum {
     SAMPLE_DEPTH_MAX = SCHEMA_DEPTH_MAX,
     SAMPLE_ITEMS_MAX = 4,
     SAMPLE_AMOUNT_MAX = 10000,
-    SAMPLE_TRIES_MAX = 20, /* for a text that matches its pattern */
-    SAMPLE_BYTES_MAX = 1 << 10
+    SAMPLE_TRIES_MAX = 20 /* for a text that matches its pattern */
 };
 
 static const int64_t SAMPLE_SPAN_US = INT64_C(90) * 86400 * 1000000;

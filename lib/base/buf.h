@@ -82,12 +82,6 @@ static inline void buf_put_be32(struct buf *buf, uint32_t value)
     buf_put(buf, &value, sizeof value);
 }
 
-static inline void buf_put_be64(struct buf *buf, uint64_t value)
-{
-    value = htobe64(value);
-    buf_put(buf, &value, sizeof value);
-}
-
 /* The same the other way, from bytes anywhere. */
 static inline uint32_t buf_get_be32(const char *at)
 {

@@ -42,10 +42,3 @@ int error_prefix(struct error *error, const char *format, ...)
     memcpy(error->message, prefix, sizeof prefix);
     return -1;
 }
-
-const char *error_class_name(enum error_class class)
-{
-    static const char *const names[] = {"none",   "retry", "shrink", "dead-letter", "screened",
-                                        "unsure", "halt",  "fenced", "usage",       "fatal"};
-    return names[class];
-}

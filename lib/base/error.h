@@ -39,6 +39,4 @@ int error_prefix(struct error *error, const char *format, ...)
 #define error_prefix(...) (error_prefix(__VA_ARGS__), -1)
 #endif
 
-const char *error_class_name(enum error_class class);
-
 #endif

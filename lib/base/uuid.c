@@ -4,7 +4,6 @@
  */
 #include "lib/base/uuid.h"
 
-#include <endian.h>
 #include <openssl/evp.h>
 #include <string.h>
 #include <sys/random.h>

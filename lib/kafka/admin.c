@@ -14,22 +14,21 @@
 #include "lib/base/buf.h"
 #include "lib/kafka/client.h"
 
-static const struct topic_setting pinned[] = {{"message.timestamp.type", "LogAppendTime"},
-                                              {"retention.ms", "-1"},
-                                              {"retention.bytes", "-1"},
-                                              {"cleanup.policy", "delete"},
-                                              {NULL, NULL}};
+/* The settings of every topic of a domain. */
+static const struct topic_setting {
+    const char *name;
+    const char *value;
+} pinned[] = {{"message.timestamp.type", "LogAppendTime"},
+              {"retention.ms", "-1"},
+              {"retention.bytes", "-1"},
+              {"cleanup.policy", "delete"},
+              {NULL, NULL}};
 
 struct kafka_admin {
     rd_kafka_t *kafka;
     rd_kafka_queue_t *queue;
     char *brokers;
 };
-
-const struct topic_setting *kafka_admin_settings(void)
-{
-    return pinned;
-}
 
 int kafka_admin_open(const struct config *config, struct kafka_admin **ret_admin,
                      struct error *error)

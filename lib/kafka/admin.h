@@ -53,7 +53,7 @@ int kafka_admin_end(struct kafka_admin *admin, int timeout_ms, const char *topic
                     int64_t *ret_offset, struct error *error);
 
 /* Compares topics with what is pinned: `partitions` of them, and the settings of
- * kafka_admin_settings. Each topics[i].name is set by the caller, the rest is filled. Creates
+ * domain topics. Each topics[i].name is set by the caller, the rest is filled. Creates
  * nothing. */
 int kafka_admin_check(struct kafka_admin *admin, int32_t partitions, struct topic_status *topics,
                       size_t count, struct error *error);
@@ -62,13 +62,5 @@ int kafka_admin_check(struct kafka_admin *admin, int32_t partitions, struct topi
  * TOPIC_CREATED. A topic that someone else creates at the same time is checked afterwards. */
 int kafka_admin_create(struct kafka_admin *admin, int32_t partitions, int32_t replication,
                        struct topic_status *topics, size_t count, struct error *error);
-
-struct topic_setting {
-    const char *name;
-    const char *value;
-};
-
-/* The settings that every topic of a domain is pinned to; ends with a NULL name. */
-const struct topic_setting *kafka_admin_settings(void);
 
 #endif

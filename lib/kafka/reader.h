@@ -14,7 +14,6 @@
 #include "lib/base/error.h"
 
 enum {
-    READER_PARTITIONS_MAX = 16384,
     READER_TIMEOUT_MS = 10000, /* of one answer */
     READER_STALL_MS = 30000    /* without a record; then Kafka is away */
 };

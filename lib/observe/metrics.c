@@ -15,11 +15,9 @@
 
 enum { SECOND_US = 1000000 };
 
-const int64_t metrics_latency_buckets[] = {100,     250,     500,     1000,     2500,    5000,
-                                           10000,   25000,   50000,   100000,   250000,  500000,
-                                           1000000, 2500000, 5000000, 10000000, 30000000};
-const size_t metrics_latency_bucket_count =
-    sizeof metrics_latency_buckets / sizeof *metrics_latency_buckets;
+static const int64_t latency_buckets[] = {100,     250,     500,     1000,     2500,    5000,
+                                          10000,   25000,   50000,   100000,   250000,  500000,
+                                          1000000, 2500000, 5000000, 10000000, 30000000};
 
 struct metric_series {
     struct metric_series *next;
@@ -97,8 +95,9 @@ static struct metric *metric_new(const struct metric_spec *spec)
     pthread_mutex_init(&metric->lock, NULL);
     split_labels(metric);
     if (spec->kind == METRICS_HISTOGRAM) {
-        metric->bounds = spec->buckets ? spec->buckets : metrics_latency_buckets;
-        metric->bound_count = spec->buckets ? spec->bucket_count : metrics_latency_bucket_count;
+        metric->bounds = spec->buckets ? spec->buckets : latency_buckets;
+        metric->bound_count =
+            spec->buckets ? spec->bucket_count : sizeof latency_buckets / sizeof *latency_buckets;
         if (metric->bound_count > METRICS_BUCKETS_MAX)
             metric->bound_count = METRICS_BUCKETS_MAX;
     }
@@ -211,12 +210,6 @@ void metrics_gauge_hide(struct metric_series *series)
 {
     if (series)
         atomic_store_explicit(&series->hidden, 1, memory_order_release);
-}
-
-void metrics_gauge_add(struct metric_series *series, int64_t amount)
-{
-    if (series)
-        add(&series->value, amount);
 }
 
 void metrics_observe(struct metric_series *series, int64_t value)

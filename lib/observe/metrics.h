@@ -36,13 +36,9 @@ struct metric_spec {
     enum metrics_kind kind;
     enum metrics_unit unit;
     const char *labels;     /* names with a comma between: "code,event"; NULL or "" for none */
-    const int64_t *buckets; /* histogram: ascending upper bounds; NULL: metrics_latency_buckets */
+    const int64_t *buckets; /* histogram: ascending upper bounds; NULL: 100 µs to 30 s */
     size_t bucket_count;
 };
-
-/* 100 µs to 30 s, for latencies in METRICS_MICROSECONDS. */
-extern const int64_t metrics_latency_buckets[];
-extern const size_t metrics_latency_bucket_count;
 
 struct metrics;
 struct metric;
@@ -67,7 +63,6 @@ struct metric_series *metrics_series_of(struct metric *metric, const char *const
 /* Any thread. NULL is allowed and does nothing, so that code runs without a registry in tests. */
 void metrics_counter_add(struct metric_series *series, int64_t amount);
 void metrics_gauge_set(struct metric_series *series, int64_t value);
-void metrics_gauge_add(struct metric_series *series, int64_t amount);
 /* Not shown until it is set again: what it told of is gone. */
 void metrics_gauge_hide(struct metric_series *series);
 /* One observation of a histogram. */

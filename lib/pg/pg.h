@@ -13,7 +13,6 @@
 
 enum {
     PG_CONNECT_TIMEOUT_S = 5,
-    PG_PARAMETERS_MAX = 65535,
     PG_PATIENCE_MS = 60000 /* of a command with its questions; see pg_set_patience */
 };
 

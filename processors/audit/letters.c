@@ -12,7 +12,6 @@
 
 #include "lib/base/buf.h"
 #include "lib/kafka/reader.h"
-#include "processors/audit/records.h"
 #include "processors/outbox/known.h"
 #include "processors/outbox/topics.h"
 

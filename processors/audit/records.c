@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
-#include "lib/base/timestamp.h"
 #include "lib/base/uuid.h"
 #include "processors/engine/message.h"
 

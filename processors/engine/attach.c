@@ -8,7 +8,6 @@
  * the last record dealt with: reading it again proves that the log is still the same. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -4,7 +4,6 @@
  * sees that it is still the owner, and forgets events that have left the duplicate window. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"

@@ -4,7 +4,6 @@
 #include "processors/rebuild/compare.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "lib/base/buf.h"
 

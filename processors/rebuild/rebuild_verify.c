@@ -3,8 +3,6 @@
  * Two generations are comparable at one offset vector only. The live one is locked where it is, the
  * rest is folded, and a snapshot is taken in which both are at that vector; then the live one goes
  * on, while the snapshot is looked at for as long as it takes. */
-#include <stdlib.h>
-#include <string.h>
 
 #include "lib/base/timestamp.h"
 #include "processors/prove/verify.h"

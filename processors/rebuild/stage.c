@@ -5,7 +5,6 @@
 
 #include <poll.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/failpoint.h"

@@ -4,11 +4,8 @@
  * while one is under way. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
-#include "lib/base/buf.h"
-#include "lib/base/timestamp.h"
 #include "processors/engine/place.h"
 #include "processors/rebuild/worker_parts.h"
 

@@ -6,7 +6,6 @@
  * that a later run does not do it twice. */
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "lib/base/buf.h"
 #include "processors/rebuild/stage.h"

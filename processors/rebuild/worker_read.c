@@ -6,11 +6,9 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "lib/base/buf.h"
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "lib/kafka/client.h"

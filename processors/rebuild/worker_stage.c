@@ -4,7 +4,6 @@
  * position in one transaction. The array parameters that the procedure would get are rewritten:
  * a row of COPY is a composite value without its types. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/failpoint.h"

@@ -12,7 +12,7 @@
 #include "lib/kafka/producer.h"
 #include "producers/gateway/key.h"
 
-enum { EVENT_FRAMING_BYTES = 5, EVENT_SOURCE_BYTES = 64, EVENT_TYPE_BYTES = 128 };
+enum { EVENT_SOURCE_BYTES = 64, EVENT_TYPE_BYTES = 128 };
 
 struct event_rules {
     int64_t past_us;   /* how old occurred_at may be */

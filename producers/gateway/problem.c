@@ -60,11 +60,6 @@ int problem_status(enum problem_type type)
     return types[type].status;
 }
 
-const char *problem_name(enum problem_type type)
-{
-    return types[type].name;
-}
-
 int problem_retry_after_s(enum problem_type type)
 {
     return types[type].retry_after_s;

@@ -51,8 +51,6 @@ enum problem_type {
 };
 
 int problem_status(enum problem_type type);
-/* The last part of the type's URI, such as "outcome-unknown"; also the label in metrics. */
-const char *problem_name(enum problem_type type);
 /* Seconds after which trying again makes sense, or 0. */
 int problem_retry_after_s(enum problem_type type);
 

@@ -7,7 +7,6 @@
 
 #include "lib/base/base64.h"
 #include "lib/base/hash.h"
-#include "lib/base/json_text.h"
 #include "producers/gateway/answer.h"
 #include "producers/gateway/etag.h"
 #include "producers/gateway/read.h"

@@ -144,10 +144,8 @@ static void problems(void **state)
                         "must be a \"number\"");
     json_decref(json);
     buf_free(&out);
-    for (int type = 0; type < PROBLEM_TYPE_COUNT; type++) {
-        assert_non_null(problem_name((enum problem_type)type));
+    for (int type = 0; type < PROBLEM_TYPE_COUNT; type++)
         assert_in_range(problem_status((enum problem_type)type), 400, 599);
-    }
 }
 
 static void json_texts(void **state)
