@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * weir dead-letters: what was not applied, and what is to become of it. */
+ * weir dead-letters: what was not applied, and what is to become of it. weir parked: events that
+ * wait, the one that failed and those of its Space behind it. */
 #include <string.h>
 
 #include "cli/dead_letters.h"
@@ -39,6 +40,12 @@ static int run_redrive(struct letters_context *context, struct error *error)
     return result;
 }
 
+static int run_retry(struct letters_context *context, struct error *error)
+{
+    struct decide decide = decide_about(context, "retry");
+    return decide_run(&decide, error);
+}
+
 static int run_discard(struct letters_context *context, struct error *error)
 {
     struct decide decide = decide_about(context, "discard");
@@ -47,12 +54,13 @@ static int run_discard(struct letters_context *context, struct error *error)
 
 static int run_action(struct letters_context *context, struct error *error)
 {
-    static const struct {
+    int parked = context->kind == FAILED_PARKED;
+    const struct {
         const char *name;
         int (*run)(struct letters_context *context, struct error *error);
     } actions[] = {{"list", run_list},
                    {"show", run_show},
-                   {"redrive", run_redrive},
+                   {parked ? "retry" : "redrive", parked ? run_retry : run_redrive},
                    {"discard", run_discard},
                    {"patch", letters_patch}};
     const char *name = config_argument(context->config, 0);
@@ -60,17 +68,17 @@ static int run_action(struct letters_context *context, struct error *error)
         if (strcmp(name, actions[i].name) == 0)
             return actions[i].run(context, error);
     error_set(error, ERROR_USAGE, "bad-argument",
-              "say what to do: list, show, redrive, discard or patch; see --help");
+              "say what to do: list, show, %s, discard or patch; see --help", actions[2].name);
     return EXIT_USAGE;
 }
 
-static int run(const struct config *config, struct error *error)
+static int run(const struct config *config, enum failed_kind kind, const char *name,
+               struct error *error)
 {
-    struct letters_context context = {.config = config, .kind = FAILED_DEAD_LETTERS};
+    struct letters_context context = {.config = config, .kind = kind};
     int result = EXIT_FAILED;
     if (output_format(config, &context.format, error) == 0 &&
-        pg_connect(config_text(config, OPT_DATABASE), "weir dead-letters", &context.conn, error) ==
-            0) {
+        pg_connect(config_text(config, OPT_DATABASE), name, &context.conn, error) == 0) {
         pg_set_patience(context.conn, PG_PATIENCE_MS);
         result = run_action(&context, error);
     }
@@ -78,32 +86,28 @@ static int run(const struct config *config, struct error *error)
     return result;
 }
 
-static const enum option_id options[] = {OPT_DATABASE,
-                                         OPT_PROCESSOR,
-                                         OPT_SPACE,
-                                         OPT_EVENT,
-                                         OPT_ERROR,
-                                         OPT_SINCE,
-                                         OPT_UNTIL,
-                                         OPT_STATUS,
-                                         OPT_LIMIT,
-                                         OPT_SHOW_PII,
-                                         OPT_YES,
-                                         OPT_BY,
-                                         OPT_REASON,
-                                         OPT_DRY_RUN,
-                                         OPT_MAX,
-                                         OPT_RATE,
-                                         OPT_WAIT,
-                                         OPT_SET,
-                                         OPT_FILE,
-                                         OPT_AS,
-                                         OPT_KAFKA_BROKERS,
-                                         OPT_KAFKA,
-                                         OPT_DELIVERY_TIMEOUT,
-                                         OPT_SCHEMA_REGISTRY_URL,
-                                         OPT_SCHEMA_REGISTRY_AUTH,
-                                         OPT_SCHEMA_REGISTRY_CA};
+static int run_dead_letters(const struct config *config, struct error *error)
+{
+    return run(config, FAILED_DEAD_LETTERS, "weir dead-letters", error);
+}
+
+static int run_parked(const struct config *config, struct error *error)
+{
+    return run(config, FAILED_PARKED, "weir parked", error);
+}
+
+/* Of both; `which` narrows the choice. */
+#define OPTIONS(which)                                                                             \
+    {                                                                                              \
+        OPT_DATABASE, OPT_PROCESSOR, OPT_SPACE, OPT_EVENT, OPT_ERROR, OPT_SINCE, OPT_UNTIL, which, \
+            OPT_LIMIT, OPT_SHOW_PII, OPT_YES, OPT_BY, OPT_REASON, OPT_DRY_RUN, OPT_MAX, OPT_RATE,  \
+            OPT_WAIT, OPT_SET, OPT_FILE, OPT_AS, OPT_KAFKA_BROKERS, OPT_KAFKA,                     \
+            OPT_DELIVERY_TIMEOUT, OPT_SCHEMA_REGISTRY_URL, OPT_SCHEMA_REGISTRY_AUTH,               \
+            OPT_SCHEMA_REGISTRY_CA                                                                 \
+    }
+
+static const enum option_id dead_letters_options[] = OPTIONS(OPT_STATUS);
+static const enum option_id parked_options[] = OPTIONS(OPT_ALL);
 
 const struct command command_dead_letters = {
     .name = "dead-letters",
@@ -139,7 +143,43 @@ const struct command command_dead_letters = {
         "  weir dead-letters patch 7 --set /total=1999 --reason 'cents, not euros'\n\n"
         "Exit codes: 0 done; 1 something did not come out as wanted, or in time; 2 wrong usage, "
         "or none like that;\n3 --dry-run: one would fail.",
-    .options = options,
-    .option_count = sizeof options / sizeof *options,
-    .run = run,
+    .options = dead_letters_options,
+    .option_count = sizeof dead_letters_options / sizeof *dead_letters_options,
+    .run = run_dead_letters,
+};
+
+const struct command command_parked = {
+    .name = "parked",
+    .arguments = "list|show|retry|discard|patch [PLACE...]",
+    .summary = "events that wait for one that failed: list, show, retry, discard and patch them",
+    .help =
+        "An event that failed is tried again, and later events of its Space and topic wait behind "
+        "it.\n\n"
+        "list     a line for each Space that is held back: the event that failed, when it is tried "
+        "next, and how many\n"
+        "         are parked; with --all a line for each event\n"
+        "show     everything about them: the event as JSON, the error, headers, what was decided\n"
+        "retry    try the first event of a Space now\n"
+        "discard  never apply it: it becomes a dead letter that is settled; needs --reason\n"
+        "patch    publish another event instead of one: its JSON as --set and --file say, or in "
+        "$EDITOR; needs --reason;\n         --dry-run rehearses it\n\n"
+        "They are chosen by PLACE (topic/partition/offset, as in commerce/3/17) or by options. "
+        "Fields that identify people\n"
+        "(x-pii) read \"***\" unless --show-pii is given. What is decided is written down with "
+        "who and why, and carried out\n"
+        "by the processor that owns the partition; this waits for the outcome (--wait, 30s). Of "
+        "several the first one must\n"
+        "go well before the others are decided, --rate a second, and the first failure ends it.\n\n"
+        "Examples:\n"
+        "  weir parked list --processor ledger\n"
+        "  weir parked show commerce/3/17\n"
+        "  weir parked retry --processor ledger --error 23514 --yes\n"
+        "  weir parked patch commerce/3/17 --processor ledger --set /total=1999 --reason 'cents, "
+        "not "
+        "euros'\n\n"
+        "Exit codes: 0 done; 1 something did not come out as wanted, or in time; 2 wrong usage, "
+        "or none like that.",
+    .options = parked_options,
+    .option_count = sizeof parked_options / sizeof *parked_options,
+    .run = run_parked,
 };
