@@ -9,10 +9,9 @@
 #include <strings.h>
 
 #include "lib/avro/catalog_parts.h"
+#include "lib/avro/path.h"
 #include "lib/avro/resolve.h"
 #include "lib/avro/words.h"
-
-enum { PATH_SIZE = 256 };
 
 struct walk {
     compat_visit *visit;
@@ -20,8 +19,7 @@ struct walk {
     int writer_version;
     int reader_version;
     size_t count;
-    char path[PATH_SIZE];
-    size_t path_size;
+    struct path path;
     struct buf seen; /* resolutions of records, which can hold themselves */
     struct buf reason;
 };
@@ -55,21 +53,6 @@ int compat_mode_parse(const char *text, enum compat_mode *ret_mode, struct error
                      text);
 }
 
-static size_t push(struct walk *walk, const char *separator, const char *name)
-{
-    size_t before = walk->path_size;
-    size_t room = sizeof walk->path - before;
-    int written = snprintf(walk->path + before, room, "%s%s", before ? separator : "", name);
-    walk->path_size += (size_t)written < room ? (size_t)written : room - 1;
-    return before;
-}
-
-static void pop(struct walk *walk, size_t before)
-{
-    walk->path_size = before;
-    walk->path[before] = '\0';
-}
-
 void compat_column(const char *path, char *ret_column, size_t size)
 {
     char part[NAME_SIZE_MAX + 1];
@@ -95,9 +78,9 @@ void compat_column(const char *path, char *ret_column, size_t size)
 /* What stands in walk->reason is the reason. */
 static void found(struct walk *walk, const char *advice)
 {
-    char column[2 * PATH_SIZE];
-    compat_column(walk->path, column, sizeof column);
-    struct compat_break item = {.path = walk->path,
+    char column[2 * sizeof walk->path.text];
+    compat_column(walk->path.text, column, sizeof column);
+    struct compat_break item = {.path = walk->path.text,
                                 .column = column,
                                 .reason = buf_text(&walk->reason),
                                 .advice = advice,
@@ -218,16 +201,17 @@ static void walk_record(struct walk *walk, const struct resolve *resolve)
         if (field->skip)
             continue;
         const struct schema_field *to = &resolve->reader->fields[field->field];
-        size_t before = push(walk, ".", is_forward(walk) ? from->name : to->name);
+        size_t before = path_push(&walk->path, ".", is_forward(walk) ? from->name : to->name);
         walk_pair(walk, field->value, from->type, to->type);
-        pop(walk, before);
+        path_pop(&walk->path, before);
     }
     for (size_t i = 0; i < resolve->preset_count; i++) {
         if (resolve->presets[i].value->kind != RESOLVE_FAIL)
             continue;
-        size_t before = push(walk, ".", resolve->reader->fields[resolve->presets[i].field].name);
+        size_t before =
+            path_push(&walk->path, ".", resolve->reader->fields[resolve->presets[i].field].name);
         found_missing(walk);
-        pop(walk, before);
+        path_pop(&walk->path, before);
     }
 }
 
@@ -266,9 +250,9 @@ static void walk_pair(struct walk *walk, const struct resolve *resolve, const st
         return;
     case RESOLVE_ARRAY:
     case RESOLVE_MAP: {
-        size_t before = push(walk, "", resolve->kind == RESOLVE_ARRAY ? "[]" : "{}");
+        size_t before = path_push(&walk->path, "", resolve->kind == RESOLVE_ARRAY ? "[]" : "{}");
         walk_pair(walk, resolve->items, resolve->writer->items, resolve->reader->items);
-        pop(walk, before);
+        path_pop(&walk->path, before);
         return;
     }
     case RESOLVE_UNION:

@@ -10,6 +10,7 @@
 #include "lib/avro/decimal.h"
 #include "lib/avro/decode.h"
 #include "lib/avro/json.h"
+#include "lib/avro/path.h"
 #include "lib/avro/scalar.h"
 #include "lib/base/base64.h"
 #include "lib/base/uuid.h"
@@ -17,9 +18,8 @@
 struct decoder {
     struct cursor cursor;
     int flags;
-    char path[200]; /* of the value being read, for the error */
-    size_t path_size;
-    struct buf text; /* scratch */
+    struct path path; /* of the value being read, for the error */
+    struct buf text;  /* scratch */
 };
 
 static json_t *decode_value(struct decoder *decoder, const struct schema *schema);
@@ -123,19 +123,13 @@ static json_t *decode_record(struct decoder *decoder, const struct schema *schem
     json_t *object = json_object();
     for (size_t i = 0; i < schema->field_count; i++) {
         const struct schema_field *field = &schema->fields[i];
-        size_t before = decoder->path_size;
-        int written = snprintf(decoder->path + before, sizeof decoder->path - before, "%s%s",
-                               before ? "." : "", field->name);
-        decoder->path_size += (size_t)written;
-        if (decoder->path_size >= sizeof decoder->path)
-            decoder->path_size = sizeof decoder->path - 1;
+        size_t before = path_push(&decoder->path, ".", field->name);
         json_t *value = decode_value(decoder, field->type);
         if (!value) { /* the path stays where it happened */
             json_decref(object);
             return NULL;
         }
-        decoder->path_size = before;
-        decoder->path[before] = '\0';
+        path_pop(&decoder->path, before);
         if (field->pii && (decoder->flags & AVRO_JSON_MASK_PII) && !json_is_null(value)) {
             json_decref(value);
             value = json_string("***");
@@ -262,7 +256,7 @@ int avro_to_json(const struct schema *schema, const unsigned char *avro, size_t 
         return 0;
     }
     json_decref(value);
-    return error_set(error, ERROR_DEAD_LETTER, "avro-invalid", "%s%sbyte %zu: %s", decoder.path,
-                     *decoder.path ? ", " : "", (size_t)(decoder.cursor.at - avro),
-                     reason ? reason : "out of memory");
+    return error_set(error, ERROR_DEAD_LETTER, "avro-invalid", "%s%sbyte %zu: %s",
+                     decoder.path.text, *decoder.path.text ? ", " : "",
+                     (size_t)(decoder.cursor.at - avro), reason ? reason : "out of memory");
 }

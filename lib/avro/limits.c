@@ -281,9 +281,9 @@ int limits_check(struct schema_parser *parser, const struct schema *schema)
         return -1;
     if (!schema->items)
         return 0;
-    size_t before = schema_parse_push(parser, "", schema->type == AVRO_ARRAY_TYPE ? "[]" : "{}");
+    size_t before = path_push(&parser->path, "", schema->type == AVRO_ARRAY_TYPE ? "[]" : "{}");
     int result = limits_check(parser, schema->items);
     if (result == 0)
-        schema_parse_pop(parser, before);
+        path_pop(&parser->path, before);
     return result;
 }

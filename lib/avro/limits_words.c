@@ -5,9 +5,8 @@
 #include <string.h>
 
 #include "lib/avro/limits.h"
+#include "lib/avro/path.h"
 #include "lib/avro/words.h"
-
-enum { PATH_SIZE = 256 };
 
 static int is_integer(const struct schema *schema)
 {
@@ -116,7 +115,7 @@ static json_t *node_json(const struct schema *schema)
 
 struct walk {
     json_t *limits;
-    char path[PATH_SIZE];
+    struct path path;
     int depth;
 };
 
@@ -125,11 +124,9 @@ static void walk_type(struct walk *walk, const struct schema *schema);
 static void walk_below(struct walk *walk, const char *separator, const char *name,
                        const struct schema *schema)
 {
-    size_t before = strlen(walk->path);
-    snprintf(walk->path + before, sizeof walk->path - before, "%s%s", before ? separator : "",
-             name);
+    size_t before = path_push(&walk->path, separator, name);
     walk_type(walk, schema);
-    walk->path[before] = '\0';
+    path_pop(&walk->path, before);
 }
 
 /* A record that holds itself is told down to the depth of the schemas that people write. */
@@ -137,11 +134,11 @@ static void walk_type(struct walk *walk, const struct schema *schema)
 {
     enum { DEPTH_MAX = 8 };
     json_t *object = node_json(schema);
-    json_t *there = json_object_get(walk->limits, walk->path);
+    json_t *there = json_object_get(walk->limits, walk->path.text);
     if (there) /* another branch of a union */
         json_object_update(there, object);
     else if (json_object_size(object) > 0)
-        json_object_set(walk->limits, walk->path, object);
+        json_object_set(walk->limits, walk->path.text, object);
     json_decref(object);
     if (walk->depth == DEPTH_MAX)
         return;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/avro/path.h"
 #include "lib/avro/preset.h"
 
 struct known {
@@ -33,8 +34,7 @@ struct resolver {
     int strict;                   /* a branch that does not fit is an error */
     int going_on;                 /* behind what cannot be read */
     int depth;
-    char path[256];
-    size_t path_size;
+    struct path path;
 };
 
 /* How well a type of the writer fits one of the reader; higher is better. */
@@ -67,28 +67,13 @@ static const struct resolve *fail(struct resolver *resolver, const char *format,
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    error_set(resolver->error, ERROR_HALT, "schema-incompatible", "%s: %s", resolver->path,
+    error_set(resolver->error, ERROR_HALT, "schema-incompatible", "%s: %s", resolver->path.text,
               message);
     if (!resolver->going_on)
         return NULL;
     struct resolve *hole = make(resolver, RESOLVE_FAIL, NULL, NULL);
     hole->reason = arena_strdup(resolver->arena, message);
     return hole;
-}
-
-static size_t path_push(struct resolver *resolver, const char *separator, const char *name)
-{
-    size_t before = resolver->path_size;
-    size_t room = sizeof resolver->path - before;
-    int written = snprintf(resolver->path + before, room, "%s%s", separator, name);
-    resolver->path_size += (size_t)written < room ? (size_t)written : room - 1;
-    return before;
-}
-
-static void path_pop(struct resolver *resolver, size_t before)
-{
-    resolver->path_size = before;
-    resolver->path[before] = '\0';
 }
 
 static int is_promotion(enum avro_type writer, enum avro_type reader)
@@ -242,12 +227,12 @@ static int resolve_fields(struct resolver *resolver, struct resolve *resolve)
             fields[w].skip = writer->fields[w].type;
             continue;
         }
-        size_t before = path_push(resolver, ".", reader->fields[reader_field[w]].name);
+        size_t before = path_push(&resolver->path, ".", reader->fields[reader_field[w]].name);
         fields[w].value =
             resolve_pair(resolver, writer->fields[w].type, reader->fields[reader_field[w]].type);
         if (!fields[w].value)
             return -1;
-        path_pop(resolver, before);
+        path_pop(&resolver->path, before);
     }
     for (size_t r = 0; r < reader->field_count; r++) {
         int taken = 0;
@@ -255,11 +240,11 @@ static int resolve_fields(struct resolver *resolver, struct resolve *resolve)
             taken |= reader_field[w] == r;
         if (taken)
             continue;
-        size_t before = path_push(resolver, ".", reader->fields[r].name);
+        size_t before = path_push(&resolver->path, ".", reader->fields[r].name);
         presets[resolve->preset_count].field = r;
         if (resolve_missing(resolver, &reader->fields[r], &presets[resolve->preset_count++]) != 0)
             return -1;
-        path_pop(resolver, before);
+        path_pop(&resolver->path, before);
     }
     return 0;
 }
@@ -292,9 +277,9 @@ static const struct resolve *resolve_items(struct resolver *resolver, enum resol
                                            const struct schema *writer, const struct schema *reader)
 {
     struct resolve *resolve = make(resolver, kind, writer, reader);
-    size_t before = path_push(resolver, "", kind == RESOLVE_ARRAY ? "[]" : "{}");
+    size_t before = path_push(&resolver->path, "", kind == RESOLVE_ARRAY ? "[]" : "{}");
     resolve->items = resolve_pair(resolver, writer->items, reader->items);
-    path_pop(resolver, before);
+    path_pop(&resolver->path, before);
     return resolve->items ? resolve : NULL;
 }
 
@@ -312,11 +297,11 @@ static const struct resolve *make_hole(struct resolver *resolver, const struct s
 static const struct resolve *resolve_branch(struct resolver *resolver, const struct schema *branch,
                                             const struct schema *reader)
 {
-    size_t before = resolver->path_size;
+    size_t before = resolver->path.size;
     const struct resolve *resolve = resolve_pair(resolver, branch, reader);
     if (resolve || resolver->going_on || resolver->strict)
         return resolve;
-    path_pop(resolver, before);
+    path_pop(&resolver->path, before);
     char *why = arena_printf(resolver->arena, "does not fit: %s", resolver->error->message);
     return make_hole(resolver, branch, reader, why);
 }
@@ -388,7 +373,7 @@ static int resolve_whole(struct resolver *resolver, const struct schema *writer,
 {
     struct error tried; /* may be set, although a way was found */
     resolver->error = &tried;
-    path_push(resolver, "", reader->name ? reader->name : "value");
+    path_push(&resolver->path, "", reader->name ? reader->name : "value");
     *ret_resolve = resolve_pair(resolver, writer, reader);
     if (!*ret_resolve)
         *error = tried;

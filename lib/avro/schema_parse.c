@@ -21,24 +21,8 @@ int schema_parse_fail(struct schema_parser *parser, const char *format, ...)
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    return error_set(parser->error, ERROR_USAGE, "schema-invalid", "%s%s%s", parser->path,
-                     *parser->path ? ": " : "", message);
-}
-
-size_t schema_parse_push(struct schema_parser *parser, const char *separator, const char *name)
-{
-    size_t before = parser->path_size;
-    size_t room = sizeof parser->path - before;
-    int written = snprintf(parser->path + before, room, "%s%s", before ? separator : "", name);
-    if (written > 0)
-        parser->path_size += (size_t)written < room ? (size_t)written : room - 1;
-    return before;
-}
-
-void schema_parse_pop(struct schema_parser *parser, size_t before)
-{
-    parser->path_size = before;
-    parser->path[before] = '\0';
+    return error_set(parser->error, ERROR_USAGE, "schema-invalid", "%s%s%s", parser->path.text,
+                     *parser->path.text ? ": " : "", message);
 }
 
 /* Whether `name` is letters, digits and underscores, not starting with a digit; with dots between
@@ -181,7 +165,7 @@ static int parse_field(struct schema_parser *parser, const struct schema *record
     for (size_t i = 0; i < index; i++)
         if (strcmp(record->fields[i].name, field->name) == 0)
             return schema_parse_fail(parser, "there are two fields \"%s\"", field->name);
-    size_t before = schema_parse_push(parser, ".", field->name);
+    size_t before = path_push(&parser->path, ".", field->name);
     const json_t *type = json_object_get(json, "type");
     if (!type)
         return schema_parse_fail(parser, "the field has no type");
@@ -194,7 +178,7 @@ static int parse_field(struct schema_parser *parser, const struct schema *record
     if (!field->type || (parser->patterns && (limits_read(parser, field->type, json) != 0 ||
                                               limits_check(parser, field->type) != 0)))
         return -1;
-    schema_parse_pop(parser, before);
+    path_pop(&parser->path, before);
     return 0;
 }
 
@@ -298,14 +282,14 @@ static const struct schema *parse_named(struct schema_parser *parser, enum avro_
     const char *inside = parse_name(parser, schema, json, space);
     if (!inside || parse_aliases(parser, json, inside, &schema->aliases, &schema->alias_count) != 0)
         return NULL;
-    size_t before = parser->path_size;
+    size_t before = parser->path.size;
     if (before == 0)
-        schema_parse_push(parser, "", schema->name);
+        path_push(&parser->path, "", schema->name);
     int result = type == AVRO_RECORD_TYPE ? parse_record(parser, schema, json, inside)
                  : type == AVRO_ENUM_TYPE ? parse_enum(parser, schema, json)
                                           : parse_fixed(parser, schema, json);
     if (result == 0)
-        schema_parse_pop(parser, before);
+        path_pop(&parser->path, before);
     return result == 0 ? schema : NULL;
 }
 
@@ -321,10 +305,10 @@ static const struct schema *parse_collection(struct schema_parser *parser, enum 
         schema_parse_fail(parser, "the type has no \"%s\"", key);
         return NULL;
     }
-    size_t before = schema_parse_push(parser, "", type == AVRO_ARRAY_TYPE ? "[]" : "{}");
+    size_t before = path_push(&parser->path, "", type == AVRO_ARRAY_TYPE ? "[]" : "{}");
     schema->items = schema_parse_node(parser, items, space);
     if (schema->items)
-        schema_parse_pop(parser, before);
+        path_pop(&parser->path, before);
     return schema->items ? schema : NULL;
 }
 

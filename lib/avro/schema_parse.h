@@ -5,16 +5,12 @@
 #ifndef WEIR_AVRO_SCHEMA_PARSE_H
 #define WEIR_AVRO_SCHEMA_PARSE_H
 
+#include "lib/avro/path.h"
 #include "lib/avro/schema.h"
 #include "lib/base/arena.h"
 #include "lib/base/buf.h"
 
-enum {
-    SCHEMA_NAMES_MAX = 4096,
-    SCHEMA_PATH_SIZE = 256,
-    SCHEMA_FIXED_MAX = 1 << 20,
-    DECIMAL_DIGITS_MAX = 1000
-};
+enum { SCHEMA_NAMES_MAX = 4096, SCHEMA_FIXED_MAX = 1 << 20, DECIMAL_DIGITS_MAX = 1000 };
 
 struct schema_parser {
     struct arena *arena;
@@ -23,8 +19,7 @@ struct schema_parser {
     size_t name_count;
     struct buf *patterns; /* of a contract: struct pattern *, which the document frees; else NULL */
     int depth;
-    char path[SCHEMA_PATH_SIZE]; /* where the parser is: "ProductPurchased.items[].price" */
-    size_t path_size;
+    struct path path; /* where the parser is */
 };
 
 /* Builds the node of `json`. `space` is the enclosing namespace, "" when there is none. Returns
@@ -40,10 +35,6 @@ int schema_parse_logical(struct schema_parser *parser, struct schema *schema, co
 int limits_read(struct schema_parser *parser, const struct schema *type, const json_t *attributes);
 /* Whether a node and what is in it, but for named types, say the limits that they need. */
 int limits_check(struct schema_parser *parser, const struct schema *schema);
-
-/* Appends to the path; returns the size to go back to. */
-size_t schema_parse_push(struct schema_parser *parser, const char *separator, const char *name);
-void schema_parse_pop(struct schema_parser *parser, size_t before);
 
 /* Fills the error with the place and returns -1. */
 int schema_parse_fail(struct schema_parser *parser, const char *format, ...)

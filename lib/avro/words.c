@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "lib/avro/limits.h"
-#include "lib/avro/schema_parse.h"
+#include "lib/avro/path.h"
 
 void words_type(const struct schema *schema, struct buf *out)
 {
@@ -70,32 +70,16 @@ struct diff {
                   const char *text);
     const char *old_name;
     void *context;
-    char path[SCHEMA_PATH_SIZE];
-    size_t path_size;
+    struct path path;
     struct buf seen; /* pairs of named types: once is enough, and a record can hold itself */
     struct buf text;
 };
 
 static void diff_types(struct diff *diff, const struct schema *old, const struct schema *new);
 
-static size_t push(struct diff *diff, const char *separator, const char *name)
-{
-    size_t before = diff->path_size;
-    size_t room = sizeof diff->path - before;
-    int written = snprintf(diff->path + before, room, "%s%s", before ? separator : "", name);
-    diff->path_size += (size_t)written < room ? (size_t)written : room - 1;
-    return before;
-}
-
-static void pop(struct diff *diff, size_t before)
-{
-    diff->path_size = before;
-    diff->path[before] = '\0';
-}
-
 static void tell(struct diff *diff, enum words_change change)
 {
-    diff->visit(diff->context, change, diff->path, diff->old_name, buf_text(&diff->text));
+    diff->visit(diff->context, change, diff->path.text, diff->old_name, buf_text(&diff->text));
     buf_reset(&diff->text);
 }
 
@@ -175,7 +159,7 @@ static void diff_fields(struct diff *diff, const struct schema *old, const struc
     for (size_t i = 0; i < new->field_count; i++) {
         const struct schema_field *field = &new->fields[i];
         const struct schema_field *before = find_old(old, field);
-        size_t path = push(diff, ".", field->name);
+        size_t path = path_push(&diff->path, ".", field->name);
         diff->old_name = before ? before->name : "";
         if (before) {
             kept[before - old->fields] = 1;
@@ -185,17 +169,17 @@ static void diff_fields(struct diff *diff, const struct schema *old, const struc
             put_default(&diff->text, field);
             tell(diff, WORDS_ADDED);
         }
-        pop(diff, path);
+        path_pop(&diff->path, path);
     }
     for (size_t i = 0; i < old->field_count; i++) {
         if (kept[i])
             continue;
-        size_t path = push(diff, ".", old->fields[i].name);
+        size_t path = path_push(&diff->path, ".", old->fields[i].name);
         diff->old_name = old->fields[i].name;
         buf_put_text(&diff->text, "was ");
         words_type(old->fields[i].type, &diff->text);
         tell(diff, WORDS_REMOVED);
-        pop(diff, path);
+        path_pop(&diff->path, path);
     }
     free(kept);
 }
@@ -302,9 +286,9 @@ static void diff_inside(struct diff *diff, const struct schema *old, const struc
     else if (new->type == AVRO_ENUM_TYPE)
         diff_symbols(diff, old, new);
     else if (new->items) {
-        size_t path = push(diff, "", new->type == AVRO_ARRAY_TYPE ? "[]" : "{}");
+        size_t path = path_push(&diff->path, "", new->type == AVRO_ARRAY_TYPE ? "[]" : "{}");
         diff_types(diff, old->items, new->items);
-        pop(diff, path);
+        path_pop(&diff->path, path);
     }
 }
 
