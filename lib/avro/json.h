@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * JSON to Avro and back, by schema: in Avro's own JSON encoding, and in the plain form that people
- * type: unions as bare values, uuid and decimal as strings, timestamps as RFC 3339 or integers of
- * the unit, bytes and fixed as base64, dates as "2026-11-22". */
+ * JSON to Avro and back, by schema, in the plain form that people type; to JSON in Avro's own
+ * encoding too. Plain are unions as bare values, uuid and decimal as strings, timestamps as RFC
+ * 3339 or integers of the unit, bytes and fixed as base64, dates as "2026-11-22". */
 #ifndef WEIR_AVRO_JSON_H
 #define WEIR_AVRO_JSON_H
 
@@ -32,12 +32,6 @@ void faults_add(struct faults *faults, const char *pointer, const char *format, 
  * with faults->count > 0 and `out` as it was. */
 int avro_from_json(const struct schema *schema, const json_t *value, struct buf *out,
                    struct faults *faults);
-
-/* The same of Avro's own JSON encoding: a value of a union is null or an object of one member that
- * is named like its type, bytes and fixed are texts whose characters U+0000 to U+00FF stand for the
- * bytes, and logical types are their base types. NaN and the infinities are texts. */
-int avro_from_tagged_json(const struct schema *schema, const json_t *value, struct buf *out,
-                          struct faults *faults);
 
 /* Encodes the record `schema` whose first field is `meta` from `fields` (the client's body without
  * meta) and `meta` (complete). */

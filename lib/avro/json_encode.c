@@ -148,29 +148,6 @@ static int try_branches(struct encoder *encoder, const struct schema *schema, co
     return result == 0 ? 0 : encoder_fault(encoder, "the value fits no type of the union");
 }
 
-/* Avro's own form says which branch it is. */
-static int encode_tagged_union(struct encoder *encoder, const struct schema *schema,
-                               const json_t *json)
-{
-    const char *tag = json_object_iter_key(json_object_iter((json_t *)json));
-    const char *wanted = json_is_null(json) ? "null" : tag;
-    for (size_t i = 0; wanted && i < schema->branch_count; i++) {
-        const struct schema *branch = schema->branches[i];
-        if (strcmp(wanted, schema_tag(branch)) != 0)
-            continue;
-        if (json_is_null(json) || json_object_size(json) != 1)
-            return json_is_null(json) ? encode_branch(encoder, schema, i, json)
-                                      : encoder_fault(encoder, "expected one member, not %zu",
-                                                      json_object_size(json));
-        size_t before = encoder_push(encoder, tag);
-        int result = encode_branch(encoder, schema, i, json_object_get(json, tag));
-        encoder_pop(encoder, before);
-        return result;
-    }
-    return encoder_fault(encoder, "expected null or an object whose one member is named like a "
-                                  "type of the union");
-}
-
 static int encode_union(struct encoder *encoder, const struct schema *schema, const json_t *json)
 {
     size_t fitting = 0;
@@ -202,8 +179,7 @@ static int encode_by_type(struct encoder *encoder, const struct schema *schema, 
     case AVRO_MAP_TYPE:
         return encode_map(encoder, schema, json);
     case AVRO_UNION_TYPE:
-        return encoder->tagged ? encode_tagged_union(encoder, schema, json)
-                               : encode_union(encoder, schema, json);
+        return encode_union(encoder, schema, json);
     default:
         return encoder_scalar(encoder, schema, json);
     }
@@ -224,27 +200,15 @@ static int encode_value(struct encoder *encoder, const struct schema *schema, co
     return result;
 }
 
-static int encode_whole(const struct schema *schema, const json_t *value, int tagged,
-                        struct buf *out, struct faults *faults)
+int avro_from_json(const struct schema *schema, const json_t *value, struct buf *out,
+                   struct faults *faults)
 {
     size_t before = out->size;
-    struct encoder encoder = {.out = out, .faults = faults, .tagged = tagged};
+    struct encoder encoder = {.out = out, .faults = faults};
     int result = encode_value(&encoder, schema, value);
     if (result != 0)
         out->size = before;
     return result;
-}
-
-int avro_from_json(const struct schema *schema, const json_t *value, struct buf *out,
-                   struct faults *faults)
-{
-    return encode_whole(schema, value, 0, out, faults);
-}
-
-int avro_from_tagged_json(const struct schema *schema, const json_t *value, struct buf *out,
-                          struct faults *faults)
-{
-    return encode_whole(schema, value, 1, out, faults);
 }
 
 int avro_event_from_json(const struct schema *schema, const json_t *meta, const json_t *fields,

@@ -20,7 +20,6 @@ struct encoder {
     struct faults *faults;
     char pointer[sizeof((struct fault *)0)->pointer]; /* to the value being encoded */
     size_t pointer_size;
-    int tagged; /* Avro's own JSON encoding */
     int depth;
     int values;
     size_t items;

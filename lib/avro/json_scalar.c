@@ -10,21 +10,20 @@
 #include "lib/avro/encode.h"
 #include "lib/avro/json_encode.h"
 #include "lib/avro/limits.h"
-#include "lib/avro/preset.h"
 #include "lib/avro/scalar.h"
 #include "lib/base/base64.h"
 #include "lib/base/uuid.h"
 
 enum { SYMBOLS_SHOWN = 8 };
 
-/* The text of a JSON string, without NUL, which Postgres cannot hold, unless it is Avro's own JSON;
- * otherwise NULL and a fault. */
+/* The text of a JSON string, without NUL, which Postgres cannot hold; otherwise NULL and a
+ * fault. */
 static const char *text_of(struct encoder *encoder, const json_t *json, const char *expected)
 {
     const char *text = json_string_value(json);
     if (!text)
         encoder_fault(encoder, "expected %s", expected);
-    else if (!encoder->tagged && strlen(text) != json_string_length(json)) {
+    else if (strlen(text) != json_string_length(json)) {
         encoder_fault(encoder, "the text has a NUL character");
         text = NULL;
     }
@@ -33,7 +32,7 @@ static const char *text_of(struct encoder *encoder, const json_t *json, const ch
 
 static int encode_text(struct encoder *encoder, const struct schema *schema, const json_t *json)
 {
-    int is_uuid = schema->logical == LOGICAL_UUID && !encoder->tagged;
+    int is_uuid = schema->logical == LOGICAL_UUID;
     struct uuid uuid;
     char lower[UUID_TEXT_SIZE + 1];
     const char *text = text_of(encoder, json, is_uuid ? "a UUID" : "a text");
@@ -55,7 +54,7 @@ static int encode_text(struct encoder *encoder, const struct schema *schema, con
 
 static int encode_integer(struct encoder *encoder, const struct schema *schema, const json_t *json)
 {
-    const char *expected = encoder->tagged ? NULL : scalar_expected(schema);
+    const char *expected = scalar_expected(schema);
     int64_t value = json_integer_value(json);
     if (json_is_string(json) && expected) {
         if (scalar_from_text(schema, json_string_value(json), json_string_length(json), &value) !=
@@ -76,32 +75,16 @@ static int encode_integer(struct encoder *encoder, const struct schema *schema, 
     return 0;
 }
 
-/* What JSON has no numbers for. */
-static int real_from_text(const json_t *json, double *ret_value)
-{
-    static const struct {
-        const char *text;
-        double value;
-    } known[] = {{"NaN", NAN}, {"Infinity", INFINITY}, {"-Infinity", -INFINITY}};
-    for (size_t i = 0; json_is_string(json) && i < sizeof known / sizeof *known; i++) {
-        if (strcmp(json_string_value(json), known[i].text) == 0) {
-            *ret_value = known[i].value;
-            return 0;
-        }
-    }
-    return -1;
-}
-
 static int encode_real(struct encoder *encoder, const struct schema *schema, const json_t *json)
 {
     double value = json_number_value(json);
-    if (!json_is_number(json) && (!encoder->tagged || real_from_text(json, &value) != 0))
+    if (!json_is_number(json))
         return encoder_fault(encoder, "expected a number");
     if (encoder_check_real(encoder, schema, value) != 0)
         return -1;
     if (schema->type == AVRO_DOUBLE_TYPE)
         encode_double(encoder->out, value);
-    else if (json_is_number(json) && fabs(value) > (double)FLT_MAX)
+    else if (fabs(value) > (double)FLT_MAX)
         return encoder_fault(encoder, "the number is too large for 32 bits");
     else
         encode_float(encoder->out, (float)value);
@@ -148,26 +131,11 @@ static int encode_duration(struct encoder *encoder, const struct schema *schema,
     return 0;
 }
 
-/* Appends the bytes that the characters of Avro's own JSON stand for. */
-static int read_characters(struct encoder *encoder, const struct schema *schema, const json_t *json,
-                           struct buf *bytes)
-{
-    if (!json_is_string(json) ||
-        preset_put_latin(bytes, json_string_value(json), json_string_length(json)) < 0)
-        return encoder_fault(encoder, "expected bytes as characters from U+0000 to U+00FF");
-    if (schema->type == AVRO_FIXED_TYPE && bytes->size != schema->fixed_size)
-        return encoder_fault(encoder, "expected %zu characters, got %zu", schema->fixed_size,
-                             bytes->size);
-    return 0;
-}
-
 /* Appends the bytes that a base64 text or a decimal stands for. */
 static int read_bytes(struct encoder *encoder, const struct schema *schema, const json_t *json,
                       struct buf *bytes)
 {
     int is_decimal = schema->logical == LOGICAL_DECIMAL;
-    if (encoder->tagged)
-        return read_characters(encoder, schema, json, bytes);
     const char *text =
         text_of(encoder, json, is_decimal ? "a decimal as a text" : "bytes as base64");
     if (!text)
@@ -191,9 +159,9 @@ static int encode_raw(struct encoder *encoder, const struct schema *schema, cons
 {
     struct buf bytes = {0};
     struct uuid uuid;
-    if (schema->logical == LOGICAL_DURATION && !encoder->tagged)
+    if (schema->logical == LOGICAL_DURATION)
         return encode_duration(encoder, schema, json);
-    if (schema->logical == LOGICAL_UUID && !encoder->tagged) {
+    if (schema->logical == LOGICAL_UUID) {
         if (!json_is_string(json) ||
             uuid_parse(json_string_value(json), json_string_length(json), &uuid) != 0)
             return encoder_fault(encoder, "expected a UUID");

@@ -25,7 +25,9 @@ static int fail(struct preset *preset, const char *expected)
                      expected);
 }
 
-int preset_put_latin(struct buf *out, const char *text, size_t size)
+/* Appends the bytes that the characters of `text` stand for. Returns their count, or -1 for one
+ * above U+00FF. */
+static int put_latin(struct buf *out, const char *text, size_t size)
 {
     int count = 0;
     for (size_t i = 0; i < size; i++, count++) {
@@ -44,7 +46,7 @@ static int encode_latin(struct preset *preset, const struct schema *schema, cons
 {
     struct buf bytes = {0};
     int count = json_is_string(json)
-                    ? preset_put_latin(&bytes, json_string_value(json), json_string_length(json))
+                    ? put_latin(&bytes, json_string_value(json), json_string_length(json))
                     : -1;
     int result = 0;
     if (count < 0 || (schema->type == AVRO_FIXED_TYPE && (size_t)count != schema->fixed_size))

@@ -17,8 +17,4 @@ enum { PRESET_VALUES_MAX = 100000 };
 int preset_encode(const struct schema *schema, const json_t *json, struct buf *out,
                   struct error *error);
 
-/* Appends the bytes that the characters of `text` stand for. Returns their count, or -1 for one
- * above U+00FF. */
-int preset_put_latin(struct buf *out, const char *text, size_t size);
-
 #endif

@@ -268,42 +268,6 @@ static void avro_json_of_the_specification(void **state)
     READS(LOG("int", "date"), LOG("int", "date"), "\x02", "1");
 }
 
-static void avro_json_faults(void **state)
-{
-    (void)state;
-    static const char *const cases[][3] = {
-        {"['null','string']", "'z'", "named like a type of the union"},
-        {"['null','string']", "{'int':1}", "named like a type of the union"},
-        {"['null','string']", "{'string':'z','null':null}", "expected one member, not 2"},
-        {"['null','string']", "{'string':1}", "expected a text"},
-        {"['string']", "null", "named like a type of the union"},
-        {"'bytes'", "'\\u0100'", "characters from U+0000 to U+00FF"},
-        {"'bytes'", "7", "characters from U+0000 to U+00FF"},
-        {FIX("F", 2), "'a'", "expected 2 characters, got 1"},
-        {"'double'", "'nan'", "expected a number"},
-        {LOG("int", "date"), "'2026-11-22'", "expected an integer"},
-        {"{'type':'fixed','name':'D','size':12,'logicalType':'duration'}", "{}", "characters"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct faults faults = {0};
-        struct buf out = {0};
-        char *text = requoted(cases[i][0]);
-        char *value = requoted(cases[i][1]);
-        struct schema_document *document = test_schema(text);
-        json_t *json = json_loads(value, JSON_DECODE_ANY, NULL);
-        assert_int_equal(avro_from_tagged_json(schema_root(document), json, &out, &faults), -1);
-        assert_int_equal(faults.count, 1);
-        assert_int_equal(out.size, 0);
-        if (!strstr(faults.items[0].message, cases[i][2]))
-            fail_msg("%s: \"%s\"", value, faults.items[0].message);
-        json_decref(json);
-        schema_free(document);
-        buf_free(&out);
-        free(text);
-        free(value);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,7 +287,6 @@ int main(void)
         cmocka_unit_test(nesting_has_one_limit_everywhere),
         cmocka_unit_test(the_name_of_a_field_beats_an_alias),
         cmocka_unit_test(avro_json_of_the_specification),
-        cmocka_unit_test(avro_json_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
