@@ -253,7 +253,7 @@ static void blame(struct engine *engine, const char *code)
     } else if (engine->current == engine->applying) {
         park_entry(engine, open, code, engine->failure.message);
     } else {
-        drain_fail(engine, code, engine->failure.message);
+        drain_fail(engine, open, code, engine->failure.message);
     }
 }
 
@@ -316,6 +316,10 @@ static void handle_failure(struct engine *engine)
         return;
     }
     metrics_counter_add(engine->metrics.failures, 1);
+    if (engine->searching && engine->current != engine->applying) {
+        drain_part(engine);
+        return;
+    }
     if (engine->duplicate_key) {
         resolve_duplicates(engine);
         return;

@@ -5,6 +5,9 @@
  * fence, except that no position moves. While a Space drains, its new events still queue up behind;
  * it flows again in the transaction that takes the last one out.
  *
+ * Where the first events of several Spaces have failed before, one search says which of them still
+ * do: these are seen to in one transaction, and the other Spaces go the way above.
+ *
  * With new records waiting, draining gets a share of the time. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,15 +15,16 @@
 #include <string.h>
 
 #include "lib/base/failpoint.h"
+#include "lib/base/json_text.h"
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
-#include "lib/base/utf8.h"
 #include "processors/engine/headers.h"
 #include "processors/engine/internal.h"
 
 /* A row of the query over parked events, whose columns are in Postgres' binary form. The batch
  * points into the result. */
 enum {
+    COLUMN_DUE, /* which one of the Spaces asked for, from 1 on */
     COLUMN_ATTEMPTS,
     COLUMN_EVENTS,
     COLUMN_BLOCKED_BY,
@@ -35,16 +39,18 @@ enum {
 
 /* Asked every some milliseconds or for each Space, and planning takes longer than running them. */
 static const char *const prepared[][2] = {
-    {"due", "SELECT position_id, space_id FROM weir.parked_space "
+    {"due", "SELECT position_id, space_id, attempts FROM weir.parked_space "
             "WHERE position_id = ANY ($1::integer[]) AND next_attempt_at <= now() "
             "ORDER BY next_attempt_at LIMIT " DUE_MAX_TEXT},
     {"parked",
-     "SELECT s.attempts::bigint, s.events, coalesce(s.blocked_by, -1), "
+     "SELECT d.due, s.attempts::bigint, s.events, coalesce(s.blocked_by, -1), "
      "coalesce((extract(epoch FROM now() - s.first_failed_at) * 1000)::bigint, 0), "
      "p.kafka_offset, (extract(epoch FROM p.kafka_timestamp) * 1000000)::bigint, p.headers, "
-     "p.key, p.value, EXISTS (SELECT FROM weir.dead_letter AS d WHERE d.state = 'redriving' "
-     "AND (d.position_id, d.space_id, d.kafka_offset) = ($1, $2, p.kafka_offset)) "
-     "FROM weir.parked_space AS s CROSS JOIN LATERAL ("
+     "p.key, p.value, EXISTS (SELECT FROM weir.dead_letter AS l WHERE l.state = 'redriving' "
+     "AND (l.position_id, l.space_id, l.kafka_offset) = "
+     "(s.position_id, s.space_id, p.kafka_offset)) "
+     "FROM unnest($1::integer[], $2::uuid[]) WITH ORDINALITY AS d (position_id, space_id, due) "
+     "JOIN weir.parked_space AS s USING (position_id, space_id) CROSS JOIN LATERAL ("
      "    SELECT q.*, sum(q.bytes) OVER (ORDER BY q.kafka_offset) - q.bytes AS bytes_before "
      "    FROM (SELECT *, coalesce(length(a.value), 0) + pg_column_size(a.headers) AS bytes "
      "FROM weir.parked AS a "
@@ -52,8 +58,14 @@ static const char *const prepared[][2] = {
      "          AND (s.blocked_by IS NULL OR a.kafka_offset <= s.blocked_by) "
      "          ORDER BY a.kafka_offset "
      "          LIMIT CASE WHEN s.attempts > 0 THEN 1 ELSE " DRAIN_ROWS_TEXT " END) AS q) AS p "
-     "WHERE s.position_id = $1::integer AND s.space_id = $2::uuid "
-     "AND p.bytes_before < " DRAIN_BYTES_TEXT " ORDER BY p.kafka_offset"}};
+     "WHERE p.bytes_before < " DRAIN_BYTES_TEXT " ORDER BY d.due, p.kafka_offset"},
+    {"heads_failed", /* in the order in which others lock positions */
+     "SELECT h.due, weir.head_failed(h.position_id, h.epoch, h.space_id, h.kafka_offset, h.code, "
+     "h.message, h.retry_after_ms, h.used_up, h.block) "
+     "FROM (SELECT * FROM json_to_recordset($1::json) AS j (due bigint, position_id integer, "
+     "epoch bigint, space_id uuid, kafka_offset bigint, code text, message text, "
+     "retry_after_ms bigint, used_up boolean, block boolean) "
+     "ORDER BY position_id OFFSET 0) AS h"}};
 
 int drain_prepare(PGconn *conn, struct error *error)
 {
@@ -95,6 +107,7 @@ void drain_free(struct engine *engine)
 {
     drain_drop(engine);
     batch_free(engine->drain.batch);
+    buf_free(&engine->drain.failed);
     free(engine->drain.headers);
     parked_free(engine->parked);
 }
@@ -106,7 +119,19 @@ void drain_drop(struct engine *engine)
     batch_reset(engine->drain.batch, engine->position_count);
     PQclear(engine->drain.rows);
     engine->drain.rows = NULL;
+    buf_reset(&engine->drain.failed);
     engine->current = engine->applying;
+}
+
+void drain_part(struct engine *engine)
+{
+    struct drain *drain = &engine->drain;
+    for (size_t i = 0; i < drain->taken_count; i++)
+        if (drain->taken[i].state == DUE_FAILED)
+            drain->taken[i].state = DUE_ALONE;
+    drain->due_next = (size_t)(drain->taken - drain->due);
+    drain_drop(engine);
+    drain->spent_us += monotonic_now_us() - drain->began_us;
 }
 
 static int64_t find_position(const struct engine *engine, int64_t id)
@@ -151,34 +176,53 @@ static int find_due(struct engine *engine, struct error *error)
         struct due *due = &drain->due[drain->due_count++];
         due->position = (uint32_t)find_position(engine, pg_int(result, i, 0));
         uuid_parse(PQgetvalue(result, i, 1), UUID_TEXT_SIZE, &due->space_id);
+        due->state = pg_int(result, i, 2) > 0 ? DUE_FAILED : DUE_ALONE;
     }
     PQclear(result);
     drain->find_at_us = monotonic_now_us() + (drain->due_count ? 0 : DUE_INTERVAL_MS * 1000);
     return code;
 }
 
-/* The first parked event of a Space while it fails, else as many as fit a batch. */
-static int load_rows(struct engine *engine, const struct due *due, struct error *error)
+/* Of each Space that was taken the first parked event while it fails, else as many as fit a batch.
+ */
+static int load_rows(struct engine *engine, struct error *error)
 {
-    char id[16];
-    char space[UUID_TEXT_SIZE + 1];
-    snprintf(id, sizeof id, "%d", engine->positions[due->position].id);
-    uuid_format(&due->space_id, space);
-    const char *values[] = {id, space};
-    return pg_answer(engine->conn,
-                     PQsendQueryPrepared(engine->conn, "parked", 2, values, NULL, NULL, 1),
-                     &engine->drain.rows, error);
+    struct drain *drain = &engine->drain;
+    struct buf ids = {0};
+    struct buf spaces = {0};
+    for (size_t i = 0; i < drain->taken_count; i++) {
+        char space[UUID_TEXT_SIZE + 1];
+        uuid_format(&drain->taken[i].space_id, space);
+        buf_printf(&ids, "%s%d", i ? "," : "{", engine->positions[drain->taken[i].position].id);
+        buf_printf(&spaces, "%s%s", i ? "," : "{", space);
+    }
+    buf_put_text(&ids, "}");
+    buf_put_text(&spaces, "}");
+    const char *values[] = {buf_text(&ids), buf_text(&spaces)};
+    int code = pg_answer(engine->conn,
+                         PQsendQueryPrepared(engine->conn, "parked", 2, values, NULL, NULL, 1),
+                         &drain->rows, error);
+    buf_free(&ids);
+    buf_free(&spaces);
+    return code;
 }
 
-static int fill_batch(struct engine *engine, const struct due *due, struct error *error)
+/* The Space that a row is of. */
+static struct due *due_of(const struct drain *drain, size_t row)
+{
+    return &drain->taken[pg_int8(drain->rows, (int)row, COLUMN_DUE) - 1];
+}
+
+static int fill_batch(struct engine *engine, struct error *error)
 {
     struct drain *drain = &engine->drain;
     const PGresult *rows = drain->rows;
-    const struct position *position = &engine->positions[due->position];
     int code = 0;
     batch_reset(drain->batch, engine->position_count);
-    drain->batch->drained_position = due->position;
+    drain->batch->drained_position = drain->taken->position;
     for (int i = 0; code == 0 && i < PQntuples(rows); i++) {
+        uint32_t index = due_of(drain, (size_t)i)->position;
+        const struct position *position = &engine->positions[index];
         drain->headers[i] = (struct parked_headers){PQgetvalue(rows, i, COLUMN_HEADERS),
                                                     PQgetlength(rows, i, COLUMN_HEADERS)};
         const struct record record = {
@@ -191,14 +235,14 @@ static int fill_batch(struct engine *engine, const struct due *due, struct error
             .value = PQgetisnull(rows, i, COLUMN_VALUE) ? NULL : PQgetvalue(rows, i, COLUMN_VALUE),
             .value_size = (size_t)PQgetlength(rows, i, COLUMN_VALUE),
             .owner = &drain->headers[i]};
-        code = batch_add(drain->batch, engine->decoder, &record, due->position, error);
+        code = batch_add(drain->batch, engine->decoder, &record, index, error);
     }
     return code;
 }
 
 void drain_postpone(struct engine *engine, const struct error *reason, int64_t pause_ms)
 {
-    const struct due held = engine->drain.space;
+    const struct due held = *engine->drain.taken;
     const struct position *position = &engine->positions[held.position];
     char id[16], epoch[24], space[UUID_TEXT_SIZE + 1], pause[24];
     struct error error;
@@ -219,44 +263,68 @@ void drain_postpone(struct engine *engine, const struct error *reason, int64_t p
         apply_fail(engine, &error);
 }
 
-/* Starts on one Space. Returns whether something was sent. */
-static int drain_space(struct engine *engine, const struct due *due)
+/* Fills the batch from the rows. Returns whether it may be tried. */
+static int fill_known(struct engine *engine)
 {
     struct drain *drain = &engine->drain;
     struct error error = {0};
-    drain->space = *due;
-    if (load_rows(engine, due, &error) != 0) {
-        drain_drop(engine);
-        apply_fail(engine, &error);
-        return 0;
-    }
-    if (PQntuples(drain->rows) == 0) { /* a decision has emptied it meanwhile */
-        drain_drop(engine);
-        return 0;
-    }
-    drain->attempts = pg_int8(drain->rows, 0, COLUMN_ATTEMPTS);
-    drain->events = pg_int8(drain->rows, 0, COLUMN_EVENTS);
-    drain->blocked_by = pg_int8(drain->rows, 0, COLUMN_BLOCKED_BY);
-    drain->age_ms = pg_int8(drain->rows, 0, COLUMN_AGE);
-    FAILPOINT("drain.loaded");
-    int code = fill_batch(engine, due, &error);
+    int code = fill_batch(engine, &error);
     /* Where it came from the partition waited for its schema, but that was another process. */
     while (code != 0 && strcmp(error.code, DECODER_UNKNOWN) == 0 &&
            monotonic_now_us() >= drain->look_up_at_us) {
         code = decoder_look_up(engine->decoder, decoder_unknown_id(engine->decoder), engine->conn,
                                &error);
         if (code == 0)
-            code = fill_batch(engine, due, &error);
+            code = fill_batch(engine, &error);
         else /* it may have taken long, and others may wait for the same */
             drain->look_up_at_us = monotonic_now_us() + LOOK_UP_INTERVAL_MS * 1000;
     }
-    if (code != 0) {
+    if (code != 0 && drain->taken_count == 1)
         drain_postpone(engine, &error, DRAIN_SCHEMA_MS);
+    else if (code != 0)
+        drain_part(engine);
+    return code == 0;
+}
+
+/* Starts on the Spaces that were taken. Returns whether something was sent. */
+static int try_taken(struct engine *engine)
+{
+    struct drain *drain = &engine->drain;
+    struct error error = {0};
+    if (load_rows(engine, &error) != 0) {
+        drain_drop(engine);
+        apply_fail(engine, &error);
         return 0;
     }
-    apply_batch(engine, drain->batch);
+    if (PQntuples(drain->rows) == 0) { /* a decision has emptied them meanwhile */
+        drain_drop(engine);
+        return 0;
+    }
+    FAILPOINT("drain.loaded");
+    if (!fill_known(engine))
+        return 0;
+    if (drain->taken_count == 1)
+        apply_batch(engine, drain->batch);
+    else if (!search_drain(engine)) {
+        drain_part(engine);
+        return 0;
+    }
     FAILPOINT("drain.sent");
     return 1;
+}
+
+/* Takes the next Space; and those behind it, where the first events of all of them have failed. */
+static void take(struct drain *drain)
+{
+    drain->taken = &drain->due[drain->due_next];
+    size_t limit = drain->due_count - drain->due_next;
+    if (limit > DRAIN_SEARCH_MAX)
+        limit = DRAIN_SEARCH_MAX;
+    size_t count = 0;
+    while (count < limit && drain->taken[count].state == DUE_FAILED)
+        count++;
+    drain->taken_count = count ? count : 1;
+    drain->due_next += drain->taken_count;
 }
 
 /* Nothing is in flight, and new records do not want their turn first. */
@@ -278,9 +346,11 @@ void drain_start(struct engine *engine)
         return;
     }
     drain->began_us = monotonic_now_us();
-    while (engine->attached && drain->due_next < drain->due_count)
-        if (drain_space(engine, &drain->due[drain->due_next++]))
+    while (engine->attached && drain->due_next < drain->due_count) {
+        take(drain);
+        if (drain->taken->state != DUE_DONE && try_taken(engine))
             return;
+    }
 }
 
 int drain_is_due(const struct engine *engine)
@@ -293,61 +363,78 @@ void drain_finish(struct engine *engine)
     struct drain *drain = &engine->drain;
     FAILPOINT("drain.done");
     int64_t last = drain->batch->entries[drain->batch->count - 1].record.offset;
-    if ((int64_t)drain->batch->count == drain->events && drain->blocked_by <= last)
-        parked_remove(engine->parked, drain->space.position, &drain->space.space_id);
+    if ((int64_t)drain->batch->count == pg_int8(drain->rows, 0, COLUMN_EVENTS) &&
+        pg_int8(drain->rows, 0, COLUMN_BLOCKED_BY) <= last)
+        parked_remove(engine->parked, drain->taken->position, &drain->taken->space_id);
     drain_drop(engine);
     drain->spent_us += monotonic_now_us() - drain->began_us;
 }
 
-void drain_fail(struct engine *engine, const char *code, const char *message)
+int drain_mark(struct engine *engine, size_t row, const char *code, const char *message)
 {
     struct drain *drain = &engine->drain;
+    struct buf *out = &drain->failed;
     const struct policy *policy = &engine->processor->policy;
-    const struct position *position = &engine->positions[drain->space.position];
-    const struct entry *entry = &drain->batch->entries[engine->slice->from];
-    int first = engine->slice->from == 0;
-    int64_t failures = (first ? drain->attempts : 0) + 1;
+    struct due *due = due_of(drain, row);
+    const struct position *position = &engine->positions[due->position];
+    const struct entry *entry = &drain->batch->entries[row];
+    int first = row == 0 || drain->taken_count > 1;
+    int64_t failures = (first ? pg_int8(drain->rows, (int)row, COLUMN_ATTEMPTS) : 0) + 1;
     int used_up = failures >= policy_attempts(policy, code);
     int64_t pause_ms = policy_pause_ms(policy, used_up ? 1 : failures);
     /* A dead letter that somebody redrives is known to fail: that proves nothing. */
-    int redriven = *PQgetvalue(drain->rows, (int)engine->slice->from, COLUMN_REDRIVEN);
+    int redriven = *PQgetvalue(drain->rows, (int)row, COLUMN_REDRIVEN);
     if (!redriven && park_halts(engine, entry, message))
-        return;
+        return -1;
     used_up = (used_up && !breaker_doubts(&engine->breaker, policy)) ||
-              (first && drain->age_ms >= policy->age_max_ms);
-    char id[16], epoch[24], space[UUID_TEXT_SIZE + 1], offset[24], pause[24];
-    struct error error;
-    char *text = xstrdup(message);
-    utf8_mend(text, strlen(text));
-    snprintf(id, sizeof id, "%d", position->id);
-    snprintf(epoch, sizeof epoch, "%" PRId64, position->epoch);
-    uuid_format(&drain->space.space_id, space);
-    snprintf(offset, sizeof offset, "%" PRId64, entry->record.offset);
-    snprintf(pause, sizeof pause, "%" PRId64, pause_ms);
+              (first && pg_int8(drain->rows, (int)row, COLUMN_AGE) >= policy->age_max_ms);
     if (used_up && !redriven)
         park_set_aside(engine, message);
-    const char *values[] = {id,
-                            epoch,
-                            space,
-                            offset,
-                            code,
-                            text,
-                            pause,
-                            used_up ? "true" : "false",
-                            policy->block ? "true" : "false"};
+    char space[UUID_TEXT_SIZE + 1];
+    uuid_format(&due->space_id, space);
+    buf_put_text(out, out->size ? ",{" : "[{");
+    json_text_number(out, "due", due - drain->taken);
+    json_text_number(out, "position_id", position->id);
+    json_text_number(out, "epoch", position->epoch);
+    json_text_member(out, "space_id", space);
+    json_text_number(out, "kafka_offset", entry->record.offset);
+    json_text_member(out, "code", code);
+    json_text_member(out, "message", message);
+    json_text_number(out, "retry_after_ms", pause_ms);
+    json_text_member(out, "used_up", used_up ? "true" : "false");
+    json_text_member(out, "block", policy->block ? "true" : "false");
+    buf_put_text(out, "}");
+    due->state = DUE_DONE;
+    return 0;
+}
+
+void drain_record(struct engine *engine)
+{
+    struct drain *drain = &engine->drain;
+    struct error error;
     PGresult *result = NULL;
+    if (drain->failed.size == 0) {
+        drain_part(engine);
+        return;
+    }
+    buf_put_text(&drain->failed, "]");
+    const char *values[] = {buf_text(&drain->failed)};
     FAILPOINT("head.failed");
-    int failed =
-        pg_query(engine->conn, "SELECT weir.head_failed($1, $2, $3, $4, $5, $6, $7, $8, $9)", 9,
-                 values, &result, &error);
+    int code = pg_query_prepared(engine->conn, "heads_failed", 1, values, &result, &error);
     FAILPOINT("head.sent");
-    free(text);
-    struct due held = drain->space;
-    drain_drop(engine);
-    drain->spent_us += monotonic_now_us() - drain->began_us;
-    if (failed)
-        apply_fail(engine, &error);
-    else if (*PQgetvalue(result, 0, 0) != 't')
-        parked_remove(engine->parked, held.position, &held.space_id);
+    for (int i = 0; code == 0 && i < PQntuples(result); i++) {
+        const struct due *due = &drain->taken[pg_int(result, i, 0)];
+        if (*PQgetvalue(result, i, 1) != 't')
+            parked_remove(engine->parked, due->position, &due->space_id);
+    }
     PQclear(result);
+    drain_part(engine);
+    if (code != 0)
+        apply_fail(engine, &error);
+}
+
+void drain_fail(struct engine *engine, size_t row, const char *code, const char *message)
+{
+    if (drain_mark(engine, row, code, message) == 0)
+        drain_record(engine);
 }

@@ -53,7 +53,8 @@ enum {
     DUE_MAX = 64, /* Spaces that are looked up in one go */
     DUE_INTERVAL_MS =
         100, /* how often it is looked which Spaces are due, while some are held back */
-    DRAIN_LOCK_SHARE = 5, /* pause of a Space that a lock was in the way of, in lock-timeouts */
+    DRAIN_SEARCH_MAX = 16, /* Spaces whose first events are tried in one call */
+    DRAIN_LOCK_SHARE = 5,  /* pause of a Space that a lock was in the way of, in lock-timeouts */
     DRAIN_DEADLOCK_MS = 100,
     DRAIN_SCHEMA_MS = 5000,  /* pause of a Space whose events have an unknown schema */
     DRAIN_SHARE_MS = 5,      /* draining between two batches of new records */
@@ -70,6 +71,11 @@ struct engine_metrics {
 struct due {
     uint32_t position; /* index */
     struct uuid space_id;
+    enum {
+        DUE_ALONE,  /* by itself */
+        DUE_FAILED, /* its first event failed before: may be searched with those of others */
+        DUE_DONE    /* it failed again, which is recorded */
+    } state;
 };
 
 /* Another version is live. */
@@ -86,9 +92,11 @@ struct drain {
     struct batch *batch;
     PGresult *rows; /* its records; NULL when nothing is under way */
     struct parked_headers *headers;
-    struct due space;
-    int64_t attempts, events, blocked_by, age_ms; /* of the Space, when it was read */
+    struct buf failed; /* those that failed again, as a JSON array under way */
     struct due due[DUE_MAX];
+    struct due
+        *taken; /* the Spaces under way, in `due`; of several the first events are searched */
+    size_t taken_count;
     size_t due_next, due_count;
     int64_t find_at_us, look_up_at_us, began_us;
     int64_t spent_us; /* since the last batch of new records */
@@ -268,6 +276,8 @@ int search_helps(const struct error *error);
 /* Has the entries of the slice from `open` on tried one by one, if they are few enough and were not
  * before. Returns whether it was sent. */
 int search_start(struct engine *engine, size_t open);
+/* Has all of the drain's batch tried one by one. Returns whether it was sent. */
+int search_drain(struct engine *engine);
 /* The search has ended: marks what it found, and goes on. */
 void search_finish(struct engine *engine);
 
@@ -284,11 +294,19 @@ int drain_prepare(PGconn *conn, struct error *error);
 void drain_start(struct engine *engine);
 /* Whether it would start on one now. */
 int drain_is_due(const struct engine *engine);
-/* The batch of the drain is applied; its entry at the slice's start failed. */
+/* The batch of the drain is applied. */
 void drain_finish(struct engine *engine);
-void drain_fail(struct engine *engine, const char *code, const char *message);
+/* The event of that row failed. Returns -1 when the processor was halted. */
+int drain_mark(struct engine *engine, size_t row, const char *code, const char *message);
+/* Records what was marked, if anything, and ends what is under way: the other Spaces that were taken go on one
+ * by one. */
+void drain_record(struct engine *engine);
+/* The event of that row is all that failed. */
+void drain_fail(struct engine *engine, size_t row, const char *code, const char *message);
 /* Nothing is wrong with the events, but they cannot be tried now: other Spaces go on. */
 void drain_postpone(struct engine *engine, const struct error *reason, int64_t pause_ms);
+/* Ends what is under way; the Spaces that were taken go on one by one. */
+void drain_part(struct engine *engine);
 /* Forgets what is under way. */
 void drain_drop(struct engine *engine);
 /* decisions.c */

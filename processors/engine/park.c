@@ -139,7 +139,7 @@ static void screen_drain(struct engine *engine, char *list)
     if (!next_screened(engine, &list, &index, &reason)) {
         halt_for_screen(engine);
     } else if (index == from) {
-        drain_fail(engine, "screened", reason);
+        drain_fail(engine, from, "screened", reason);
     } else {
         engine->limit = index - from;
         apply_from(engine, from);

@@ -36,35 +36,50 @@ int search_helps(const struct error *error)
     return error->class == ERROR_DEAD_LETTER || strncmp(error->code, "54", 2) == 0;
 }
 
-int search_start(struct engine *engine, size_t open)
+/* Sends the entries from `open` on to `to` to be tried. Returns whether it was sent. */
+static int start(struct engine *engine, size_t open, size_t to)
 {
     struct slice *slice = engine->slice;
     struct batch *batch = engine->current;
-    size_t from = slice->from;
-    size_t to = slice->to;
     struct buf ends = {0};
     struct buf groups = {0};
-    if (!search_helps(&engine->failure) || batch != engine->applying || to - open > SEARCH_MAX ||
-        open < engine->searched)
-        return 0;
     slice_make(slice, batch, open, to, engine->positions, engine->position_count, &engine->types);
     size_t count = slice_bounds(batch, open, to, &ends, &groups);
     engine->failure.class = ERROR_NONE;
     engine->search_open = open;
-    engine->searched = to;
     engine->sent_us = monotonic_now_us();
     int sent = count > 0 && send_search(engine, &ends, &groups);
     slice_uncover(slice, batch);
     buf_free(&ends);
     buf_free(&groups);
-    slice->from = from; /* if the search fails, the failure is handled as one of this slice */
-    slice->to = to;
     if (!sent)
         return 0; /* if the connection is lost, the next call says so */
     engine->searching = 1;
     engine->in_flight = 1;
     PQflush(engine->conn);
     return 1;
+}
+
+int search_start(struct engine *engine, size_t open)
+{
+    struct slice *slice = engine->slice;
+    size_t from = slice->from;
+    size_t to = slice->to;
+    if (!search_helps(&engine->failure) || engine->current != engine->applying ||
+        to - open > SEARCH_MAX || open < engine->searched)
+        return 0;
+    engine->searched = to;
+    int sent = start(engine, open, to);
+    slice->from = from; /* if the search fails, the failure is handled as one of this slice */
+    slice->to = to;
+    return sent;
+}
+
+int search_drain(struct engine *engine)
+{
+    struct batch *batch = engine->drain.batch;
+    engine->current = batch;
+    return start(engine, 0, batch_judge(batch, 0, batch->count, NULL, 0));
 }
 
 /* The index of the applied entry with that number, or the end of the slice. */
@@ -93,7 +108,16 @@ static void read_line(const struct engine *engine, char *line, size_t *ret_numbe
     place_prefix(engine->processor, line, ret_error);
 }
 
-/* Returns how many were marked, or -1 when the processor was halted. */
+/* Marks an entry that fails. Returns -1 when the processor was halted. */
+static int mark(struct engine *engine, size_t index, const struct error *error)
+{
+    struct batch *batch = engine->current;
+    return batch == engine->applying
+               ? park_mark(engine, &batch->entries[index], error->code, error->message)
+               : drain_mark(engine, index, error->code, error->message);
+}
+
+/* Returns how many were marked, or -1 when the processor was halted instead. */
 static int mark_found(struct engine *engine, char *list)
 {
     int marked = 0;
@@ -105,9 +129,10 @@ static int mark_found(struct engine *engine, char *list)
         size_t index = numbered(engine, number);
         if (index == engine->slice->to)
             return marked;
-        engine->good_run += index - next;
+        if (engine->current == engine->applying)
+            engine->good_run += index - next;
         next = index + 1;
-        if (park_mark(engine, &engine->current->entries[index], error.code, error.message) != 0)
+        if (mark(engine, index, &error) != 0)
             return -1;
     }
     return marked;
@@ -121,6 +146,10 @@ void search_finish(struct engine *engine)
     free(found);
     if (marked < 0)
         return;
+    if (engine->current != engine->applying) {
+        drain_record(engine);
+        return;
+    }
     engine->suspect = marked > 0 ? 0 : engine->slice->to;
     if (marked > 0)
         park_be_wary(engine, SEARCH_MAX);
