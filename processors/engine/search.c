@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/failpoint.h"
 #include "lib/base/timestamp.h"
 #include "lib/pg/pg.h"
 #include "processors/engine/internal.h"
@@ -57,6 +58,7 @@ static int start(struct engine *engine, size_t open, size_t to)
     engine->searching = 1;
     engine->in_flight = 1;
     PQflush(engine->conn);
+    FAILPOINT("search.sent");
     return 1;
 }
 
@@ -142,6 +144,7 @@ void search_finish(struct engine *engine)
 {
     char *found = engine->found;
     engine->found = NULL;
+    FAILPOINT("search.found");
     int marked = mark_found(engine, found);
     free(found);
     if (marked < 0)

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The corners of parking: what comes together, what is in the way, and what a hostile record or query tries."""
 
+import contextlib
 import os
 import signal
 import time
 import uuid
+
+import psycopg
+import pytest
 
 import events
 from harness import wait_until
@@ -303,6 +307,47 @@ def used_cpu_s(process):
     with open(f"/proc/{process.pid}/stat") as stat:
         fields = stat.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+SEARCHED = NUMBERED + """CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF NEW.reaction = 'last' AND current_query() LIKE 'SELECT %' THEN -- a batch is a CALL
+        PERFORM pg_advisory_xact_lock_shared(7);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER pause BEFORE INSERT ON reaction FOR EACH ROW EXECUTE FUNCTION pause();
+"""
+
+
+@pytest.mark.parametrize("victim", ["processor", "backend"])
+def test_killed_in_the_middle_of_a_search(parking, victim):
+    """It has tried the events before one by one, found the one that fails, and all of that is taken back."""
+    engine = parking(tables_sql=SEARCHED)
+    texts = [f"text {i}" for i in range(20)]
+    messages = [reaction(text, NEAR[i % 10]) for i, text in enumerate(texts)]
+    messages[5:5] = [reaction("bad", NEAR[11])]
+    searches = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE 'SELECT tally_1.search_%%'"
+    holder = psycopg.connect(engine.stack.database)
+    holder.execute("SELECT pg_advisory_xact_lock(7)")
+    process, offsets = at_once(engine, [*messages, reaction("last", NEAR[12])])
+    [(backend,)] = wait_until(lambda: engine.stack.psql(searches), what=lambda: process.text()[-2000:])
+    if victim == "processor":
+        process.kill()
+        engine.stack.processes.remove(process)
+        engine.start()
+    else:
+        os.kill(backend, signal.SIGKILL)  # after which Postgres ends all others, the holder's too
+        wait_until(lambda: answers(engine.stack), what="Postgres starts anew")
+    holder.close()
+    engine.wait_rows(*texts, "last")
+    assert engine.parked() == [offsets[5]] and engine.spaces("code, events") == [("23514", 1)]
+    engine.drain()
+    sound(engine)
+
+
+def answers(stack):
+    with contextlib.suppress(psycopg.OperationalError):
+        return stack.psql("SELECT 1")
 
 
 def test_nothing_spins_while_a_batch_grows(parking):
