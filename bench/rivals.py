@@ -35,9 +35,12 @@ class Missing(Exception):
     """A rival that cannot be built here, with the reason."""
 
 
+def need(program, advice):
+    if not shutil.which(program):
+        raise Missing(f"there is no {program} on this machine; {advice}")
+
+
 def build_step(*words, cwd=HERE):
-    if not shutil.which(words[0]):
-        raise Missing(f"there is no {words[0]} on this machine")
     try:
         done = subprocess.run([str(word) for word in words], cwd=cwd, capture_output=True, text=True, check=False,
                               timeout=BUILD_DEADLINE_S)
@@ -48,14 +51,15 @@ def build_step(*words, cwd=HERE):
 
 
 def build_go():
+    need("go", "bench/rivals/go/go.mod says which version it needs")
     program = BUILD / "rival"
     build_step("go", "build", "-trimpath", "-o", program, ".", cwd=HERE / "go")
     return [program]
 
 
 def build_java():
-    if not shutil.which("java"):
-        raise Missing("there is no java on this machine")
+    for program in ("java", "javac", "mvn"):
+        need(program, "./dev install tests puts it there")
     jars, classes = BUILD / "jars", BUILD / "classes"
     shutil.rmtree(jars, ignore_errors=True)
     build_step("mvn", "-q", "-B", "-f", HERE / "java" / "pom.xml", COPY_JARS, "-DincludeScope=runtime",
