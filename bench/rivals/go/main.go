@@ -109,29 +109,24 @@ func (b *batch) fill(client *kgo.Client, schema avro.Schema, schemaID uint32) {
 }
 
 // store writes the rows and moves the offsets in one transaction.
-func (b *batch) store(ctx context.Context, conn *pgx.Conn, staged bool) error {
+func (b *batch) store(ctx context.Context, conn *pgx.Conn, staged bool) {
 	tx, err := conn.Begin(ctx)
-	if err != nil {
-		return err
-	}
+	check(err)
 	table := pgx.Identifier{"event"}
 	if staged {
 		table = pgx.Identifier{"stage"}
 	}
-	if _, err = tx.CopyFrom(ctx, table, columns, b); err != nil {
-		return err
-	}
+	_, err = tx.CopyFrom(ctx, table, columns, b)
+	check(err)
 	if staged {
-		if _, err = tx.Exec(ctx, insertNew); err != nil {
-			return err
-		}
+		_, err = tx.Exec(ctx, insertNew)
+		check(err)
 	}
 	for partition, next := range b.next {
-		if _, err = tx.Exec(ctx, moveOffset, partition, next); err != nil {
-			return err
-		}
+		_, err = tx.Exec(ctx, moveOffset, partition, next)
+		check(err)
 	}
-	return tx.Commit(ctx)
+	check(tx.Commit(ctx))
 }
 
 // offsets are those of the partitions that the session reads: every one whose number leaves its own.
@@ -169,7 +164,7 @@ func consume(mode string, session, sessions int, brokers, conninfo string, schem
 		}
 	}()
 	for b := range full {
-		check(b.store(ctx, conn, mode == "staged"))
+		b.store(ctx, conn, mode == "staged")
 		empty <- b
 	}
 }
