@@ -73,6 +73,39 @@ int kafka_conf_new(const struct config *config, rd_kafka_conf_t **ret_conf, stru
     return 0;
 }
 
+static int set_all(rd_kafka_conf_t *conf, const char *const properties[][2], size_t count,
+                   struct error *error)
+{
+    for (size_t i = 0; i < count; i++)
+        if (kafka_conf_set(conf, properties[i][0], properties[i][1], error) != 0)
+            return -1;
+    return 0;
+}
+
+int kafka_consumer_new(rd_kafka_conf_t *conf, const char *const properties[][2], size_t count,
+                       rd_kafka_t **ret_kafka, struct error *error)
+{
+    static const char *const common[][2] = {
+        {"enable.auto.commit", "false"},
+        {"enable.auto.offset.store", "false"},
+        {"enable.partition.eof",
+         "true"}, /* positions reach the end over records that are not delivered */
+        {"auto.offset.reset", "error"}, /* never skip what is not there */
+        {"isolation.level", "read_committed"}};
+    char reason[512];
+    if (set_all(conf, common, sizeof common / sizeof *common, error) == 0 &&
+        set_all(conf, properties, count, error) == 0) {
+        *ret_kafka = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
+        if (*ret_kafka) {
+            rd_kafka_poll_set_consumer(*ret_kafka);
+            return 0;
+        }
+        error_set(error, ERROR_USAGE, "bad-kafka-property", "Kafka consumer: %s", reason);
+    }
+    rd_kafka_conf_destroy(conf);
+    return -1;
+}
+
 static enum error_class classify(rd_kafka_resp_err_t code)
 {
     switch (code) {

@@ -19,6 +19,12 @@ int kafka_conf_new(const struct config *config, rd_kafka_conf_t **ret_conf, stru
 /* Sets one property. Errors (ERROR_USAGE) name it. */
 int kafka_conf_set(rd_kafka_conf_t *conf, const char *key, const char *value, struct error *error);
 
+/* Makes a consumer of `conf`, which is gone then in any case, with pairs of properties of its own.
+ * It reads what is committed, tells where partitions end, never jumps to another offset, and
+ * commits and stores none by itself. Errors (ERROR_USAGE) name the property. */
+int kafka_consumer_new(rd_kafka_conf_t *conf, const char *const properties[][2], size_t count,
+                       rd_kafka_t **ret_kafka, struct error *error);
+
 /* Fills `error` from a librdkafka code: its name as the code, "what: description" as the message.
  * Broker trouble that may pass is ERROR_RETRY, a refusal of the configuration ERROR_USAGE,
  * everything else ERROR_FATAL. Returns -1. */

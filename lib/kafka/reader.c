@@ -27,26 +27,14 @@ struct kafka_reader {
 int kafka_reader_open(const struct config *config, struct kafka_reader **ret_reader,
                       struct error *error)
 {
+    static const char *const properties[][2] = {{"group.id", "weir-reader"},
+                                                {"fetch.wait.max.ms", FETCH_WAIT_MS}};
     rd_kafka_conf_t *conf;
-    char reason[512];
-    if (kafka_conf_new(config, &conf, error) != 0)
+    rd_kafka_t *kafka = NULL;
+    if (kafka_conf_new(config, &conf, error) != 0 ||
+        kafka_consumer_new(conf, properties, sizeof properties / sizeof *properties, &kafka,
+                           error) != 0)
         return -1;
-    if (kafka_conf_set(conf, "group.id", "weir-reader", error) != 0 ||
-        kafka_conf_set(conf, "enable.auto.commit", "false", error) != 0 ||
-        kafka_conf_set(conf, "enable.auto.offset.store", "false", error) != 0 ||
-        kafka_conf_set(conf, "enable.partition.eof", "true", error) != 0 ||
-        kafka_conf_set(conf, "fetch.wait.max.ms", FETCH_WAIT_MS, error) != 0 ||
-        kafka_conf_set(conf, "auto.offset.reset", "error", error) != 0 ||
-        kafka_conf_set(conf, "isolation.level", "read_committed", error) != 0) {
-        rd_kafka_conf_destroy(conf);
-        return -1;
-    }
-    rd_kafka_t *kafka = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
-    if (!kafka) {
-        rd_kafka_conf_destroy(conf);
-        return error_set(error, ERROR_USAGE, "bad-kafka-property", "Kafka client: %s", reason);
-    }
-    rd_kafka_poll_set_consumer(kafka);
     struct kafka_reader *reader = xcalloc(1, sizeof *reader);
     reader->kafka = kafka;
     reader->brokers = xstrdup(config_text(config, OPT_KAFKA_BROKERS));
@@ -168,5 +156,26 @@ int kafka_reader_each(struct kafka_reader *reader, int stall_ms, const atomic_in
         rd_kafka_message_destroy(message);
         last_us = monotonic_now_us();
     }
+    return code;
+}
+
+int kafka_reader_topic(const struct config *config, const char *topic, int64_t newest,
+                       kafka_reader_take take, void *opaque, struct error *error)
+{
+    struct kafka_reader *reader;
+    int32_t partitions = 0;
+    if (kafka_reader_open(config, &reader, error) != 0)
+        return -1;
+    int code = kafka_reader_partitions(reader, topic, &partitions, error);
+    for (int32_t i = 0; code == 0 && i < partitions; i++) {
+        struct kafka_extent extent = {.topic = topic, .partition = i};
+        code = kafka_reader_extent(reader, &extent, error);
+        if (code == 0 && extent.low < extent.high)
+            kafka_reader_add(reader, topic, i,
+                             extent.high - extent.low > newest ? extent.high - newest : extent.low);
+    }
+    if (code == 0)
+        code = kafka_reader_each(reader, READER_STALL_MS, NULL, take, opaque, error);
+    kafka_reader_free(reader);
     return code;
 }

@@ -123,22 +123,6 @@ static int take_record(void *opaque, rd_kafka_message_t *message, struct error *
     return 0;
 }
 
-static int read_topic(const struct config *config, const char *topic, struct letters *letters,
-                      struct error *error)
-{
-    struct kafka_reader *reader;
-    int32_t partitions = 0;
-    if (kafka_reader_open(config, &reader, error) != 0)
-        return -1;
-    int result = kafka_reader_partitions(reader, topic, &partitions, error);
-    for (int32_t i = 0; result == 0 && i < partitions; i++)
-        kafka_reader_add(reader, topic, i, RD_KAFKA_OFFSET_BEGINNING);
-    if (result == 0)
-        result = kafka_reader_each(reader, READER_STALL_MS, NULL, take_record, letters, error);
-    kafka_reader_free(reader);
-    return result;
-}
-
 static void judge(const struct letters *letters, const char *processor, const char *topic,
                   struct audit_report *report)
 {
@@ -174,7 +158,7 @@ int audit_letters(const struct config *config, PGconn *conn, const char *process
     if (result == 0 && letters.count > 0 && letters.count <= AUDIT_LETTERS_MAX) {
         result = read_outbox(conn, topic, &letters, error);
         if (result == 0)
-            result = read_topic(config, topic, &letters, error);
+            result = kafka_reader_topic(config, topic, INT64_MAX, take_record, &letters, error);
     }
     if (result == 0)
         judge(&letters, processor, topic, report);

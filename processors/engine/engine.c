@@ -19,7 +19,7 @@
 #include "processors/engine/positions.h"
 #include "processors/engine/prune.h"
 
-static int set_properties(struct engine *engine, rd_kafka_conf_t *conf, struct error *error)
+static int make_consumer(struct engine *engine, rd_kafka_conf_t *conf, struct error *error)
 {
     char group[96];
     char session[24];
@@ -41,42 +41,25 @@ static int set_properties(struct engine *engine, rd_kafka_conf_t *conf, struct e
         {"heartbeat.interval.ms", "1000"},
         {"partition.assignment.strategy",
          "range"}, /* a Space's partitions of all domains on one member */
-        {"enable.auto.commit", "false"},
-        {"enable.auto.offset.store", "false"},
-        {"enable.partition.eof",
-         "true"}, /* positions reach the end over records that are not delivered */
-        {"auto.offset.reset", "error"}, /* never skip what is not there */
-        {"isolation.level", "read_committed"},
         {"fetch.wait.max.ms", "100"},
         {"queued.min.messages", "200000"}, /* a full local queue pauses fetching for a second */
         {"queued.max.messages.kbytes", "65536"},
         {"fetch.error.backoff.ms", "50"},
         {"socket.timeout.ms", "10000"}, /* answers that died with a broker; else a minute */
     };
-    for (size_t i = 0; i < sizeof properties / sizeof *properties; i++)
-        if (kafka_conf_set(conf, properties[i][0], properties[i][1], error) != 0)
-            return -1;
-    return 0;
+    return kafka_consumer_new(conf, properties, sizeof properties / sizeof *properties,
+                              &engine->kafka, error);
 }
 
 static int open_consumer(struct engine *engine, struct error *error)
 {
     rd_kafka_conf_t *conf = NULL;
-    char reason[512];
     if (kafka_conf_new(engine->config, &conf, error) != 0)
         return -1;
     rd_kafka_conf_set_opaque(conf, engine);
     attach_register(conf);
-    if (set_properties(engine, conf, error) != 0) {
-        rd_kafka_conf_destroy(conf);
+    if (make_consumer(engine, conf, error) != 0)
         return -1;
-    }
-    engine->kafka = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
-    if (!engine->kafka) {
-        rd_kafka_conf_destroy(conf);
-        return error_set(error, ERROR_USAGE, "bad-kafka-property", "Kafka consumer: %s", reason);
-    }
-    rd_kafka_poll_set_consumer(engine->kafka);
     engine->queue = rd_kafka_queue_get_consumer(engine->kafka);
     engine->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     uint64_t one = 1;

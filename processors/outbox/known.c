@@ -131,29 +131,6 @@ static int take_decision(void *opaque, rd_kafka_message_t *message, struct error
     return code;
 }
 
-static int read_topic(const struct config *config, const char *topic, int64_t newest,
-                      kafka_reader_take take, struct part *part, struct error *error)
-{
-    struct kafka_reader *reader;
-    int32_t partitions = 0;
-    if (kafka_reader_open(config, &reader, error) != 0)
-        return -1;
-    int code = kafka_reader_partitions(reader, topic, &partitions, error);
-    for (int32_t i = 0; code == 0 && i < partitions; i++) {
-        struct kafka_extent extent = {.topic = topic, .partition = i};
-        code = kafka_reader_extent(reader, &extent, error);
-        if (code == 0 && extent.low < extent.high)
-            kafka_reader_add(reader, topic, i,
-                             extent.high - extent.low > newest ? extent.high - newest : extent.low);
-    }
-    if (code == 0)
-        code = kafka_reader_each(reader, READER_STALL_MS, NULL, take, part, error);
-    if (code == 0)
-        code = ask(part, error);
-    kafka_reader_free(reader);
-    return code;
-}
-
 int known_check(const struct config *config, PGconn *conn, const struct known_whose *whose,
                 enum outbox_kind kind, int64_t newest, struct known *ret_known, struct error *error)
 {
@@ -169,8 +146,11 @@ int known_check(const struct config *config, PGconn *conn, const struct known_wh
     part.values[0] = whose->processor;
     part.values[4] = buf_text(&topics);
     outbox_topic_name(kind, whose->processor, topic);
-    int code = read_topic(config, topic, newest,
-                          kind == OUTBOX_DECISIONS ? take_decision : take_letter, &part, error);
+    int code =
+        kafka_reader_topic(config, topic, newest,
+                           kind == OUTBOX_DECISIONS ? take_decision : take_letter, &part, error);
+    if (code == 0)
+        code = ask(&part, error);
     for (size_t i = 0; i < 3; i++)
         buf_free(&part.arrays[i]);
     buf_free(&topics);

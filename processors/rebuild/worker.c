@@ -33,30 +33,15 @@ static int open_consumer(struct worker *worker, struct error *error)
         {"queued.max.messages.kbytes", little ? "8192" : "131072"},
         {"group.id", "weir-rebuild"}, /* librdkafka wants one; it is never joined */
         {"check.crcs", "true"},
-        {"enable.auto.commit", "false"},
-        {"enable.auto.offset.store", "false"},
-        {"enable.partition.eof", "true"},
-        {"auto.offset.reset", "error"},
-        {"isolation.level", "read_committed"},
         /* a full local queue pauses fetching for a second: it has to last that long */
         {"queued.min.messages", "1000000"},
         {"fetch.error.backoff.ms", "50"},
         {"socket.timeout.ms", "10000"}};
     rd_kafka_conf_t *conf = NULL;
-    char reason[512];
-    if (kafka_conf_new(worker->options.config, &conf, error) != 0)
+    if (kafka_conf_new(worker->options.config, &conf, error) != 0 ||
+        kafka_consumer_new(conf, properties, sizeof properties / sizeof *properties, &worker->kafka,
+                           error) != 0)
         return -1;
-    for (size_t i = 0; i < sizeof properties / sizeof *properties; i++)
-        if (kafka_conf_set(conf, properties[i][0], properties[i][1], error) != 0) {
-            rd_kafka_conf_destroy(conf);
-            return -1;
-        }
-    worker->kafka = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
-    if (!worker->kafka) {
-        rd_kafka_conf_destroy(conf);
-        return error_set(error, ERROR_USAGE, "bad-kafka-property", "Kafka consumer: %s", reason);
-    }
-    rd_kafka_poll_set_consumer(worker->kafka);
     worker->queue = rd_kafka_queue_get_consumer(worker->kafka);
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     uint64_t one = 1;
