@@ -46,8 +46,7 @@ void read_list(struct gateway *gateway, struct http_request *request);
 
 /* What follows answers; the read is gone afterwards. */
 void read_answer(struct read *read, const PGresult *result);
-void read_problem(struct read *read, enum problem_type type, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+#define read_problem(read, type, ...) read_problem_with(read, type, NULL, __VA_ARGS__)
 /* The same with further members, each starting with a comma; `members` may be NULL. */
 void read_problem_with(struct read *read, enum problem_type type, const char *members,
                        const char *format, ...) __attribute__((format(printf, 4, 5)));

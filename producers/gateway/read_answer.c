@@ -229,10 +229,15 @@ void read_answer(struct read *read, const PGresult *result)
     }
 }
 
-static void put_problem(struct read *read, enum problem_type type, const char *members,
-                        const char *detail)
+void read_problem_with(struct read *read, enum problem_type type, const char *members,
+                       const char *format, ...)
 {
+    char detail[DETAIL_BYTES];
     struct buf *out = http_reply(read->request);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(detail, sizeof detail, format, args);
+    va_end(args);
     buf_put_u8(out, '{');
     problem_members(out, type, detail);
     if (members)
@@ -244,25 +249,4 @@ static void put_problem(struct read *read, enum problem_type type, const char *m
         http_reply_header(read->request, "Retry-After", seconds);
     }
     finish(read, problem_status(type), PROBLEM_CONTENT_TYPE);
-}
-
-void read_problem_with(struct read *read, enum problem_type type, const char *members,
-                       const char *format, ...)
-{
-    char detail[DETAIL_BYTES];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(detail, sizeof detail, format, args);
-    va_end(args);
-    put_problem(read, type, members, detail);
-}
-
-void read_problem(struct read *read, enum problem_type type, const char *format, ...)
-{
-    char detail[DETAIL_BYTES];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(detail, sizeof detail, format, args);
-    va_end(args);
-    put_problem(read, type, NULL, detail);
 }

@@ -126,13 +126,36 @@ static void show_schema(struct gateway *gateway, struct http_request *request, c
     http_respond(request, 200, "application/json");
 }
 
+/* Whether the request's method is the one of `allow`; otherwise it is refused. */
+static int check_method(struct gateway *gateway, struct http_request *request, const char *allow)
+{
+    if (*allow == 'P' ? strcmp(http_method(request), "POST") == 0 : method_is_get(request))
+        return 1;
+    answer_problem(gateway, request, PROBLEM_METHOD, allow, "%s is not taken here",
+                   http_method(request));
+    return 0;
+}
+
+/* Whether `id` is a Space, in lower case then; otherwise the request is refused. */
+static int check_space(struct gateway *gateway, struct http_request *request, const char *id,
+                       char ret_space[UUID_TEXT_SIZE + 1])
+{
+    struct uuid uuid;
+    if (uuid_parse(id, strlen(id), &uuid) == 0) {
+        uuid_format(&uuid, ret_space);
+        return 1;
+    }
+    answer_problem(gateway, request, PROBLEM_BAD_SPACE_ID, NULL,
+                   "\"%s\" is no UUID such as 0190a5f0-7a1c-7000-8000-000000000001", id);
+    return 0;
+}
+
 static void handle_events(struct gateway *gateway, struct http_request *request,
                           const struct route *route)
 {
-    if (!method_is_get(request))
-        answer_problem(gateway, request, PROBLEM_METHOD, "GET, HEAD", "%s is not taken here",
-                       http_method(request));
-    else if (route->count == 2)
+    if (!check_method(gateway, request, "GET, HEAD"))
+        return;
+    if (route->count == 2)
         list_events(gateway, request);
     else
         show_schema(gateway, request, route->segments[2]);
@@ -141,48 +164,27 @@ static void handle_events(struct gateway *gateway, struct http_request *request,
 static void handle_query(struct gateway *gateway, struct http_request *request,
                          const struct route *route)
 {
-    struct uuid uuid;
     char space[UUID_TEXT_SIZE + 1];
-    const char *id = route->segments[2];
-    if (!method_is_get(request)) {
-        answer_problem(gateway, request, PROBLEM_METHOD, "GET, HEAD", "%s is not taken here",
-                       http_method(request));
-    } else if (uuid_parse(id, strlen(id), &uuid) != 0) {
-        answer_problem(gateway, request, PROBLEM_BAD_SPACE_ID, NULL,
-                       "\"%s\" is no UUID such as 0190a5f0-7a1c-7000-8000-000000000001", id);
-    } else {
-        uuid_format(&uuid, space);
+    if (check_method(gateway, request, "GET, HEAD") &&
+        check_space(gateway, request, route->segments[2], space))
         read_request(gateway, request, space, route->segments[3]);
-    }
 }
 
 static void handle_queries(struct gateway *gateway, struct http_request *request)
 {
-    if (method_is_get(request))
+    if (check_method(gateway, request, "GET, HEAD"))
         read_list(gateway, request);
-    else
-        answer_problem(gateway, request, PROBLEM_METHOD, "GET, HEAD", "%s is not taken here",
-                       http_method(request));
 }
 
 static void handle_space(struct gateway *gateway, struct http_request *request,
                          const struct route *route)
 {
-    struct uuid uuid;
     char space[UUID_TEXT_SIZE + 1];
     const struct catalog_event *event = NULL;
-    const char *id = route->segments[2];
-    if (strcmp(http_method(request), "POST") != 0) {
-        answer_problem(gateway, request, PROBLEM_METHOD, "POST", "%s is not taken here",
-                       http_method(request));
-    } else if (uuid_parse(id, strlen(id), &uuid) != 0) {
-        answer_problem(gateway, request, PROBLEM_BAD_SPACE_ID, NULL,
-                       "\"%s\" is no UUID such as 0190a5f0-7a1c-7000-8000-000000000001", id);
-    } else if (route->count == 4 ||
-               (event = find_event(gateway, request, route->segments[4])) != NULL) {
-        uuid_format(&uuid, space);
+    if (check_method(gateway, request, "POST") &&
+        check_space(gateway, request, route->segments[2], space) &&
+        (route->count == 4 || (event = find_event(gateway, request, route->segments[4])) != NULL))
         ingest_events(gateway, request, space, event);
-    }
 }
 
 void gateway_handle(struct http_request *request, void *context)
