@@ -282,10 +282,7 @@ static int reset(PGconn *conn, const char *name, const char *generation, struct 
         code = pg_query(conn, sql, 1, values, NULL, error);
         free(sql);
     }
-    if (code == 0)
-        return pg_run(conn, "COMMIT", error);
-    pg_run(conn, "ROLLBACK", NULL);
-    return -1;
+    return pg_commit(conn, code, error);
 }
 
 /* Weir puts views into the schema of a processor's name, and nothing else. */

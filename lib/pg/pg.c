@@ -269,6 +269,14 @@ int pg_runf(PGconn *conn, struct error *error, const char *format, ...)
     return code;
 }
 
+int pg_commit(PGconn *conn, int code, struct error *error)
+{
+    if (code == 0 && pg_run(conn, "COMMIT", error) == 0)
+        return 0;
+    pg_run(conn, "ROLLBACK", NULL);
+    return -1;
+}
+
 int pg_query(PGconn *conn, const char *sql, int count, const char *const *values,
              PGresult **ret_result, struct error *error)
 {

@@ -57,6 +57,10 @@ int pg_run(PGconn *conn, const char *sql, struct error *error);
 int pg_runf(PGconn *conn, struct error *error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Ends a transaction: commits it when `code` is 0, otherwise rolls it back. Returns -1 unless it is
+ * committed. */
+int pg_commit(PGconn *conn, int code, struct error *error);
+
 /* Runs one statement with `count` text parameters (NULL is NULL). The caller clears *ret_result;
  * ret_result may be NULL. */
 int pg_query(PGconn *conn, const char *sql, int count, const char *const *values,

@@ -23,11 +23,10 @@ static const char UNLOCK[] = "SELECT pg_advisory_unlock(2003134834)";
 
 static int run_migrations(PGconn *conn, const struct assets *assets, struct error *error)
 {
-    if (pg_run(conn, "BEGIN", error) == 0 && migrate_control(conn, assets, error) == 0 &&
-        pg_run(conn, "COMMIT", error) == 0)
-        return 0;
-    pg_run(conn, "ROLLBACK", NULL);
-    return -1;
+    int code = pg_run(conn, "BEGIN", error);
+    if (code == 0)
+        code = migrate_control(conn, assets, error);
+    return pg_commit(conn, code, error);
 }
 
 static int record_schema(PGconn *conn, const struct catalog_version *version, struct error *error)
@@ -435,14 +434,6 @@ static int install_formers(PGconn *conn, const struct processor *processor, stru
     return code;
 }
 
-static int commit_or_roll_back(PGconn *conn, int code, struct error *error)
-{
-    if (code == 0)
-        return pg_run(conn, "COMMIT", error);
-    pg_run(conn, "ROLLBACK", NULL);
-    return -1;
-}
-
 int install_processor(PGconn *conn, const struct processor *processor,
                       struct installed *ret_installed, struct error *error)
 {
@@ -451,13 +442,13 @@ int install_processor(PGconn *conn, const struct processor *processor,
         return -1;
     int code = pg_run(conn, "BEGIN", error);
     if (code == 0)
-        code = commit_or_roll_back(conn, install_in_transaction(conn, processor, &installed, error),
+        code = pg_commit(conn, install_in_transaction(conn, processor, &installed, error),
                                    error);
     if (code == 0 || strcmp(error->code, "version-changed") == 0) {
         struct error *failure = code == 0 ? error : &(struct error){0};
         int former = pg_run(conn, "BEGIN", failure);
         if (former == 0)
-            former = commit_or_roll_back(conn, install_formers(conn, processor, failure), failure);
+            former = pg_commit(conn, install_formers(conn, processor, failure), failure);
         code = code == 0 ? former : code;
     }
     pg_run(conn, UNLOCK, NULL);

@@ -146,12 +146,10 @@ static uint32_t stream_of(const struct corpus *corpus, size_t record)
 static int add_indexes(struct fold *fold, struct error *error)
 {
     fold->bare = 0;
-    if (pg_run(fold->conn, "BEGIN", error) == 0 &&
-        install_indexes(fold->conn, fold->processor, &fold->installed, error) == 0 &&
-        pg_run(fold->conn, "COMMIT", error) == 0)
-        return 0;
-    pg_run(fold->conn, "ROLLBACK", NULL);
-    return -1;
+    int code = pg_run(fold->conn, "BEGIN", error);
+    if (code == 0)
+        code = install_indexes(fold->conn, fold->processor, &fold->installed, error);
+    return pg_commit(fold->conn, code, error);
 }
 
 static int fold_batches(struct fold *fold, const struct fold_options *options, struct error *error)

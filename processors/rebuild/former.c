@@ -130,10 +130,7 @@ static int load_target(struct former *former, PGconn *conn, struct vector *live,
          vector_load(own, conn, name, former->number, 0, error) != 0 ||
          pg_query(conn, "SELECT weir.note_left_out($1, $2, $3)", 3, values, NULL, error) != 0))
         code = -1;
-    if (code == 0)
-        return pg_run(conn, "COMMIT", error);
-    pg_run(conn, "ROLLBACK", NULL);
-    return -1;
+    return pg_commit(conn, code, error);
 }
 
 struct fold {

@@ -148,10 +148,7 @@ int generation_drop(PGconn *conn, const char *processor, int number, struct erro
     if (code == 0)
         code = drop(conn, processor, number, error);
     FAILPOINT("rebuild.dropped");
-    if (code == 0 && pg_run(conn, "COMMIT", error) == 0)
-        return 0;
-    pg_run(conn, "ROLLBACK", NULL);
-    return -1;
+    return pg_commit(conn, code, error);
 }
 
 static int create(PGconn *conn, const struct processor *processor, const char *source, int sets,
@@ -235,10 +232,7 @@ int generation_begin(PGconn *conn, const struct processor *processor, int sets,
                         "UPDATE weir.generation SET owner = $2, updated_at = now() "
                         "WHERE processor = $1 AND state IN ('building', 'caught-up')",
                         2, values, NULL, error);
-    if (code == 0)
-        return pg_run(conn, "COMMIT", error);
-    pg_run(conn, "ROLLBACK", NULL);
-    return -1;
+    return pg_commit(conn, code, error);
 }
 
 int generation_previous(PGconn *conn, const struct processor *processor,
@@ -270,11 +264,9 @@ int generation_previous(PGconn *conn, const struct processor *processor,
     PQclear(result);
     if (code != 0 || pg_run(conn, "BEGIN", error) != 0)
         return -1;
-    if (install_generation(conn, processor, ret_previous->number, INSTALL_NO_TABLES,
-                           &ret_previous->installed, error) == 0)
-        return pg_run(conn, "COMMIT", error);
-    pg_run(conn, "ROLLBACK", NULL);
-    return -1;
+    code = install_generation(conn, processor, ret_previous->number, INSTALL_NO_TABLES,
+                              &ret_previous->installed, error);
+    return pg_commit(conn, code, error);
 }
 
 int generation_analyze(PGconn *conn, const struct generation *generation, struct error *error)

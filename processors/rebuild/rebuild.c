@@ -123,14 +123,14 @@ static int restore(struct rebuild *rebuild, struct error *error)
 static int load_state(struct rebuild *rebuild, struct error *error)
 {
     const char *name = rebuild->processor->name;
-    if (pg_run(rebuild->side, "BEGIN ISOLATION LEVEL REPEATABLE READ", error) == 0 &&
-        vector_load(&rebuild->at_live, rebuild->side, name, rebuild->live.number, 0, error) == 0 &&
-        vector_load(&rebuild->own, rebuild->side, name, rebuild->next.number, 0, error) == 0) {
-        if (rebuild_note_left(rebuild, error) == 0)
-            return pg_run(rebuild->side, "COMMIT", error);
-    }
-    pg_run(rebuild->side, "ROLLBACK", NULL);
-    return -1;
+    int code = pg_run(rebuild->side, "BEGIN ISOLATION LEVEL REPEATABLE READ", error);
+    if (code == 0)
+        code = vector_load(&rebuild->at_live, rebuild->side, name, rebuild->live.number, 0, error);
+    if (code == 0)
+        code = vector_load(&rebuild->own, rebuild->side, name, rebuild->next.number, 0, error);
+    if (code == 0)
+        code = rebuild_note_left(rebuild, error);
+    return pg_commit(rebuild->side, code, error);
 }
 
 /* How far the new generation has to come for now. */
@@ -201,10 +201,7 @@ static int try_swap(struct rebuild *rebuild, json_t *dropped, struct error *erro
     if (code == 0)
         code = swap_generation(rebuild->conn, rebuild->processor, &rebuild->live, &rebuild->next,
                                rebuild->to_end, error);
-    if (code == 0)
-        code = pg_run(rebuild->conn, "COMMIT", error);
-    if (code != 0)
-        pg_run(rebuild->conn, "ROLLBACK", NULL);
+    code = pg_commit(rebuild->conn, code, error);
     rebuild->holding = 0;
     return code;
 }

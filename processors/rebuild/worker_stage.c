@@ -207,12 +207,8 @@ static int stage_slice(struct worker *worker, size_t from, struct error *error)
     if (code == 0)
         code = copy_relations(worker, error);
     slice_uncover(worker->slice, batch);
-    if (code == 0)
-        code = pg_run(worker->conn, "COMMIT", error);
-    if (code != 0) {
-        pg_run(worker->conn, "ROLLBACK", NULL);
+    if (pg_commit(worker->conn, code, error) != 0)
         return -1;
-    }
     FAILPOINT("rebuild.staged");
     worker_move_on(worker);
     return remember(worker, error);
