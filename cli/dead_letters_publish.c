@@ -32,10 +32,8 @@ static void make_key(const PGresult *rows, struct key *ret_key)
 static int put_schema_id(PGconn *conn, const struct catalog_version *version, struct buf *value,
                          struct error *error)
 {
-    char number[16];
-    const char *values[] = {version->event->name, number};
+    const char *values[] = {version->event->name, PG_NUMBER(version->version)};
     PGresult *result = NULL;
-    snprintf(number, sizeof number, "%d", version->version);
     if (pg_query(conn, "SELECT schema_id FROM weir.schema WHERE event = $1 AND version = $2", 2,
                  values, &result, error) != 0)
         return -1;

@@ -4,6 +4,7 @@
 #include "lib/pg/pg.h"
 
 #include <endian.h>
+#include <inttypes.h>
 #include <libpq-events.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -275,6 +276,12 @@ int pg_commit(PGconn *conn, int code, struct error *error)
         return 0;
     pg_run(conn, "ROLLBACK", NULL);
     return -1;
+}
+
+const char *pg_number(int64_t number, char room[24])
+{
+    snprintf(room, 24, "%" PRId64, number);
+    return room;
 }
 
 int pg_query(PGconn *conn, const char *sql, int count, const char *const *values,

@@ -61,6 +61,10 @@ int pg_runf(PGconn *conn, struct error *error, const char *format, ...)
  * committed. */
 int pg_commit(PGconn *conn, int code, struct error *error);
 
+/* A number as text, to be a value of what follows. It lasts as long as the block around it. */
+#define PG_NUMBER(number) pg_number(number, (char[24]){0})
+const char *pg_number(int64_t number, char room[24]);
+
 /* Runs one statement with `count` text parameters (NULL is NULL). The caller clears *ret_result;
  * ret_result may be NULL. */
 int pg_query(PGconn *conn, const char *sql, int count, const char *const *values,

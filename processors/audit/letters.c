@@ -6,7 +6,6 @@
 #include "processors/audit/letters.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,9 +52,7 @@ static void tick_off(struct letters *letters, const char *topic, int64_t partiti
 static int load(PGconn *conn, const char *processor, int generation, struct letters *letters,
                 struct error *error)
 {
-    char number[16];
-    snprintf(number, sizeof number, "%d", generation);
-    const char *values[] = {processor, number};
+    const char *values[] = {processor, PG_NUMBER(generation)};
     if (pg_query(conn,
                  "SELECT p.topic, p.kafka_partition, l.kafka_offset "
                  "FROM weir.dead_letter AS l JOIN weir.position AS p USING (position_id) "

@@ -121,22 +121,22 @@ static int claim(struct engine *engine, struct error *error)
 {
     struct buf topics = {0};
     struct buf partitions = {0};
-    char generation[16];
     char host[128] = "";
     char owner[192];
     gethostname(host, sizeof host - 1);
     snprintf(owner, sizeof owner, "%s:%d", host, (int)getpid());
-    snprintf(generation, sizeof generation, "%d", engine->installed.generation);
     for (int i = 0; i < engine->group->cnt; i++) {
-        char number[16];
-        snprintf(number, sizeof number, "%d", engine->group->elems[i].partition);
         put_element(&topics, engine->group->elems[i].topic);
-        put_element(&partitions, number);
+        put_element(&partitions, PG_NUMBER(engine->group->elems[i].partition));
     }
     buf_put_text(&topics, "}");
     buf_put_text(&partitions, "}");
-    const char *values[] = {engine->processor->name, generation, buf_text(&topics),
-                            buf_text(&partitions),   owner,      engine->started_at};
+    const char *values[] = {engine->processor->name,
+                            PG_NUMBER(engine->installed.generation),
+                            buf_text(&topics),
+                            buf_text(&partitions),
+                            owner,
+                            engine->started_at};
     PGresult *result = NULL;
     int code = -1;
     for (int i = 0; code != 0 && i < CLAIM_TRIES; i++) {

@@ -4,7 +4,6 @@
  * them out under its fence. It looks for them when it claims partitions, before it reads a record,
  * and twice a second from then on: so a decision about a record that halted it, or that a partition
  * waits at, is known in time. A record that is to be skipped is set aside when it comes. */
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "lib/base/failpoint.h"
@@ -44,9 +43,8 @@ static int carry_out(struct engine *engine, int *ret_count, struct error *error)
     int code = pg_query_prepared(engine->conn, "decisions", 1, values, &result, error);
     int count = code == 0 ? PQntuples(result) : 0;
     for (int i = 0; code == 0 && i < count; i++) {
-        char epoch[24];
-        snprintf(epoch, sizeof epoch, "%" PRId64, epoch_of(engine, pg_int(result, i, 0)));
-        const char *arguments[] = {PQgetvalue(result, i, 0), epoch};
+        const char *arguments[] = {PQgetvalue(result, i, 0),
+                                   PG_NUMBER(epoch_of(engine, pg_int(result, i, 0)))};
         FAILPOINT("decide.found");
         code = pg_query(engine->conn, "SELECT weir.carry_out($1, $2)", 2, arguments, NULL, error);
         FAILPOINT("decide.done");

@@ -4,7 +4,6 @@
  * other, those of a registry that serves others too can be any. */
 #include "processors/engine/decoder.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -392,8 +391,7 @@ int32_t decoder_unknown_id(const struct decoder *decoder)
 
 int decoder_look_up(struct decoder *decoder, int32_t schema_id, PGconn *conn, struct error *error)
 {
-    char text[16];
-    snprintf(text, sizeof text, "%d", schema_id);
+    const char *text = PG_NUMBER(schema_id);
     const char *values[] = {text};
     PGresult *result = NULL;
     const struct slot *slot = known_slot(decoder, schema_id);

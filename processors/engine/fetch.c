@@ -170,12 +170,9 @@ int fetch_waits_for_skipped(const struct engine *engine)
 static int note_waiting(struct engine *engine, struct position *position, const struct error *why,
                         struct error *error)
 {
-    char id[16], epoch[24], offset[24];
     PGresult *result = NULL;
-    snprintf(id, sizeof id, "%d", position->id);
-    snprintf(epoch, sizeof epoch, "%" PRId64, position->epoch);
-    snprintf(offset, sizeof offset, "%" PRId64, position->waits_offset);
-    const char *values[] = {id, epoch, offset, why->code, why->message};
+    const char *values[] = {PG_NUMBER(position->id), PG_NUMBER(position->epoch),
+                            PG_NUMBER(position->waits_offset), why->code, why->message};
     int code = pg_query(engine->conn, "SELECT weir.note_waiting($1, $2, $3, $4, $5)", 5, values,
                         &result, error);
     if (code == 0)

@@ -4,7 +4,6 @@
  * keeps its membership of the group, detached, and looks from time to time whether the row is gone.
  */
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/log.h"
@@ -15,27 +14,20 @@
 static void save_halt(struct engine *engine, const struct error *error,
                       const struct position *position, int64_t at_offset, const struct entry *entry)
 {
-    char generation[16];
-    char partition[16] = "";
-    char offset[24] = "";
     char id[UUID_TEXT_SIZE + 1] = "";
     struct error failure;
     struct error reason = *error;
     /* It may quote what a client sent, cut in the middle of a character. */
     utf8_mend(reason.message, strlen(reason.message));
-    snprintf(generation, sizeof generation, "%d", engine->installed.generation);
-    if (position)
-        snprintf(partition, sizeof partition, "%d", position->partition);
-    snprintf(offset, sizeof offset, "%" PRId64, at_offset);
     if (entry)
         uuid_format(&entry->event_id, id);
     const char *values[] = {engine->processor->name,
-                            generation,
+                            PG_NUMBER(engine->installed.generation),
                             reason.code,
                             reason.message,
                             position ? position->topic : NULL,
-                            position ? partition : NULL,
-                            at_offset >= 0 ? offset : NULL,
+                            position ? PG_NUMBER(position->partition) : NULL,
+                            at_offset >= 0 ? PG_NUMBER(at_offset) : NULL,
                             entry && entry->event ? entry->event->name : NULL,
                             entry ? id : NULL};
     if (!engine->conn || pg_query(engine->conn,
@@ -130,9 +122,7 @@ static int look_for_another(struct engine *engine, const char *const *values, st
 
 int halt_check(struct engine *engine, struct error *error)
 {
-    char generation[16];
-    snprintf(generation, sizeof generation, "%d", engine->installed.generation);
-    const char *values[] = {engine->processor->name, generation};
+    const char *values[] = {engine->processor->name, PG_NUMBER(engine->installed.generation)};
     PGresult *result = NULL;
     if (engine->halted && look_for_another(engine, values, error) != 0)
         return -1;

@@ -31,11 +31,9 @@ static int run_migrations(PGconn *conn, const struct assets *assets, struct erro
 
 static int record_schema(PGconn *conn, const struct catalog_version *version, struct error *error)
 {
-    char id[16];
-    char number[16];
+    const char *id = PG_NUMBER(version->id);
+    const char *number = PG_NUMBER(version->version);
     char *definition = xstrndup(version->text, version->text_size);
-    snprintf(id, sizeof id, "%d", version->id);
-    snprintf(number, sizeof number, "%d", version->version);
     const char *values[] = {id,     version->event->name, version->event->domain,
                             number, version->fingerprint, definition};
     PGresult *result = NULL;
@@ -403,11 +401,8 @@ static int install_in_transaction(PGconn *conn, const struct processor *processo
         return -1;
     if (found)
         return 0;
-    char generation[16];
-    char version[16];
-    snprintf(generation, sizeof generation, "%d", installed->generation);
-    snprintf(version, sizeof version, "%d", processor->version);
-    const char *values[] = {processor->name, generation, version, processor->consumes};
+    const char *values[] = {processor->name, PG_NUMBER(installed->generation),
+                            PG_NUMBER(processor->version), processor->consumes};
     return pg_query(conn,
                     "INSERT INTO weir.processor (processor, generation, version, consumes) "
                     "VALUES ($1, $2, $3, $4)",
@@ -417,9 +412,7 @@ static int install_in_transaction(PGconn *conn, const struct processor *processo
 /* `weir process` keeps former generations up to date, with a procedure that it may not make. */
 static int install_formers(PGconn *conn, const struct processor *processor, struct error *error)
 {
-    char version[16];
-    snprintf(version, sizeof version, "%d", processor->version);
-    const char *values[] = {processor->name, version, processor->consumes};
+    const char *values[] = {processor->name, PG_NUMBER(processor->version), processor->consumes};
     PGresult *result = NULL;
     int code = pg_query(conn,
                         "SELECT generation FROM weir.generation WHERE processor = $1 "
@@ -442,8 +435,7 @@ int install_processor(PGconn *conn, const struct processor *processor,
         return -1;
     int code = pg_run(conn, "BEGIN", error);
     if (code == 0)
-        code = pg_commit(conn, install_in_transaction(conn, processor, &installed, error),
-                                   error);
+        code = pg_commit(conn, install_in_transaction(conn, processor, &installed, error), error);
     if (code == 0 || strcmp(error->code, "version-changed") == 0) {
         struct error *failure = code == 0 ? error : &(struct error){0};
         int former = pg_run(conn, "BEGIN", failure);

@@ -36,12 +36,10 @@ static int64_t lock_timeout_ms(const struct engine *engine)
  * generation of this one is kept. */
 static void find_former(struct engine *engine, PGconn *conn, struct error *error)
 {
-    char version[16];
     struct error failure;
     PGresult *result = NULL;
     const struct processor *processor = engine->processor;
-    snprintf(version, sizeof version, "%d", processor->version);
-    const char *values[] = {processor->name, version, processor->consumes};
+    const char *values[] = {processor->name, PG_NUMBER(processor->version), processor->consumes};
     int code = pg_query(conn,
                         "SELECT f.generation, p.generation, p.version FROM weir.processor p "
                         "CROSS JOIN LATERAL (SELECT * FROM weir.generation g "

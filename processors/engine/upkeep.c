@@ -2,7 +2,6 @@
  *
  * What the owner of partitions does from time to time, between batches: tells Kafka how far it is,
  * sees that it is still the owner, and forgets events that have left the duplicate window. */
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "lib/base/log.h"
@@ -108,11 +107,9 @@ void upkeep_check_owner(struct engine *engine)
         now_us - engine->owner_checked_us < OWNER_INTERVAL_MS * 1000)
         return;
     engine->owner_checked_us = now_us;
-    char generation[16];
     struct error error;
     PGresult *result = NULL;
-    snprintf(generation, sizeof generation, "%d", engine->installed.generation);
-    const char *values[] = {engine->processor->name, generation};
+    const char *values[] = {engine->processor->name, PG_NUMBER(engine->installed.generation)};
     if (pg_query(engine->conn,
                  "SELECT count(*) FILTER (WHERE owner_pid = pg_backend_pid()), "
                  "EXISTS (SELECT FROM weir.processor WHERE processor = $1 AND generation <> $2) "

@@ -90,15 +90,11 @@ static int lock(PGconn *conn, int *ret_locked, struct error *error)
 static int take_rows(PGconn *conn, const struct outbox_skip *skip, int limit,
                      struct outbox_rows *rows, struct error *error)
 {
-    char limit_text[16];
-    char bytes_text[16];
     struct buf ids = {0};
     struct buf topics = {0};
-    snprintf(limit_text, sizeof limit_text, "%d", limit);
-    snprintf(bytes_text, sizeof bytes_text, "%d", OUTBOX_BYTES_MAX);
     outbox_put_ids(&ids, skip->ids, skip->id_count);
     outbox_put_texts(&topics, skip->topics, skip->topic_count);
-    const char *values[] = {ids.data, topics.data, limit_text, bytes_text};
+    const char *values[] = {ids.data, topics.data, PG_NUMBER(limit), PG_NUMBER(OUTBOX_BYTES_MAX)};
     int code = query_binary(conn, rows_sql, 4, values, &rows->results[0], error);
     buf_free(&ids);
     buf_free(&topics);

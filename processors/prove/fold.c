@@ -3,8 +3,6 @@
  * The scratch generation has positions under its own name, so that the fence is exercised too. */
 #include "processors/prove/fold.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,9 +35,7 @@ static int claim_positions(struct fold *fold, const char *schema, struct error *
     fold->positions = xcalloc(corpus->stream_count, sizeof *fold->positions);
     for (size_t i = 0; i < corpus->stream_count; i++) {
         const struct record *record = &corpus->records[corpus->streams[i]];
-        char partition[16];
-        snprintf(partition, sizeof partition, "%d", record->partition);
-        const char *values[] = {schema, record->topic, partition};
+        const char *values[] = {schema, record->topic, PG_NUMBER(record->partition)};
         PGresult *result = NULL;
         if (pg_query(fold->conn,
                      "SELECT position_id, epoch FROM weir.claim($1, 0, ARRAY[$2], "

@@ -2,7 +2,6 @@
  *
  * Runs the workers, one thread each, and tells how far they are. What fails and may pass by itself
  * is waited out: workers are opened anew and go on from their positions. */
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -106,13 +105,11 @@ static int open_workers(struct rebuild *rebuild, struct error *error)
 
 int rebuild_note_left(struct rebuild *rebuild, struct error *error)
 {
-    char source[16];
-    char target[16];
     PGresult *result = NULL;
-    snprintf(source, sizeof source, "%d",
-             rebuild->to_end ? rebuild->next.number : rebuild->live.number);
-    snprintf(target, sizeof target, "%d", rebuild->next.number);
-    const char *values[] = {rebuild->processor->name, source, target};
+    const char *values[] = {
+        rebuild->processor->name,
+        PG_NUMBER(rebuild->to_end ? rebuild->next.number : rebuild->live.number),
+        PG_NUMBER(rebuild->next.number)};
     if (pg_query(rebuild->side, "SELECT weir.note_left_out($1, $2, $3)", 3, values, &result,
                  error) != 0)
         return -1;

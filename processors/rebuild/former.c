@@ -174,9 +174,7 @@ static int fold(struct former *former, const struct vector *target, struct error
  * there again. */
 static int forget_left(const struct former *former, PGconn *conn, struct error *error)
 {
-    char number[16];
-    snprintf(number, sizeof number, "%d", former->number);
-    const char *values[] = {former->processor->name, number};
+    const char *values[] = {former->processor->name, PG_NUMBER(former->number)};
     return pg_query(conn,
                     "DELETE FROM weir.left_out l USING weir.position p "
                     "WHERE p.processor = $1 AND p.generation = $2 "

@@ -129,9 +129,7 @@ static void hash_source(const struct processor *processor, char ret_hex[65])
 /* In the caller's transaction. */
 static int drop(PGconn *conn, const char *processor, int number, struct error *error)
 {
-    char text[16];
-    snprintf(text, sizeof text, "%d", number);
-    const char *values[] = {processor, text};
+    const char *values[] = {processor, PG_NUMBER(number)};
     if (pg_runf(conn, error, "DROP SCHEMA IF EXISTS %s_%d CASCADE", processor, number) != 0 ||
         pg_query(conn, "DELETE FROM weir.position WHERE processor = $1 AND generation = $2", 2,
                  values, NULL, error) != 0 ||
@@ -154,10 +152,8 @@ int generation_drop(PGconn *conn, const char *processor, int number, struct erro
 static int create(PGconn *conn, const struct processor *processor, const char *source, int sets,
                   struct generation *next, struct error *error)
 {
-    char version[16];
-    snprintf(version, sizeof version, "%d", processor->version);
-    const char *values[] = {processor->name, version, processor->consumes, source,
-                            sets ? "false" : "true"};
+    const char *values[] = {processor->name, PG_NUMBER(processor->version), processor->consumes,
+                            source, sets ? "false" : "true"};
     PGresult *result = NULL;
     if (pg_query(conn,
                  "INSERT INTO weir.generation (processor, generation, version, consumes, source, "

@@ -24,12 +24,10 @@
  * find a core of their own. */
 static int count_workers(struct rebuild *rebuild, struct error *error)
 {
-    char number[16];
     int32_t partitions = (int32_t)config_int(rebuild->options->config, OPT_PARTITIONS);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     PGresult *result = NULL;
-    snprintf(number, sizeof number, "%d", rebuild->live.number);
-    const char *values[] = {rebuild->processor->name, number};
+    const char *values[] = {rebuild->processor->name, PG_NUMBER(rebuild->live.number)};
     if (pg_query(rebuild->conn,
                  "SELECT EXISTS (SELECT FROM weir.position p JOIN pg_stat_activity a "
                  "ON a.pid = p.owner_pid AND a.backend_start = p.owner_started_at "

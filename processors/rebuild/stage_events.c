@@ -223,10 +223,9 @@ static int settle_batch(void *opaque, const char *rows, size_t size, struct erro
 int stage_events_settle(PGconn *conn, const struct processor *processor,
                         const struct installed *installed, const char *table, struct error *error)
 {
-    char generation[16];
+    const char *generation = PG_NUMBER(installed->generation);
     char *applied_event = xasprintf("%s.applied_event", installed->schema);
     struct settling settling = {.conn = conn, .applied_event = applied_event};
-    snprintf(generation, sizeof generation, "%d", installed->generation);
     int code = load_horizons(conn, processor, generation, &settling.keep, error);
     if (code == 0)
         code = load_spaces(conn, processor->name, generation, &settling.keep, error);

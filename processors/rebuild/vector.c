@@ -3,7 +3,6 @@
  * A few hundred elements at most: looked for one after the other. */
 #include "processors/rebuild/vector.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,9 +73,7 @@ int vector_covers(const struct vector *a, const struct vector *b)
 int vector_load(struct vector *vector, PGconn *conn, const char *processor, int generation,
                 int lock, struct error *error)
 {
-    char number[16];
-    snprintf(number, sizeof number, "%d", generation);
-    const char *values[] = {processor, number};
+    const char *values[] = {processor, PG_NUMBER(generation)};
     PGresult *result = NULL;
     static const char plain[] = "SELECT topic, kafka_partition, next_offset FROM weir.position "
                                 "WHERE processor = $1 AND generation = $2 ORDER BY position_id";

@@ -3,7 +3,6 @@
  * A worker's session, its claim and its loop. */
 #include "processors/rebuild/worker.h"
 
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,10 +112,8 @@ static int claim(struct worker *worker, struct error *error)
     struct buf partitions = {0};
     char host[128] = "";
     char owner[192];
-    char generation[16];
     gethostname(host, sizeof host - 1);
     snprintf(owner, sizeof owner, "%s:%d", host, (int)getpid());
-    snprintf(generation, sizeof generation, "%d", options->installed->generation);
     int32_t count = (int32_t)config_int(options->config, OPT_PARTITIONS);
     for (size_t i = 0; i < options->processor->topic_count; i++)
         for (int32_t j = options->index; j < count; j += options->count) {
@@ -125,8 +122,12 @@ static int claim(struct worker *worker, struct error *error)
         }
     buf_put_text(&topics, topics.size ? "}" : "{}");
     buf_put_text(&partitions, partitions.size ? "}" : "{}");
-    const char *values[] = {options->processor->name, generation, buf_text(&topics),
-                            buf_text(&partitions),    owner,      worker->started_at};
+    const char *values[] = {options->processor->name,
+                            PG_NUMBER(options->installed->generation),
+                            buf_text(&topics),
+                            buf_text(&partitions),
+                            owner,
+                            worker->started_at};
     PGresult *result = NULL;
     int code =
         pg_query(worker->conn,
