@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/hash.h"
 #include "lib/base/uuid.h"
 #include "processors/engine/message.h"
 
@@ -21,6 +22,7 @@ struct track {
     const struct audit_position *position;
     int64_t from; /* offset of bit 0 */
     int64_t count;
+    int32_t partitions; /* of the topic */
     unsigned char *expected, *exempt, *seen, *skipped;
 };
 
@@ -33,6 +35,8 @@ struct account {
     int64_t applied, duplicates, dead, parked; /* rows */
     int64_t lost, doubled, stray, exempt;      /* offsets */
     char example[200];
+    int64_t misplaced;      /* records in another partition than that of their key */
+    char misplaced_at[160]; /* the first */
 };
 
 static int get_bit(const unsigned char *bits, int64_t at)
@@ -110,6 +114,20 @@ static int must_account(const struct processor *processor, rd_kafka_message_t *m
            processor_consumes(processor, event) != NULL;
 }
 
+static void look_at_key(struct account *account, const struct track *track,
+                        const rd_kafka_message_t *message)
+{
+    struct uuid space_id;
+    int32_t right = hash_partition(message->key, message->key_len, track->partitions);
+    if (right == message->partition || !message->key ||
+        uuid_parse(message->key, message->key_len, &space_id) != 0)
+        return;
+    if (account->misplaced++ == 0)
+        snprintf(account->misplaced_at, sizeof account->misplaced_at,
+                 "%s partition %d offset %" PRId64 ", which belongs in %d", track->position->topic,
+                 message->partition, message->offset, right);
+}
+
 static int take_record(void *opaque, rd_kafka_message_t *message, struct error *error)
 {
     struct account *account = opaque;
@@ -123,6 +141,7 @@ static int take_record(void *opaque, rd_kafka_message_t *message, struct error *
             continue;
         if (at < 0 || at >= track->count)
             break;
+        look_at_key(account, track, message);
         int must = must_account(account->processor, message);
         if (must < 0 || rd_kafka_message_timestamp(message, &kind) < account->exempt_before_ms) {
             set_bit(track->exempt, at);
@@ -144,10 +163,14 @@ static int read_log(const struct config *config, struct account *account, struct
     struct kafka_reader *reader;
     if (kafka_reader_open(config, &reader, error) != 0)
         return -1;
-    for (size_t i = 0; i < account->track_count; i++)
-        kafka_reader_add(reader, account->tracks[i].position->topic,
-                         account->tracks[i].position->partition, account->tracks[i].from);
-    int result = kafka_reader_each(reader, READER_STALL_MS, NULL, take_record, account, error);
+    int result = 0;
+    for (size_t i = 0; result == 0 && i < account->track_count; i++) {
+        struct track *track = &account->tracks[i];
+        result = kafka_reader_partitions(reader, track->position->topic, &track->partitions, error);
+        kafka_reader_add(reader, track->position->topic, track->position->partition, track->from);
+    }
+    if (result == 0)
+        result = kafka_reader_each(reader, READER_STALL_MS, NULL, take_record, account, error);
     kafka_reader_free(reader);
     return result;
 }
@@ -258,19 +281,31 @@ static int find_skipped(PGconn *conn, struct account *account, struct error *err
 
 static const char rule[] = "each record below the position is accounted for exactly once";
 
+/* What does not speak against the tables, and is to be known. */
+static void put_remarks(const struct account *account, char *ret_text, size_t room)
+{
+    size_t size = 0;
+    *ret_text = '\0';
+    if (account->exempt > account->unknown)
+        size += (size_t)snprintf(ret_text, room, "; %" PRId64 " too old to tell",
+                                 account->exempt - account->unknown);
+    if (account->unknown)
+        size += (size_t)snprintf(ret_text + size, room - size,
+                                 "; %" PRId64 " of schemas that this build does not have: only a "
+                                 "build that has them can tell",
+                                 account->unknown);
+    if (account->misplaced)
+        snprintf(ret_text + size, room - size,
+                 "; %" PRId64 " in another partition than their key's, so in no known order (%s): "
+                 "their producer must use the partitioner murmur2",
+                 account->misplaced, account->misplaced_at);
+}
+
 static void judge(const struct account *account, struct audit_report *report)
 {
     int64_t bad = account->lost + account->doubled + account->stray;
-    char old[200] = "";
-    size_t size = 0;
-    if (account->exempt > account->unknown)
-        size = (size_t)snprintf(old, sizeof old, "; %" PRId64 " too old to tell",
-                                account->exempt - account->unknown);
-    if (account->unknown)
-        snprintf(old + size, sizeof old - size,
-                 "; %" PRId64 " of schemas that this build does not have: only a build that has "
-                 "them can tell",
-                 account->unknown);
+    char remarks[600];
+    put_remarks(account, remarks, sizeof remarks);
     if (bad)
         audit_add(report, "I3", account->processor->name, rule, AUDIT_BROKEN,
                   "%" PRId64 " lost, %" PRId64 " recorded twice, %" PRId64
@@ -282,7 +317,7 @@ static void judge(const struct account *account, struct audit_report *report)
                   "%" PRId64 " records = %" PRId64 " applied + %" PRId64 " duplicates + %" PRId64
                   " dead letters + %" PRId64 " parked; %" PRId64 " not consumed%s",
                   account->expected, account->applied, account->duplicates, account->dead,
-                  account->parked, account->others, old);
+                  account->parked, account->others, remarks);
 }
 
 /* Broker time decides what is too old; the newest record that was dealt with stands for now. */

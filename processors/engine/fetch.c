@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/hash.h"
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "processors/engine/internal.h"
@@ -238,6 +239,24 @@ void fetch_look_up(struct engine *engine)
             return;
 }
 
+/* Its producer has another partitioner. The event counts nevertheless; its order among those of its
+ * Space that are in the right partition is not known. */
+static void note_misplaced(struct engine *engine, const struct position *position,
+                           const rd_kafka_message_t *message)
+{
+    int32_t right = hash_partition(message->key, message->key_len,
+                                   (int32_t)config_int(engine->config, OPT_PARTITIONS));
+    if (right == message->partition || engine->filling->entries[engine->filling->count - 1].keyless)
+        return;
+    metrics_counter_add(engine->metrics.misplaced, 1);
+    if (!engine->misplaced_said)
+        log_warn("%s [%d] offset %" PRId64 ": its key belongs in partition %d, so the order of its "
+                 "Space's events is not known. Its producer must use the partitioner murmur2; such "
+                 "records are counted from here on, and not logged",
+                 position->topic, position->partition, message->offset, right);
+    engine->misplaced_said = 1;
+}
+
 /* Takes one record. Returns 0 when nothing more should be taken for now. */
 static int take_record(struct engine *engine, rd_kafka_message_t *message)
 {
@@ -255,6 +274,7 @@ static int take_record(struct engine *engine, rd_kafka_message_t *message)
     const struct record record = message_record(message, position->topic);
     if (batch_add(engine->filling, engine->decoder, &record, index, &error) == 0) {
         position->taken_offset = message->offset;
+        note_misplaced(engine, position, message);
         return 1;
     }
     char place[512];

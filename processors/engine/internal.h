@@ -63,7 +63,8 @@ enum {
 
 struct engine_metrics {
     struct metric_series *events, *duplicates, *dead_letters, *batches, *failures, *rebalances,
-        *batch_rows, *apply_time, *latency, *halted, *attached, *aside, *waiting, *parked;
+        *batch_rows, *apply_time, *latency, *misplaced, *halted, *attached, *aside, *waiting,
+        *parked;
     struct metric *lag;
 };
 
@@ -175,6 +176,7 @@ struct engine {
     int64_t pruned_us;
     int64_t look_up_at_us;
     int waiting; /* partitions that wait for a schema id */
+    int misplaced_said; /* the first record in a wrong partition was logged */
 };
 
 /* engine.c */

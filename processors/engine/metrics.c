@@ -42,6 +42,11 @@ static void register_counters(struct engine *engine, struct metrics *metrics)
         .kind = METRICS_HISTOGRAM,
         .unit = METRICS_MICROSECONDS,
         .labels = "processor"};
+    static const struct metric_spec misplaced = {
+        .name = "weir_processor_misplaced_total",
+        .help = "Records in another partition than that of their key.",
+        .kind = METRICS_COUNTER,
+        .labels = "processor"};
     const char *name = engine->processor->name;
     struct metric *outcome = metrics_register(metrics, &events);
     engine->metrics.events = metrics_series(outcome, name, "applied");
@@ -53,6 +58,7 @@ static void register_counters(struct engine *engine, struct metrics *metrics)
     engine->metrics.rebalances = metrics_series(metrics_register(metrics, &rebalances), name);
     engine->metrics.batch_rows = metrics_series(metrics_register(metrics, &batch_rows), name);
     engine->metrics.apply_time = metrics_series(metrics_register(metrics, &apply_time), name);
+    engine->metrics.misplaced = metrics_series(metrics_register(metrics, &misplaced), name);
     engine->metrics.latency = metrics_series(metrics_register(metrics, &latency), name);
 }
 

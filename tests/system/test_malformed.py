@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 import events
-from harness import wait_until
+from harness import PARTITIONS, wait_until
 
 TOPIC = "weir.commerce"
 PURCHASED = f"{TOPIC}.ProductPurchased"
@@ -151,6 +151,29 @@ def test_each_kind_is_a_dead_letter_of_its_own(sent, kind):
 
 def test_all_is_accounted_for_and_rebuilt_alike(sent):
     sound(sent.stack)
+
+
+def test_a_record_in_another_partition_is_applied_counted_and_named(sent):
+    stack, other = sent.stack, (PARTITION + 1) % PARTITIONS
+    stack.process.wait_metric(0, "weir_processor_misplaced_total", processor="ledger")
+    offsets = stack.produce([(TOPIC, other, HERE[3].encode(), purchase(), None) for _ in range(2)])
+    stack.wait_drained(*PROCESSORS)
+    for processor in PROCESSORS:
+        rows = f"SELECT count(*) FROM {processor}_1.applied_event WHERE space_id = %s"
+        assert stack.value(rows, HERE[3]) == 2
+        stack.process.wait_metric(2, "weir_processor_misplaced_total", processor=processor)
+        place = f"{TOPIC} partition {other} offset {offsets[0]}, which belongs in {PARTITION}"
+        said = stack.run("audit", processor, "--wait", "60s").stdout
+        assert f"2 in another partition than their key's, so in no known order ({place}): " in said, said
+    # a copy in the right partition is a duplicate, in a rebuild by two workers too
+    copy = purchase()
+    stack.produce([(TOPIC, partition, HERE[4].encode(), copy, None) for partition in (other, PARTITION)])
+    stack.wait_drained(*PROCESSORS)
+    assert stack.value("SELECT count(*) FROM ledger_1.applied_event WHERE space_id = %s", HERE[4]) == 1
+    done = stack.run("rebuild", "ledger", "--verify", "--no-swap", "--workers", 2, "-o", "json", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    stack.run("rebuild", "ledger", "--abandon")
+    stack.process.wait_log(rf"\[{other}\] offset {offsets[0]}: its key belongs in partition {PARTITION}, .* murmur2")
 
 
 def shown(stack, processor):
