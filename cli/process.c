@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * weir process: runs processors, each on a thread of its own with its own consumer and database
- * session, so that none waits for another; on one more thread the relay, which publishes what they
- * leave in the outbox; and on another the follower of former generations. */
+ * weir process: runs processors, each in sessions that divide its partitions. A session has a
+ * thread of its own with its own consumer and database session, so that none waits for another; on
+ * one more thread runs the relay, which publishes what they leave in the outbox; and on another the
+ * follower of former generations. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "lib/base/buf.h"
@@ -17,16 +19,30 @@
 #include "processors/outbox/relay.h"
 #include "processors/rebuild/follow.h"
 
-enum { STOP_TICK_MS = 100 }; /* how soon a worker that gave up ends the program */
+enum {
+    STOP_TICK_MS = 100, /* how soon a worker that gave up ends the program */
+    SESSIONS_MAX = 8    /* of a processor without --sessions */
+};
 
 static atomic_int stop;
 
 struct worker {
     pthread_t thread;
     int started;
-    struct processor *processor;
     struct engine *engine;
     struct error error;
+};
+
+/* Workers are those of the first processor, then those of the next one. */
+struct program {
+    const struct config *config;
+    const struct assets *assets;
+    const struct catalog *catalog;
+    const struct observe *observe;
+    size_t processor_count;
+    size_t session_count; /* of each processor */
+    struct processor **processors;
+    struct worker *workers;
 };
 
 /* Signals are taken by the main thread alone, in wait_for_signal; threads inherit the mask. */
@@ -57,17 +73,47 @@ static void *work(void *argument)
     return NULL;
 }
 
-static int start_worker(const struct config *config, const struct assets *assets,
-                        const struct catalog *catalog, const struct observe *observe,
-                        const char *name, struct worker *worker, struct error *error)
+/* Without the option a processor gets its share of half of the cores: the other half is for
+ * Postgres.
+ */
+static size_t count_sessions(const struct config *config)
 {
-    if (processor_load(assets, catalog, name, &worker->processor, error) != 0 ||
-        engine_new(config, worker->processor, observe->metrics, observe->health, &stop,
-                   &worker->engine, error) != 0)
+    size_t wanted = (size_t)config_int(config, OPT_SESSIONS);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t share = cores > 0 ? (size_t)cores / 2 / config_argument_count(config) : 1;
+    if (share > SESSIONS_MAX)
+        share = SESSIONS_MAX;
+    return wanted ? wanted : share ? share : 1;
+}
+
+static int start_worker(struct program *program, size_t index, struct error *error)
+{
+    struct worker *worker = &program->workers[index];
+    const struct engine_options options = {.config = program->config,
+                                           .processor =
+                                               program->processors[index / program->session_count],
+                                           .metrics = program->observe->metrics,
+                                           .health = program->observe->health,
+                                           .stop = &stop,
+                                           .session = index % program->session_count,
+                                           .session_count = program->session_count};
+    if (engine_new(&options, &worker->engine, error) != 0)
         return -1;
     if (pthread_create(&worker->thread, NULL, work, worker) != 0)
         return error_set(error, ERROR_FATAL, "thread", "cannot start a thread");
     worker->started = 1;
+    return 0;
+}
+
+static int start_workers(struct program *program, struct error *error)
+{
+    for (size_t i = 0; i < program->processor_count; i++)
+        if (processor_load(program->assets, program->catalog, config_argument(program->config, i),
+                           &program->processors[i], error) != 0)
+            return -1;
+    for (size_t i = 0; i < program->processor_count * program->session_count; i++)
+        if (start_worker(program, i, error) != 0)
+            return -1;
     return 0;
 }
 
@@ -85,56 +131,63 @@ static int start_relay(const struct config *config, const struct observe *observ
     return relay_start(&options, ret_relay, error);
 }
 
-static int start_follower(const struct config *config, const struct observe *observe,
-                          const struct worker *workers, const struct processor **processors,
-                          struct follower **ret_follower, struct error *error)
+static int start_follower(const struct program *program, struct follower **ret_follower,
+                          struct error *error)
 {
-    const struct follow_options options = {.config = config,
-                                           .processors = processors,
-                                           .processor_count = config_argument_count(config),
-                                           .metrics = observe->metrics,
+    const struct follow_options options = {.config = program->config,
+                                           .processors =
+                                               (const struct processor *const *)program->processors,
+                                           .processor_count = program->processor_count,
+                                           .metrics = program->observe->metrics,
                                            .stop = &stop};
-    for (size_t i = 0; i < options.processor_count; i++)
-        processors[i] = workers[i].processor;
     return follow_start(&options, ret_follower, error);
 }
 
-static int run_workers(const struct config *config, const struct assets *assets,
-                       const struct catalog *catalog, const struct observe *observe,
-                       const sigset_t *signals, struct error *error)
+/* Waits for the workers. Returns -1 with the error of the first one that failed. */
+static int end_workers(struct program *program, struct error *error)
 {
-    size_t count = config_argument_count(config);
-    struct worker *workers = xcalloc(count, sizeof *workers);
-    const char **names = xcalloc(count, sizeof *names);
-    const struct processor **processors = xcalloc(count, sizeof *processors);
+    int code = 0;
+    for (size_t i = 0; i < program->processor_count * program->session_count; i++) {
+        struct worker *worker = &program->workers[i];
+        if (worker->started)
+            pthread_join(worker->thread, NULL);
+        if (worker->error.class != ERROR_NONE && code == 0) {
+            *error = worker->error;
+            code = -1;
+        }
+        engine_free(worker->engine);
+    }
+    return code;
+}
+
+static int run_workers(struct program *program, const sigset_t *signals, struct error *error)
+{
+    struct error failure;
+    const char **names = xcalloc(program->processor_count, sizeof *names);
     struct relay *relay = NULL;
     struct follower *follower = NULL;
-    int code = 0;
-    for (size_t i = 0; code == 0 && i < count; i++)
-        code = start_worker(config, assets, catalog, observe, config_argument(config, i),
-                            &workers[i], error);
+    program->processors = xcalloc(program->processor_count, sizeof *program->processors);
+    program->workers =
+        xcalloc(program->processor_count * program->session_count, sizeof *program->workers);
+    int code = start_workers(program, error);
     if (code == 0)
-        code = start_relay(config, observe, names, &relay, error);
+        code = start_relay(program->config, program->observe, names, &relay, error);
     if (code == 0)
-        code = start_follower(config, observe, workers, processors, &follower, error);
+        code = start_follower(program, &follower, error);
     if (code == 0)
         wait_for_signal(signals);
     stop = 1;
     follow_free(follower);
-    for (size_t i = 0; i < count; i++) {
-        if (workers[i].started)
-            pthread_join(workers[i].thread, NULL);
-        if (workers[i].error.class != ERROR_NONE && code == 0) {
-            *error = workers[i].error;
-            code = -1;
-        }
-        engine_free(workers[i].engine);
-        processor_free(workers[i].processor);
+    if (end_workers(program, &failure) != 0 && code == 0) {
+        *error = failure;
+        code = -1;
     }
+    for (size_t i = 0; i < program->processor_count; i++)
+        processor_free(program->processors[i]);
     relay_free(relay);
     free(names);
-    free(processors);
-    free(workers);
+    free(program->processors);
+    free(program->workers);
     return code;
 }
 
@@ -155,10 +208,16 @@ static int run(const struct config *config, struct error *error)
     int code = assets_open(config_text(config, OPT_HOME), &assets, error);
     if (code == 0)
         code = catalog_open(assets, &catalog, error);
+    struct program program = {.config = config,
+                              .assets = assets,
+                              .catalog = catalog,
+                              .observe = &observe,
+                              .processor_count = config_argument_count(config),
+                              .session_count = count_sessions(config)};
     if (code == 0)
         code = observe_serve(&observe, config_text(config, OPT_PROCESSOR_LISTEN), &server, error);
     if (code == 0)
-        code = run_workers(config, assets, catalog, &observe, &signals, error);
+        code = run_workers(&program, &signals, error);
     http_server_free(server);
     metrics_free(observe.metrics);
     health_free(observe.health);
@@ -174,6 +233,7 @@ static const enum option_id options[] = {OPT_KAFKA_BROKERS,
                                          OPT_DATABASE,
                                          OPT_PROCESSOR_LISTEN,
                                          OPT_ALLOWED_HOST,
+                                         OPT_SESSIONS,
                                          OPT_BATCH_MAX_ROWS,
                                          OPT_BATCH_MAX_BYTES,
                                          OPT_BATCH_MAX_AGE,

@@ -67,18 +67,24 @@ static int open_consumer(struct engine *engine, struct error *error)
     return 0;
 }
 
-int engine_new(const struct config *config, const struct processor *processor,
-               struct metrics *metrics, struct health *health, const atomic_int *stop,
-               struct engine **ret_engine, struct error *error)
+int engine_new(const struct engine_options *options, struct engine **ret_engine,
+               struct error *error)
 {
+    const struct config *config = options->config;
+    const struct processor *processor = options->processor;
     struct engine *engine = xcalloc(1, sizeof *engine);
     engine->config = config;
     engine->processor = processor;
-    engine->stop = stop;
-    engine->health = health;
+    engine->stop = options->stop;
+    engine->health = options->health;
+    engine->session = options->session;
+    engine->session_count = options->session_count;
+    snprintf(engine->session_name, sizeof engine->session_name, "%zu", options->session + 1);
     engine->wake_fd = -1;
     engine->pruned_us = -PRUNE_INTERVAL_MS * INT64_C(1000); /* it begins with that */
-    engine->check = xasprintf("processor:%s", processor->name);
+    engine->check = options->session == 0
+                        ? xasprintf("processor:%s", processor->name)
+                        : xasprintf("processor:%s:%s", processor->name, engine->session_name);
     engine->rows_max = (size_t)config_int(config, OPT_BATCH_MAX_ROWS);
     engine->wary = engine->rows_max;
     engine->bytes_max = config_int(config, OPT_BATCH_MAX_BYTES);
@@ -94,8 +100,8 @@ int engine_new(const struct config *config, const struct processor *processor,
     engine->applying->skips = engine->skips;
     engine->slice = slice_new();
     engine->decoder = decoder_new(processor);
-    metrics_of_engine(engine, metrics);
-    health_set(health, engine->check, 0, "starting");
+    metrics_of_engine(engine, options->metrics);
+    health_set(options->health, engine->check, 0, "starting");
     int code = registry_open(config, &engine->registry, error);
     if (engine->registry) {
         registry_set_deadline(engine->registry, REGISTRY_ONE_TRY);
@@ -145,8 +151,9 @@ int engine_subscribe(struct engine *engine, struct error *error)
     int64_t partitions = forced ? config_int(engine->config, OPT_PARTITIONS) : 1;
     for (size_t i = 0; i < processor->topic_count; i++)
         for (int32_t j = 0; j < partitions; j++)
-            rd_kafka_topic_partition_list_add(list, processor->topics[i],
-                                              forced ? j : RD_KAFKA_PARTITION_UA);
+            if (!forced || (size_t)j % engine->session_count == engine->session)
+                rd_kafka_topic_partition_list_add(list, processor->topics[i],
+                                                  forced ? j : RD_KAFKA_PARTITION_UA);
     if (forced) {
         engine->group = list;
         return 0;
@@ -211,6 +218,7 @@ static void start_work(struct engine *engine)
 int engine_run(struct engine *engine, struct error *error)
 {
     log_context("processor", engine->processor->name);
+    log_context("session", engine->session_count > 1 ? engine->session_name : NULL);
     int code = 0;
     while (!*engine->stop && code == 0) {
         code = attach_try(engine, error);

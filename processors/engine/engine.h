@@ -15,12 +15,20 @@
 
 struct engine;
 
-/* Makes an engine; nothing is connected yet. What is passed must outlive it.
- *   stop   becomes non-zero when the program is to end
- * Errors: ERROR_USAGE for options. */
-int engine_new(const struct config *config, const struct processor *processor,
-               struct metrics *metrics, struct health *health, const atomic_int *stop,
-               struct engine **ret_engine, struct error *error);
+/* What is pointed to must outlive the engine. */
+struct engine_options {
+    const struct config *config;
+    const struct processor *processor;
+    struct metrics *metrics;
+    struct health *health;
+    const atomic_int *stop; /* becomes non-zero when the program is to end */
+    size_t session;         /* of session_count in this program, which divide the partitions */
+    size_t session_count;
+};
+
+/* Makes an engine; nothing is connected yet. Errors: ERROR_USAGE for options. */
+int engine_new(const struct engine_options *options, struct engine **ret_engine,
+               struct error *error);
 void engine_free(struct engine *engine);
 
 /* Runs until *stop, then finishes what it has and leaves the group. Kafka or Postgres being away is

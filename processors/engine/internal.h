@@ -110,6 +110,8 @@ struct engine {
     struct health *health;
     struct engine_metrics metrics;
     char *check; /* name of the health check */
+    size_t session, session_count;
+    char session_name[24]; /* from 1 on */
     struct installed installed;
 
     rd_kafka_t *kafka;
@@ -300,8 +302,8 @@ int drain_is_due(const struct engine *engine);
 void drain_finish(struct engine *engine);
 /* The event of that row failed. Returns -1 when the processor was halted. */
 int drain_mark(struct engine *engine, size_t row, const char *code, const char *message);
-/* Records what was marked, if anything, and ends what is under way: the other Spaces that were taken go on one
- * by one. */
+/* Records what was marked, if anything, and ends what is under way: the other Spaces that were
+ * taken go on one by one. */
 void drain_record(struct engine *engine);
 /* The event of that row is all that failed. */
 void drain_fail(struct engine *engine, size_t row, const char *code, const char *message);

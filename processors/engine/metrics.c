@@ -67,29 +67,30 @@ static void register_gauges(struct engine *engine, struct metrics *metrics)
     static const struct metric_spec halted = {.name = "weir_processor_halted",
                                               .help = "1 while the processor waits for a person.",
                                               .kind = METRICS_GAUGE,
-                                              .labels = "processor"};
+                                              .labels = "processor,session"};
     static const struct metric_spec attached = {.name = "weir_processor_partitions",
                                                 .help = "Partitions owned.",
                                                 .kind = METRICS_GAUGE,
-                                                .labels = "processor"};
+                                                .labels = "processor,session"};
     static const struct metric_spec aside = {.name = "weir_processor_aside",
                                              .help = "1 while another version of it is live.",
                                              .kind = METRICS_GAUGE,
-                                             .labels = "processor"};
+                                             .labels = "processor,session"};
     static const struct metric_spec waiting = {
         .name = "weir_processor_waiting_partitions",
         .help = "Partitions that wait for a schema id which nobody has recorded yet.",
         .kind = METRICS_GAUGE,
-        .labels = "processor"};
+        .labels = "processor,session"};
     static const struct metric_spec lag = {.name = "kafka_consumergroup_lag",
                                            .help = "Records behind the end of the log.",
                                            .kind = METRICS_GAUGE,
                                            .labels = "consumergroup,topic,partition"};
     const char *name = engine->processor->name;
-    engine->metrics.halted = metrics_series(metrics_register(metrics, &halted), name);
-    engine->metrics.attached = metrics_series(metrics_register(metrics, &attached), name);
-    engine->metrics.aside = metrics_series(metrics_register(metrics, &aside), name);
-    engine->metrics.waiting = metrics_series(metrics_register(metrics, &waiting), name);
+    const char *session = engine->session_name;
+    engine->metrics.halted = metrics_series(metrics_register(metrics, &halted), name, session);
+    engine->metrics.attached = metrics_series(metrics_register(metrics, &attached), name, session);
+    engine->metrics.aside = metrics_series(metrics_register(metrics, &aside), name, session);
+    engine->metrics.waiting = metrics_series(metrics_register(metrics, &waiting), name, session);
     engine->metrics.lag = metrics_register(metrics, &lag);
 }
 
