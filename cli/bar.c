@@ -20,7 +20,8 @@ enum {
     HOURS_FROM_S = 7200
 };
 
-int bar_columns(void)
+/* Columns of the terminal on stderr; where it does not say, what COLUMNS says. */
+static int terminal_columns(void)
 {
     struct winsize size;
     const char *text = getenv("COLUMNS");
@@ -45,7 +46,8 @@ static void format_left(int64_t eta_s, char *ret_text, size_t size)
                  eta_s % 3600 / 60);
 }
 
-void bar_format(const struct bar *bar, int columns, char ret_text[BAR_TEXT_MAX])
+/* Writes the line, without control characters and shorter than `columns`, into ret_text. */
+static void format(const struct bar *bar, int columns, char ret_text[BAR_TEXT_MAX])
 {
     char left[48];
     char head[160];
@@ -76,7 +78,7 @@ void bar_format(const struct bar *bar, int columns, char ret_text[BAR_TEXT_MAX])
 void bar_draw(const struct bar *bar)
 {
     char text[BAR_TEXT_MAX];
-    bar_format(bar, bar_columns(), text);
+    format(bar, terminal_columns(), text);
     log_status(text);
 }
 

@@ -21,12 +21,6 @@ struct bar {
     int64_t eta_s; /* -1: unknown */
 };
 
-/* Columns of the terminal on stderr; where it does not say, what COLUMNS says. */
-int bar_columns(void);
-
-/* Writes the line, without control characters and shorter than `columns`, into ret_text. */
-void bar_format(const struct bar *bar, int columns, char ret_text[BAR_TEXT_MAX]);
-
 /* Draws it on stderr, over the one before and below the lines of the log; clears it. */
 void bar_draw(const struct bar *bar);
 void bar_clear(void);

@@ -63,7 +63,10 @@ static int put(json_t *parent, const char *name, json_t *value)
     return -1;
 }
 
-int edit_set(json_t *value, const char *assignment, struct error *error)
+/* Puts `text` at a JSON pointer (RFC 6901) of the value; `assignment` is "/a/0/b=text". The text is
+ * taken as JSON if it is JSON, otherwise as a string. The member may be new; "-" appends to an
+ * array. Errors: ERROR_USAGE. */
+static int set(json_t *value, const char *assignment, struct error *error)
 {
     const char *equals = strchr(assignment, '=');
     const char *at = assignment;
@@ -103,7 +106,9 @@ static int parse(const char *path, const struct buf *text, json_t **ret_value, s
     return 0;
 }
 
-int edit_read(const char *path, json_t **ret_value, struct error *error)
+/* Reads one JSON value from a file, or from standard input when `path` is "-". Errors: ERROR_USAGE
+ * with the line. */
+static int read_value(const char *path, json_t **ret_value, struct error *error)
 {
     int is_stdin = strcmp(path, "-") == 0;
     struct buf text = {0};
@@ -185,7 +190,7 @@ int edit_apply(const struct config *config, struct edit *edit, int *ret_by_hand,
         path = edit->path;
     }
     if (*path) {
-        if (edit_read(path, &read, error) != 0)
+        if (read_value(path, &read, error) != 0)
             return -1;
         json_decref(edit->value);
         edit->value = read;
@@ -193,7 +198,7 @@ int edit_apply(const struct config *config, struct edit *edit, int *ret_by_hand,
     if (!json_is_object(edit->value))
         return error_set(error, ERROR_USAGE, "bad-json", "the event must be a JSON object");
     for (size_t i = 0; i < count; i++)
-        if (edit_set(edit->value, assignments[i], error) != 0)
+        if (set(edit->value, assignments[i], error) != 0)
             return -1;
     return 0;
 }

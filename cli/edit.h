@@ -16,15 +16,6 @@ struct edit {
     char path[EDIT_PATH_MAX]; /* of the file in the editor; "" while there is none */
 };
 
-/* Puts `text` at a JSON pointer (RFC 6901) of the value; `assignment` is "/a/0/b=text". The text is
- * taken as JSON if it is JSON, otherwise as a string. The member may be new; "-" appends to an
- * array. Errors: ERROR_USAGE. */
-int edit_set(json_t *value, const char *assignment, struct error *error);
-
-/* Reads one JSON value from a file, or from standard input when `path` is "-". Errors: ERROR_USAGE
- * with the line. */
-int edit_read(const char *path, json_t **ret_value, struct error *error);
-
 /* Changes the value as --file and --set say; with neither, in $VISUAL or $EDITOR (vi). May be
  * called again after a fault: the editor then opens what was written before. Errors: ERROR_USAGE;
  * *ret_by_hand says whether the editor was used, so that another try makes sense. */

@@ -18,7 +18,7 @@ int stopped_load(PGconn *conn, PGresult **ret_rows, struct error *error)
                     0, NULL, ret_rows, error);
 }
 
-int stopped_is_of(const PGresult *rows, int row, const char *processor, int generation)
+static int is_of(const PGresult *rows, int row, const char *processor, int generation)
 {
     return strcmp(PQgetvalue(rows, row, STOPPED_PROCESSOR), processor) == 0 &&
            pg_int(rows, row, STOPPED_GENERATION) == generation;
@@ -41,7 +41,7 @@ void stopped_print(const PGresult *rows, const char *processor, int generation)
 {
     for (int i = 0; i < PQntuples(rows); i++) {
         struct buf line = {0};
-        if (!stopped_is_of(rows, i, processor, generation))
+        if (!is_of(rows, i, processor, generation))
             continue;
         stopped_describe(rows, i, &line);
         fputs("  ", stdout);
@@ -66,7 +66,7 @@ json_t *stopped_json(const PGresult *rows, const char *processor, int generation
                    {"message", STOPPED_MESSAGE, 0}};
     json_t *array = json_array();
     for (int i = 0; i < PQntuples(rows); i++) {
-        if (!stopped_is_of(rows, i, processor, generation))
+        if (!is_of(rows, i, processor, generation))
             continue;
         json_t *object = json_object();
         for (size_t j = 0; j < sizeof members / sizeof *members; j++) {

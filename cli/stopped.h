@@ -24,8 +24,6 @@ enum stopped_column {
 /* All there are, by processor and place. The caller clears *ret_rows. */
 int stopped_load(PGconn *conn, PGresult **ret_rows, struct error *error);
 
-int stopped_is_of(const PGresult *rows, int row, const char *processor, int generation);
-
 /* Appends "waits at weir.commerce/2/17 since 2026-…: schema-unknown: …". */
 void stopped_describe(const PGresult *rows, int row, struct buf *out);
 

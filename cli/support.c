@@ -46,7 +46,7 @@ static int add_processor(const char *name, void *context)
     return 0;
 }
 
-int topic_names_of(const struct assets *assets, struct topic_names *ret_names, struct error *error)
+static int names_of(const struct assets *assets, struct topic_names *ret_names, struct error *error)
 {
     static const char root[] = "schemas/";
     ret_names->count = 0;
@@ -79,7 +79,7 @@ int topic_names_open(const struct config *config, struct topic_names *ret_names,
     struct assets *assets;
     if (assets_open(config_text(config, OPT_HOME), &assets, error) != 0)
         return -1;
-    int result = topic_names_of(assets, ret_names, error);
+    int result = names_of(assets, ret_names, error);
     assets_free(assets);
     return result;
 }

@@ -26,12 +26,10 @@ struct topic_names {
     char names[TOPIC_NAMES_MAX][TOPIC_NAME_SIZE];
 };
 
-/* The topic of each domain, "weir.<domain>" for each folder below schemas/, in name order; behind
- * them those of each processor, its dead letters and decisions. Neither schemas nor processors are
- * read. Errors: ERROR_USAGE when there is no domain or there are too many topics. */
-int topic_names_of(const struct assets *assets, struct topic_names *ret_names, struct error *error);
-
-/* The same from the options: opens the assets that --home names. */
+/* From the assets that --home names: the topic of each domain, "weir.<domain>" for each folder
+ * below schemas/, in name order; behind them those of each processor, its dead letters and
+ * decisions. Neither schemas nor processors are read. Errors: ERROR_USAGE when there is no domain
+ * or there are too many topics. */
 int topic_names_open(const struct config *config, struct topic_names *ret_names,
                      struct error *error);
 

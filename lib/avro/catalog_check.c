@@ -41,7 +41,8 @@ static const struct {
 
 enum { META_FIELDS = sizeof meta_fields / sizeof *meta_fields };
 
-int catalog_reserved(const char *column)
+/* Whether a column of this name stands in the envelope. */
+static int is_reserved(const char *column)
 {
     for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
         if (strcmp(reserved[i], column) == 0)
@@ -152,11 +153,11 @@ int catalog_check_schema(const struct schema *schema, const char *domain, const 
         check_docs(schema->json, error) != 0)
         return -1;
     for (size_t i = 1; i < schema->field_count; i++)
-        if (catalog_snake_case(schema->fields[i].name, column) != 0 || catalog_reserved(column))
+        if (catalog_snake_case(schema->fields[i].name, column) != 0 || is_reserved(column))
             return error_set(error, ERROR_USAGE, "catalog-invalid",
                              "the field %s has a name that %s", schema->fields[i].name,
-                             catalog_reserved(column) ? "the envelope uses"
-                                                      : "is longer than a column's may be");
+                             is_reserved(column) ? "the envelope uses"
+                                                 : "is longer than a column's may be");
     return 0;
 }
 

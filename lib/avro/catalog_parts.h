@@ -39,9 +39,6 @@ int catalog_check_portable(const struct schema *tree, struct error *error);
 /* Whether records of each older version can be read as the newest one. */
 int catalog_check_readable(const struct catalog_event *event, struct error *error);
 
-/* Whether a column of this name stands in the envelope. */
-int catalog_reserved(const char *column);
-
 /* "ProductPurchased" → "product_purchased". Returns 0, or -1 when it is longer than Postgres takes.
  */
 int catalog_snake_case(const char *name, char ret_name[NAME_SIZE_MAX + 1]);

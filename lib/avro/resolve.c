@@ -43,7 +43,8 @@ enum match { MATCH_NONE, MATCH_PROMOTED, MATCH_NAMED, MATCH_ALIAS, MATCH_SAME };
 static const struct resolve *resolve_pair(struct resolver *resolver, const struct schema *writer,
                                           const struct schema *reader);
 
-const char *resolve_type_name(const struct schema *schema, char text[80])
+/* "long", "record Money": a type in words, in a buffer that the caller brings. */
+static const char *type_name(const struct schema *schema, char text[80])
 {
     snprintf(text, 80, "%s%s%s", schema_type_name(schema->type), schema->name ? " " : "",
              schema->name ? schema->name : "");
@@ -290,7 +291,7 @@ static const struct resolve *make_hole(struct resolver *resolver, const struct s
     char name[80];
     struct resolve *hole = make(resolver, RESOLVE_FAIL, branch, reader);
     hole->reason =
-        arena_printf(resolver->arena, "the writer's %s %s", resolve_type_name(branch, name), why);
+        arena_printf(resolver->arena, "the writer's %s %s", type_name(branch, name), why);
     return hole;
 }
 
@@ -361,7 +362,7 @@ static const struct resolve *resolve_pair(struct resolver *resolver, const struc
         const struct schema *chosen = choose(writer, reader);
         resolve = chosen ? resolve_chosen(resolver, writer, chosen)
                          : fail(resolver, "the writer's %s cannot be read as %s",
-                                resolve_type_name(writer, from), resolve_type_name(reader, to));
+                                type_name(writer, from), type_name(reader, to));
     }
     resolver->depth--;
     return resolve;

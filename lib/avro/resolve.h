@@ -74,7 +74,4 @@ int resolve_check(const struct schema *writer, const struct schema *reader, stru
 int resolve_explain(struct arena *arena, const struct schema *writer, const struct schema *reader,
                     const struct resolve **ret_resolve, struct error *error);
 
-/* "long", "record Money": a type in words, in a buffer that the caller brings. */
-const char *resolve_type_name(const struct schema *schema, char text[80]);
-
 #endif

@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-uint32_t hash_murmur2(const void *data, size_t size)
+/* The 32-bit murmur2 of Kafka's Java client, seed included. */
+static uint32_t murmur2(const void *data, size_t size)
 {
     const uint32_t m = 0x5bd1e995;
     const unsigned char *bytes = data;
@@ -44,7 +45,7 @@ uint32_t hash_murmur2(const void *data, size_t size)
 
 int32_t hash_partition(const void *key, size_t size, int32_t partitions)
 {
-    return (int32_t)(hash_murmur2(key, size) & 0x7fffffffU) % partitions;
+    return (int32_t)(murmur2(key, size) & 0x7fffffffU) % partitions;
 }
 
 static void sha256(const void *first, size_t first_size, const void *second, size_t second_size,

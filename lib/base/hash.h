@@ -7,9 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The 32-bit murmur2 of Kafka's Java client, seed included. */
-uint32_t hash_murmur2(const void *data, size_t size);
-
 /* The partition that Java's default partitioner picks for a key. */
 int32_t hash_partition(const void *key, size_t size, int32_t partitions);
 

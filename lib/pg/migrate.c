@@ -14,7 +14,9 @@ static const char BOOTSTRAP[] = "sql/control/migration.sql";
 static const char TABLES[] = "sql/control/tables/";
 static const char FUNCTIONS[] = "sql/control/functions/";
 
-int migrate_run_file(PGconn *conn, const struct asset *asset, struct error *error)
+/* Runs a file of any number of statements. An SQL error names its path and, where Postgres tells,
+ * the line, and is ERROR_USAGE: whoever wrote the file has to act. */
+static int run_file(PGconn *conn, const struct asset *asset, struct error *error)
 {
     PGresult *result = PQexec(conn, asset->data);
     ExecStatusType status = PQresultStatus(result);
@@ -136,7 +138,7 @@ static int run_files(PGconn *conn, const PGresult *applied, const struct asset *
         const char *values[] = {files[i].path, hash};
         if (is_applied(applied, &files[i]))
             continue;
-        if (migrate_run_file(conn, &files[i], error) != 0 ||
+        if (run_file(conn, &files[i], error) != 0 ||
             pg_query(
                 conn,
                 "INSERT INTO weir.migration (path, sha256) VALUES ($1, $2) "
@@ -158,7 +160,7 @@ int migrate_control(PGconn *conn, const struct assets *assets, struct error *err
     if (!bootstrap)
         return error_set(error, ERROR_USAGE, "home-incomplete",
                          "there is no %s; a home folder holds all of sql/control/", BOOTSTRAP);
-    if (migrate_run_file(conn, bootstrap, error) != 0 ||
+    if (run_file(conn, bootstrap, error) != 0 ||
         read_applied(conn, tables, table_count, &applied, error) != 0)
         return -1;
     int code = run_files(conn, applied, tables, table_count, error);

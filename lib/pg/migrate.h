@@ -25,8 +25,4 @@ int migrate_control(PGconn *conn, const struct assets *assets, struct error *err
 int migrate_compare(PGconn *conn, const struct assets *assets, size_t *ret_done,
                     size_t *ret_missing, struct error *error);
 
-/* Runs a file of any number of statements. An SQL error names its path and, where Postgres tells,
- * the line, and is ERROR_USAGE: whoever wrote the file has to act. */
-int migrate_run_file(PGconn *conn, const struct asset *asset, struct error *error);
-
 #endif
