@@ -31,7 +31,6 @@ struct position {
     int64_t anchor_offset;       /* -1: none yet */
     struct uuid anchor_event_id; /* all zero when the record has none */
     int64_t anchor_timestamp_us;
-    int64_t end_offset;        /* of the log, as last seen */
     int64_t hinted_offset;     /* committed to Kafka */
     int64_t taken_offset;      /* highest one put into a batch since it was assigned */
     int32_t unknown_id;        /* schema id that the partition waits for, or -1 */

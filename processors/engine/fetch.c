@@ -103,7 +103,6 @@ static void handle_out_of_range(struct engine *engine, struct position *position
 
 static void handle_end(struct engine *engine, struct position *position, int64_t offset)
 {
-    position->end_offset = offset;
     if (!position->verified)
         log_changed(engine, position, "the log ends", offset);
     else if (offset > position->next_offset && position->unknown_id < 0)

@@ -32,7 +32,6 @@ struct position *positions_read(const PGresult *result)
         position->hinted_offset = -1;
         position->taken_offset = -1;
         position->unknown_id = -1;
-        position->end_offset = -1;
         position->verified = position->anchor_offset < 0;
     }
     qsort(positions, count, sizeof *positions, compare_position);
