@@ -104,28 +104,26 @@ const char *pattern_text(const struct pattern *pattern)
     return pattern->text;
 }
 
+static void put_point(struct buf *out, uint32_t point)
+{
+    int more = point < 0x80 ? 0 : point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+    buf_put_u8(out, (uint8_t)(more ? 0xff00u >> (more + 1) | point >> 6 * more : point));
+    while (more-- > 0)
+        buf_put_u8(out, (uint8_t)(0x80 | (point >> 6 * more & 0x3f)));
+}
+
 /* One of the printable ASCII members, else the first of others. */
 static void make_member(const struct pattern_set *set, uint64_t drawn, struct buf *out)
 {
-    char members[128];
+    uint32_t members[128];
     size_t count = 0;
-    for (int byte = ' '; byte < 127; byte++)
-        if (in_set(set, (uint32_t)byte))
-            members[count++] = (char)byte;
+    for (uint32_t byte = ' '; byte < 127; byte++)
+        if (in_set(set, byte))
+            members[count++] = byte;
+    if (count == 0 && set->range_count > 0)
+        members[count++] = set->ranges[0].first;
     if (count > 0)
-        buf_put_u8(out, (uint8_t)members[drawn % count]);
-    else if (set->range_count > 0) {
-        uint32_t point = set->ranges[0].first;
-        const unsigned char bytes[] = {
-            (unsigned char)(0xf0 | point >> 18), (unsigned char)(0x80 | (point >> 12 & 0x3f)),
-            (unsigned char)(0x80 | (point >> 6 & 0x3f)), (unsigned char)(0x80 | (point & 0x3f))};
-        size_t skip = point < 0x800 ? 2 : point < 0x10000 ? 1 : 0;
-        unsigned char head = point < 0x800     ? (unsigned char)(0xc0 | point >> 6)
-                             : point < 0x10000 ? (unsigned char)(0xe0 | point >> 12)
-                                               : bytes[0];
-        buf_put_u8(out, head);
-        buf_put(out, bytes + skip + 1, sizeof bytes - skip - 1);
-    }
+        put_point(out, members[drawn % count]);
 }
 
 void pattern_make(const struct pattern *pattern, uint64_t (*next)(void *context), void *context,

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/avro/limits.h"
 #include "lib/avro/pattern_parts.h"
 
 struct compiler {
@@ -29,9 +30,11 @@ static void fail(struct compiler *compiler, const char *format, ...)
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
+    const char *text = compiler->pattern->text;
     if (!compiler->failed)
-        error_set(compiler->error, ERROR_USAGE, "schema-invalid", "%s is no pattern: %s",
-                  compiler->pattern->text, message);
+        error_set(compiler->error, ERROR_USAGE, "schema-invalid",
+                  "%s is no pattern: %s (at character %lld)", text, message,
+                  (long long)limits_characters(text, (size_t)(compiler->at - text)) + 1);
     compiler->failed = 1;
 }
 

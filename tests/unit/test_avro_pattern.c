@@ -109,7 +109,7 @@ static void test_refused(void **unused)
         {"[a", "a [ has no ]"},
         {"[", "a [ has no ]"},
         {"*a", "nothing before a *"},
-        {"a|+", "nothing before a +"},
+        {"ä|+", "nothing before a + that could repeat (at character 3)"},
         {"(?:a)", "nothing before a ?"},
         {"a{", "the repeat {"},
         {"a{,2}", "the repeat {"},
@@ -202,6 +202,20 @@ static void test_oracle(void **unused)
     buf_free(&text);
 }
 
+static void test_makes_other_than_ascii(void **unused)
+{
+    (void)unused;
+    static const char *const patterns[] = {"^[ä]$", "^[漢]$", "^[🙂]$"};
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        struct buf made = {0};
+        struct pattern *pattern = compiled(patterns[i]);
+        pattern_make(pattern, next, NULL, &made);
+        assert_int_equal(pattern_matches(pattern, buf_text(&made)), 1);
+        buf_free(&made);
+        pattern_free(pattern);
+    }
+}
+
 /* What makes others go back, or keep a state for each subset of places. */
 static void test_time(void **unused)
 {
@@ -224,9 +238,8 @@ static void test_time(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matches),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_oracle),
+        cmocka_unit_test(test_matches), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_oracle),  cmocka_unit_test(test_makes_other_than_ascii),
         cmocka_unit_test(test_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
