@@ -228,15 +228,16 @@ static int read_tables(PGconn *conn, struct account *account, const char *schema
     /* What is redriven was applied, or is a duplicate; what is being redriven is parked. Of what
      * was skipped, or has a wrong header, it may also turn out that the processor does not consume
      * it. */
-    snprintf(sql, sizeof sql,
-             "SELECT position_id, kafka_offset FROM weir.dead_letter AS d "
-             "WHERE state NOT IN ('redriving', 'redriven') OR (state = 'redriven' "
-             "AND code IN ('type-wrong', 'skipped') AND NOT EXISTS (SELECT FROM (SELECT "
-             "position_id, kafka_offset "
-             "FROM %s.applied_event UNION ALL SELECT position_id, kafka_offset FROM "
-             "weir.duplicate) AS a "
-             "WHERE (a.position_id, a.kafka_offset) = (d.position_id, d.kafka_offset)))",
-             schema);
+    snprintf(
+        sql, sizeof sql,
+        "SELECT position_id, kafka_offset FROM weir.dead_letter AS d "
+        "WHERE state NOT IN ('redriving', 'redriven') OR (state = 'redriven' "
+        "AND code IN ('type-wrong', 'id-wrong', 'skipped') AND NOT EXISTS (SELECT FROM (SELECT "
+        "position_id, kafka_offset "
+        "FROM %s.applied_event UNION ALL SELECT position_id, kafka_offset FROM "
+        "weir.duplicate) AS a "
+        "WHERE (a.position_id, a.kafka_offset) = (d.position_id, d.kafka_offset)))",
+        schema);
     if (read_table(conn, account, sql, &account->dead, error) != 0)
         return -1;
     return read_table(conn, account, "SELECT position_id, kafka_offset FROM weir.parked",

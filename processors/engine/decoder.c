@@ -250,6 +250,25 @@ int decoder_check_record(const struct record *record, uint32_t highest_id,
     return 0;
 }
 
+/* One that is no UUID says nothing: another system may have an id of its own there. */
+static int check_id(const struct record *record, struct error *error)
+{
+    struct uuid said;
+    struct uuid id;
+    char text[UUID_TEXT_SIZE + 1];
+    if (record->id_size != UUID_TEXT_SIZE || record->value_size <= FRAME_SIZE + UUID_TEXT_SIZE ||
+        memcmp((const char *)record->value + FRAME_SIZE + 1, record->id, UUID_TEXT_SIZE) == 0)
+        return 0;
+    id = decoder_event_id(record->value, record->value_size);
+    uuid_format(&id, text);
+    if (uuid_parse(record->id, record->id_size, &said) != 0 || memcmp(&said, &id, sizeof id) == 0 ||
+        strspn(text, "0-") == UUID_TEXT_SIZE)
+        return 0;
+    return error_set(error, ERROR_DEAD_LETTER, "id-wrong",
+                     "by its meta.event_id it is the event %s, by its header ce_id %.*s", text,
+                     UUID_TEXT_SIZE, record->id);
+}
+
 /* A producer with ids of another source names another event: its bytes would be read by a wrong
  * schema, and nobody would notice. */
 int decoder_check_event(const struct record *record, const char *full_name, const char *topic,
@@ -261,7 +280,7 @@ int decoder_check_event(const struct record *record, const char *full_name, cons
     size_t size = record->type_size;
     if (size == 0 || !full_name ||
         (size == strlen(full_name) && memcmp(record->type, full_name, size) == 0))
-        return 0;
+        return topic ? check_id(record, error) : 0;
     return error_set(
         error, ERROR_DEAD_LETTER, "type-wrong",
         "by its schema id it is %s, by its header ce_type %.*s: a wrong header, or its "

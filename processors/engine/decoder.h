@@ -32,12 +32,14 @@ struct record {
     size_t key_size;
     const void *value; /* NULL for a tombstone */
     size_t value_size;
-    /* What its headers say: ce_type, the event, and ce_source, the Space. NULL: nothing, or it was
-     * judged before, when it was read from its topic. */
+    /* What its headers say: ce_type, the event, ce_source, the Space, and ce_id, the event's id.
+     * NULL: nothing, or it was judged before, when it was read from its topic. */
     const char *type;
     size_t type_size;
     const char *source;
     size_t source_size;
+    const char *id;
+    size_t id_size;
     void *owner; /* what keeps the bytes alive */
 };
 
@@ -74,7 +76,7 @@ int decoder_check_record(const struct record *record, uint32_t highest_id,
 
 /* Whether a record is on the topic of the event that its id means, and says itself that it is one.
  * `full_name` and `topic` may be NULL: they are not known then. Errors: ERROR_DEAD_LETTER
- * "topic-wrong", "type-wrong". */
+ * "topic-wrong", "type-wrong", "id-wrong". */
 int decoder_check_event(const struct record *record, const char *full_name, const char *topic,
                         struct error *error);
 

@@ -23,6 +23,9 @@ static void read_headers(rd_kafka_message_t *message, struct record *record)
         } else if (strcmp(name, "ce_source") == 0) {
             record->source = value;
             record->source_size = value ? size : 0;
+        } else if (strcmp(name, "ce_id") == 0) {
+            record->id = value;
+            record->id_size = value ? size : 0;
         }
     }
 }

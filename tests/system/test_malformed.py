@@ -39,6 +39,7 @@ def made(event):
 
 ID = events.NEWEST["ProductPurchased"].id
 GOOD = purchase()
+NAMED = purchase()
 FOREIGN = next(e for e in events.EVENTS if events.NEWEST[e].topic != TOPIC)
 QUIET = next(  # ledger passes it over
     e for e in events.EVENTS if events.NEWEST[e].topic == TOPIC and e not in events.consumed(events.ROOT, "ledger")
@@ -72,9 +73,17 @@ KINDS = {
     "two ce_type, the last one right": (BAD, purchase(), [("ce_type", b"x"), ("ce_type", PURCHASED.encode())], None),
     "an empty ce_type": (BAD, purchase(), [("ce_type", b"")], None),
     "a ce_type of null": (BAD, purchase(), [("ce_type", None)], None),
+    "a ce_id of another event": (BAD, purchase(), [("ce_id", str(uuid.uuid4()).encode())], "id-wrong"),
+    "a ce_id of another event, of one that few consume": (BAD, made(QUIET), [("ce_id", str(uuid.uuid4()).encode())], "id-wrong"),
+    "a ce_id in capitals": (BAD, NAMED, [("ce_id", NAMED[6:42].upper())], None),
+    "a ce_id that is no UUID": (BAD, purchase(), [("ce_id", b"shop-17")], None),
     "a header without a name, and one of bytes": (BAD, purchase(), [("", b""), ("odd", b"\0\xff")], None),
     "a hundred headers": (BAD, purchase(), [(f"h{i}", b"x" * 200) for i in range(100)], None),
 }  # fmt: skip
+REDRIVEN = (
+    "a wrong ce_type", "a ce_type of another event, of one that few consume",
+    "a ce_id of another event", "a ce_id of another event, of one that few consume",
+)  # fmt: skip
 CODES = {kind: code for kind, (_, _, _, code) in KINDS.items()}
 
 
@@ -253,10 +262,10 @@ def test_the_way_past_each_is_a_command(sent):
     """A wrong header is no reason to lose an event: it is redriven. The others are patched or discarded."""
     stack = sent.stack
     for processor in PROCESSORS:
-        for kind in ("a wrong ce_type", "a ce_type of another event, of one that few consume"):
+        for kind in REDRIVEN:
             place = f"commerce/{PARTITION}/{sent.kinds[kind]}"
             stack.run("dead-letters", "redrive", place, "--processor", processor)
-    assert applied(stack, "ledger", [sent.kinds["a wrong ce_type"]]) == 1
+    assert applied(stack, "ledger", [sent.kinds[kind] for kind in REDRIVEN]) == 2
     wrong = f"commerce/{PARTITION}/{sent.kinds['trailing bytes']}"
     ids = {name: str(uuid.uuid4()) for name in ("purchase_id", "buyer_id")}
     body = stack.state / "patch.json"

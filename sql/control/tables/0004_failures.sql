@@ -104,7 +104,7 @@ COMMENT ON COLUMN weir.dead_letter.kafka_timestamp IS 'Broker timestamp of the r
 COMMENT ON COLUMN weir.dead_letter.space_id IS 'Space of the event, when the key names one';
 COMMENT ON COLUMN weir.dead_letter.event_id IS 'The event, when it can be read';
 COMMENT ON COLUMN weir.dead_letter.schema_id IS 'Schema id of the record, when it can be read';
-COMMENT ON COLUMN weir.dead_letter.code IS 'Short reason: avro-invalid, key-invalid, type-wrong, fingerprint-conflict, screened, skipped, or an SQLSTATE';
+COMMENT ON COLUMN weir.dead_letter.code IS 'Short reason: avro-invalid, key-invalid, type-wrong, id-wrong, fingerprint-conflict, screened, skipped, or an SQLSTATE';
 COMMENT ON COLUMN weir.dead_letter.message IS 'The last failure in words';
 COMMENT ON COLUMN weir.dead_letter.attempts IS 'How often it failed';
 COMMENT ON COLUMN weir.dead_letter.first_failed_at IS 'When it failed first';
