@@ -19,22 +19,38 @@ static const int64_t latency_buckets[] = {100,     250,     500,     1000,     2
                                           10000,   25000,   50000,   100000,   250000,  500000,
                                           1000000, 2500000, 5000000, 10000000, 30000000};
 
+static const int64_t count_buckets[] = {1,   2,    5,    10,   20,    50,    100,  200,
+                                        500, 1000, 2000, 5000, 10000, 20000, 50000};
+
+static const struct kind {
+    const char *name;
+    const int64_t *bounds;
+    size_t bound_count;
+    int is_time;
+} kinds[] = {[METRICS_COUNTER] = {.name = "counter"},
+             [METRICS_GAUGE] = {.name = "gauge"},
+             [METRICS_GAUGE_TIME] = {.name = "gauge", .is_time = 1},
+             [METRICS_HISTOGRAM] = {"histogram", count_buckets,
+                                    sizeof count_buckets / sizeof *count_buckets, 0},
+             [METRICS_HISTOGRAM_TIME] = {"histogram", latency_buckets,
+                                         sizeof latency_buckets / sizeof *latency_buckets, 1}};
+
 struct metric_series {
     struct metric_series *next;
     struct metric *metric;
     char values[METRICS_LABELS_MAX][METRICS_LABEL_BYTES];
     atomic_int hidden;
     _Atomic int64_t value;     /* a histogram's sum */
-    _Atomic int64_t buckets[]; /* bucket_count and one for +Inf */
+    _Atomic int64_t buckets[]; /* bound_count and one for +Inf */
 };
 
 struct metric {
-    const struct metric_spec *spec;
+    const struct kind *kind;
+    const char *name;
+    const char *help;
     struct metric_series *dropped; /* where overflow is counted */
     char labels[METRICS_LABELS_MAX][METRICS_LABEL_BYTES];
     size_t label_count;
-    const int64_t *bounds;
-    size_t bound_count;
     pthread_mutex_t lock; /* of adding series */
     _Atomic(struct metric_series *) series;
     size_t series_count;
@@ -47,16 +63,13 @@ struct metrics {
     struct metric_series *dropped;
 };
 
-static const struct metric_spec dropped = {
-    .name = "weir_metrics_series_dropped_total",
-    .help = "Look-ups of label values that got no series of their own: there are too many.",
-    .kind = METRICS_COUNTER};
-
 struct metrics *metrics_new(void)
 {
     struct metrics *metrics = xcalloc(1, sizeof *metrics);
     pthread_mutex_init(&metrics->lock, NULL);
-    metrics->dropped = metrics_series(metrics_register(metrics, &dropped), NULL);
+    metrics->dropped = metrics_single(
+        metrics, METRICS_COUNTER, "weir_metrics_series_dropped_total",
+        "Look-ups of label values that got no series of their own: there are too many.");
     return metrics;
 }
 
@@ -77,34 +90,25 @@ void metrics_free(struct metrics *metrics)
     free(metrics);
 }
 
-static void split_labels(struct metric *metric)
-{
-    const char *text = metric->spec->labels ? metric->spec->labels : "";
-    while (*text && metric->label_count < METRICS_LABELS_MAX) {
-        size_t size = strcspn(text, ",");
-        snprintf(metric->labels[metric->label_count++], METRICS_LABEL_BYTES, "%.*s", (int)size,
-                 text);
-        text += size + (text[size] == ',');
-    }
-}
-
-static struct metric *metric_new(const struct metric_spec *spec)
+static struct metric *metric_new(enum metrics_kind kind, const char *name, const char *help,
+                                 const char *labels)
 {
     struct metric *metric = xcalloc(1, sizeof *metric);
-    metric->spec = spec;
+    metric->kind = &kinds[kind];
+    metric->name = name;
+    metric->help = help;
     pthread_mutex_init(&metric->lock, NULL);
-    split_labels(metric);
-    if (spec->kind == METRICS_HISTOGRAM) {
-        metric->bounds = spec->buckets ? spec->buckets : latency_buckets;
-        metric->bound_count =
-            spec->buckets ? spec->bucket_count : sizeof latency_buckets / sizeof *latency_buckets;
-        if (metric->bound_count > METRICS_BUCKETS_MAX)
-            metric->bound_count = METRICS_BUCKETS_MAX;
+    while (*labels && metric->label_count < METRICS_LABELS_MAX) {
+        size_t size = strcspn(labels, ",");
+        snprintf(metric->labels[metric->label_count++], METRICS_LABEL_BYTES, "%.*s", (int)size,
+                 labels);
+        labels += size + (labels[size] == ',');
     }
     return metric;
 }
 
-struct metric *metrics_register(struct metrics *metrics, const struct metric_spec *spec)
+struct metric *metrics_register(struct metrics *metrics, enum metrics_kind kind, const char *name,
+                                const char *help, const char *labels)
 {
     if (!metrics)
         return NULL;
@@ -112,12 +116,12 @@ struct metric *metrics_register(struct metrics *metrics, const struct metric_spe
     pthread_mutex_lock(&metrics->lock);
     size_t count = metrics->count;
     for (size_t i = 0; i < count && !found; i++)
-        if (strcmp(metrics->items[i]->spec->name, spec->name) == 0)
+        if (strcmp(metrics->items[i]->name, name) == 0)
             found = metrics->items[i];
     if (!found) {
         if (count == METRICS_MAX)
             abort();
-        found = metrics->items[count] = metric_new(spec);
+        found = metrics->items[count] = metric_new(kind, name, help, labels);
         found->dropped = metrics->dropped;
         atomic_store_explicit(&metrics->count, count + 1, memory_order_release);
     }
@@ -144,7 +148,7 @@ static struct metric_series *find_series(struct metric *metric, const char *cons
 static struct metric_series *add_series(struct metric *metric, const char *const *values)
 {
     struct metric_series *series =
-        xcalloc(1, sizeof *series + (metric->bound_count + 1) * sizeof series->buckets[0]);
+        xcalloc(1, sizeof *series + (metric->kind->bound_count + 1) * sizeof series->buckets[0]);
     series->metric = metric;
     for (size_t i = 0; i < metric->label_count; i++)
         snprintf(series->values[i], METRICS_LABEL_BYTES, "%s", values[i]);
@@ -158,7 +162,7 @@ static struct metric_series *add_series(struct metric *metric, const char *const
 static struct metric_series *overflow_series(struct metric *metric)
 {
     static const char *const other[METRICS_LABELS_MAX] = {"other", "other", "other", "other"};
-    if (metric->spec->kind == METRICS_GAUGE)
+    if (metric->kind == &kinds[METRICS_GAUGE] || metric->kind == &kinds[METRICS_GAUGE_TIME])
         return NULL;
     struct metric_series *series = find_series(metric, other);
     return series ? series : add_series(metric, other);
@@ -218,7 +222,7 @@ void metrics_observe(struct metric_series *series, int64_t value)
         return;
     const struct metric *metric = series->metric;
     size_t bucket = 0;
-    while (bucket < metric->bound_count && value > metric->bounds[bucket])
+    while (bucket < metric->kind->bound_count && value > metric->kind->bounds[bucket])
         bucket++;
     add(&series->buckets[bucket], 1);
     add(&series->value, value);
@@ -246,7 +250,7 @@ static void put_name(struct buf *out, const struct metric_series *series, const 
                      const char *bound)
 {
     const struct metric *metric = series->metric;
-    buf_put_text(out, metric->spec->name);
+    buf_put_text(out, metric->name);
     buf_put_text(out, suffix);
     const char *open = "{";
     for (size_t i = 0; i < metric->label_count; i++) {
@@ -262,7 +266,7 @@ static void put_name(struct buf *out, const struct metric_series *series, const 
 
 static void format_value(const struct metric *metric, int64_t value, char ret_text[32])
 {
-    if (metric->spec->unit == METRICS_MICROSECONDS)
+    if (metric->kind->is_time)
         snprintf(ret_text, 32, "%.15g", (double)value / SECOND_US);
     else
         snprintf(ret_text, 32, "%" PRId64, value);
@@ -273,11 +277,11 @@ static void put_histogram(struct buf *out, const struct metric_series *series)
     const struct metric *metric = series->metric;
     char text[32];
     int64_t count = 0;
-    for (size_t i = 0; i <= metric->bound_count; i++) {
+    for (size_t i = 0; i <= metric->kind->bound_count; i++) {
         count += atomic_load_explicit(&series->buckets[i], memory_order_relaxed);
-        if (i < metric->bound_count)
-            format_value(metric, metric->bounds[i], text);
-        put_name(out, series, "_bucket", i < metric->bound_count ? text : "+Inf");
+        if (i < metric->kind->bound_count)
+            format_value(metric, metric->kind->bounds[i], text);
+        put_name(out, series, "_bucket", i < metric->kind->bound_count ? text : "+Inf");
         buf_printf(out, "%" PRId64 "\n", count);
     }
     format_value(metric, metrics_value(series), text);
@@ -289,18 +293,17 @@ static void put_histogram(struct buf *out, const struct metric_series *series)
 
 static void put_metric(struct buf *out, struct metric *metric)
 {
-    static const char *const kinds[] = {"counter", "gauge", "histogram"};
     struct metric_series *series = atomic_load_explicit(&metric->series, memory_order_acquire);
     if (!series)
         return;
-    buf_printf(out, "# HELP %s ", metric->spec->name);
-    put_escaped(out, metric->spec->help, 0);
-    buf_printf(out, "\n# TYPE %s %s\n", metric->spec->name, kinds[metric->spec->kind]);
+    buf_printf(out, "# HELP %s ", metric->name);
+    put_escaped(out, metric->help, 0);
+    buf_printf(out, "\n# TYPE %s %s\n", metric->name, metric->kind->name);
     for (; series; series = series->next) {
         char text[32];
         if (atomic_load_explicit(&series->hidden, memory_order_acquire))
             continue;
-        if (metric->spec->kind == METRICS_HISTOGRAM) {
+        if (metric->kind->bounds) {
             put_histogram(out, series);
             continue;
         }

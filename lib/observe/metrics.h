@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A small registry of metrics in Prometheus' text format: counters, gauges and histograms with
- * fixed buckets. Values are integers that threads update with one atomic operation; a metric of
- * METRICS_MICROSECONDS is updated in microseconds and shown in seconds. A metric has one series for
- * each combination of its labels' values; a loop keeps the series it updates, because finding one
- * takes a lock. Never use a Space or a person as a label: series live as long as the registry.
+ * fixed buckets. Values are integers that threads update with one atomic operation. A metric has
+ * one series for each combination of its labels' values; a loop keeps the series it updates,
+ * because finding one takes a lock. Never use a Space or a person as a label: series live as long
+ * as the registry.
  *
- *     static const struct metric_spec rows_spec = {.name = "weir_rows_total", .help = "Rows.",
- *                                                  .kind = METRICS_COUNTER, .labels = "processor"};
- *     struct metric *rows = metrics_register(metrics, &rows_spec);
+ *     struct metric *rows =
+ *         metrics_register(metrics, METRICS_COUNTER, "weir_rows_total", "Rows.", "processor");
  *     struct metric_series *series = metrics_series(rows, "ledger");
  *     metrics_counter_add(series, 42); */
 #ifndef WEIR_OBSERVE_METRICS_H
@@ -18,26 +17,19 @@
 
 #include "lib/base/buf.h"
 
-enum metrics_kind { METRICS_COUNTER, METRICS_GAUGE, METRICS_HISTOGRAM };
-enum metrics_unit { METRICS_COUNT, METRICS_MICROSECONDS };
+enum metrics_kind {
+    METRICS_COUNTER,
+    METRICS_GAUGE,
+    METRICS_GAUGE_TIME,    /* set in microseconds, shown in seconds */
+    METRICS_HISTOGRAM,     /* of counts: 1 to 50,000 */
+    METRICS_HISTOGRAM_TIME /* in microseconds, shown in seconds: 100 µs to 30 s */
+};
 
 enum {
     METRICS_MAX = 128,         /* metrics in one registry */
     METRICS_SERIES_MAX = 8192, /* series of one metric: lag has one for each partition */
     METRICS_LABELS_MAX = 4,
-    METRICS_LABEL_BYTES = 128, /* longer values are cut */
-    METRICS_BUCKETS_MAX = 24
-};
-
-/* Must outlive the registry; usually static. */
-struct metric_spec {
-    const char *name; /* prefix weir_; counters end in _total, times in _seconds */
-    const char *help;
-    enum metrics_kind kind;
-    enum metrics_unit unit;
-    const char *labels;     /* names with a comma between: "code,event"; NULL or "" for none */
-    const int64_t *buckets; /* histogram: ascending upper bounds; NULL: 100 µs to 30 s */
-    size_t bucket_count;
+    METRICS_LABEL_BYTES = 128 /* longer values are cut */
 };
 
 struct metrics;
@@ -47,9 +39,12 @@ struct metric_series;
 struct metrics *metrics_new(void);
 void metrics_free(struct metrics *metrics);
 
-/* Adds a metric; call while starting. Metrics live as long as the registry. Registering the same
- * name again returns the first one. More than METRICS_MAX is a programming error and aborts. */
-struct metric *metrics_register(struct metrics *metrics, const struct metric_spec *spec);
+/* Adds a metric; call while starting. The texts must outlive the registry, as metrics do. `name`
+ * has the prefix weir_; counters end in _total, times in _seconds. `labels` are names with a comma
+ * between: "code,event", or "". Registering the same name again returns the first one. More than
+ * METRICS_MAX is a programming error and aborts. */
+struct metric *metrics_register(struct metrics *metrics, enum metrics_kind kind, const char *name,
+                                const char *help, const char *labels);
 
 /* The series with these label values, one `const char *` for each label in order; made on first
  * use and shown from then on, with 0 until it is updated. Any thread. Once there are
@@ -57,6 +52,9 @@ struct metric *metrics_register(struct metrics *metrics, const struct metric_spe
  * values are "other", and a gauge has none: NULL. weir_metrics_series_dropped_total counts both. */
 #define metrics_series(metric, ...)                                                                \
     metrics_series_of(metric, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+/* Registers a metric without labels, which is one series. */
+#define metrics_single(metrics, kind, name, help)                                                  \
+    metrics_series(metrics_register(metrics, kind, name, help, ""))
 /* `values` ends with NULL. */
 struct metric_series *metrics_series_of(struct metric *metric, const char *const *values);
 

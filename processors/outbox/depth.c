@@ -23,51 +23,23 @@ enum {
     GAUGES /* of each processor, in the order of the query's columns */
 };
 
-static const struct metric_spec specs[GAUGES] = {
-    [PARKED_EVENTS] = {.name = "weir_processor_parked_events",
-                       .help = "Events that wait behind one that failed, and that one.",
-                       .kind = METRICS_GAUGE,
-                       .labels = "processor"},
-    [PARKED_SPACES] = {.name = "weir_processor_parked_spaces",
-                       .help = "Spaces held back in a topic.",
-                       .kind = METRICS_GAUGE,
-                       .labels = "processor"},
-    [PARKED_OLDEST] = {.name = "weir_processor_parked_oldest_seconds",
-                       .help = "How long the first event of a Space has been parked, at most.",
-                       .kind = METRICS_GAUGE,
-                       .unit = METRICS_MICROSECONDS,
-                       .labels = "processor"},
-    [LETTERS_OPEN] = {.name = "weir_processor_dead_letters_open",
-                      .help = "Dead letters that nobody has decided about.",
-                      .kind = METRICS_GAUGE,
-                      .labels = "processor"},
-    [LETTERS_OLDEST] = {.name = "weir_processor_dead_letter_oldest_seconds",
-                        .help = "Age of the oldest of them.",
-                        .kind = METRICS_GAUGE,
-                        .unit = METRICS_MICROSECONDS,
-                        .labels = "processor"},
+static const struct gauge {
+    const char *name;
+    const char *help;
+    enum metrics_kind kind;
+} gauges[GAUGES] = {
+    [PARKED_EVENTS] = {"weir_processor_parked_events",
+                       "Events that wait behind one that failed, and that one.", METRICS_GAUGE},
+    [PARKED_SPACES] = {"weir_processor_parked_spaces", "Spaces held back in a topic.",
+                       METRICS_GAUGE},
+    [PARKED_OLDEST] = {"weir_processor_parked_oldest_seconds",
+                       "How long the first event of a Space has been parked, at most.",
+                       METRICS_GAUGE_TIME},
+    [LETTERS_OPEN] = {"weir_processor_dead_letters_open",
+                      "Dead letters that nobody has decided about.", METRICS_GAUGE},
+    [LETTERS_OLDEST] = {"weir_processor_dead_letter_oldest_seconds", "Age of the oldest of them.",
+                        METRICS_GAUGE_TIME},
 };
-
-static const struct metric_spec outbox_records = {
-    .name = "weir_outbox_records",
-    .help = "Records that are committed and not yet published, of all processors.",
-    .kind = METRICS_GAUGE};
-static const struct metric_spec outbox_oldest = {.name = "weir_outbox_oldest_seconds",
-                                                 .help = "Age of the oldest of them.",
-                                                 .kind = METRICS_GAUGE,
-                                                 .unit = METRICS_MICROSECONDS};
-
-static const struct metric_spec stopped_offset = {
-    .name = "weir_processor_stopped_offset",
-    .help = "Offset of the record at which a partition waits or the processor has halted.",
-    .kind = METRICS_GAUGE,
-    .labels = "processor,how,topic,partition"};
-static const struct metric_spec stopped_since = {
-    .name = "weir_processor_stopped_since_timestamp_seconds",
-    .help = "Since when, in seconds since 1970.",
-    .kind = METRICS_GAUGE,
-    .unit = METRICS_MICROSECONDS,
-    .labels = "processor,how,topic,partition"};
 
 static const char stopped_sql[] =
     "SELECT s.processor, s.how, coalesce(s.topic, ''), coalesce(s.kafka_partition::text, ''), "
@@ -127,13 +99,24 @@ struct depth *depth_new(struct metrics *metrics, const char *const *processors, 
     depth->gauges = xcalloc(count * GAUGES + 1, sizeof(struct metric_series *));
     if (!metrics)
         return depth;
-    for (size_t i = 0; i < count * GAUGES; i++)
-        depth->gauges[i] =
-            metrics_series(metrics_register(metrics, &specs[i % GAUGES]), processors[i / GAUGES]);
-    depth->records = metrics_series(metrics_register(metrics, &outbox_records));
-    depth->oldest = metrics_series(metrics_register(metrics, &outbox_oldest));
-    depth->stopped_offset = metrics_register(metrics, &stopped_offset);
-    depth->stopped_since = metrics_register(metrics, &stopped_since);
+    for (size_t i = 0; i < count * GAUGES; i++) {
+        const struct gauge *gauge = &gauges[i % GAUGES];
+        depth->gauges[i] = metrics_series(
+            metrics_register(metrics, gauge->kind, gauge->name, gauge->help, "processor"),
+            processors[i / GAUGES]);
+    }
+    depth->records =
+        metrics_single(metrics, METRICS_GAUGE, "weir_outbox_records",
+                       "Records that are committed and not yet published, of all processors.");
+    depth->oldest = metrics_single(metrics, METRICS_GAUGE_TIME, "weir_outbox_oldest_seconds",
+                                   "Age of the oldest of them.");
+    depth->stopped_offset = metrics_register(
+        metrics, METRICS_GAUGE, "weir_processor_stopped_offset",
+        "Offset of the record at which a partition waits or the processor has halted.",
+        "processor,how,topic,partition");
+    depth->stopped_since = metrics_register(
+        metrics, METRICS_GAUGE_TIME, "weir_processor_stopped_since_timestamp_seconds",
+        "Since when, in seconds since 1970.", "processor,how,topic,partition");
     return depth;
 }
 

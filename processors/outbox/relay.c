@@ -365,20 +365,16 @@ static void *run(void *argument)
 
 int relay_start(const struct relay_options *options, struct relay **ret_relay, struct error *error)
 {
-    static const struct metric_spec published = {.name = "weir_outbox_published_total",
-                                                 .help = "Records of the outbox published.",
-                                                 .kind = METRICS_COUNTER};
-    static const struct metric_spec refused = {
-        .name = "weir_outbox_failures_total",
-        .help = "Attempts to publish a record of the outbox that failed.",
-        .kind = METRICS_COUNTER,
-        .labels = "error"};
     struct relay *relay = xcalloc(1, sizeof *relay);
     relay->options = *options;
     relay->publisher = publisher_new(options->config, options->stop);
     relay->depth = depth_new(options->metrics, options->processors, options->processor_count);
-    relay->published = metrics_series(metrics_register(options->metrics, &published));
-    relay->refused = metrics_register(options->metrics, &refused);
+    relay->published =
+        metrics_single(options->metrics, METRICS_COUNTER, "weir_outbox_published_total",
+                       "Records of the outbox published.");
+    relay->refused =
+        metrics_register(options->metrics, METRICS_COUNTER, "weir_outbox_failures_total",
+                         "Attempts to publish a record of the outbox that failed.", "error");
     /* Shown from the start: an alarm sees a series rise, not appear. */
     metrics_series(relay->refused, "_MSG_TIMED_OUT");
     metrics_series(relay->refused, "MSG_SIZE_TOO_LARGE");

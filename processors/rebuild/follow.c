@@ -201,13 +201,10 @@ static void free_all(struct follower *follower)
 int follow_start(const struct follow_options *options, struct follower **ret_follower,
                  struct error *error)
 {
-    static const struct metric_spec behind = {
-        .name = "weir_processor_former_behind_records",
-        .help = "Records that the former generation is behind the live one; 0 without one.",
-        .kind = METRICS_GAUGE,
-        .labels = "processor"};
     struct follower *follower = xcalloc(1, sizeof *follower);
-    struct metric *metric = metrics_register(options->metrics, &behind);
+    struct metric *metric = metrics_register(
+        options->metrics, METRICS_GAUGE, "weir_processor_former_behind_records",
+        "Records that the former generation is behind the live one; 0 without one.", "processor");
     follower->options = *options;
     follower->followed = xcalloc(options->processor_count, sizeof *follower->followed);
     for (size_t i = 0; i < options->processor_count; i++) {

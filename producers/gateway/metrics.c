@@ -7,46 +7,6 @@
 #include "lib/base/timestamp.h"
 #include "producers/gateway/gateway.h"
 
-static const struct metric_spec requests_spec = {
-    .name = "weir_gateway_requests_total",
-    .help = "Answers by status; event is the path's, batch for NDJSON, read for queries, none for "
-            "other "
-            "paths.",
-    .kind = METRICS_COUNTER,
-    .labels = "code,event"};
-static const struct metric_spec events_spec = {
-    .name = "weir_gateway_events_total",
-    .help = "Events by how they ended: accepted, refused, not-written or unknown.",
-    .kind = METRICS_COUNTER,
-    .labels = "event,outcome"};
-static const struct metric_spec errors_spec = {.name = "weir_gateway_produce_errors_total",
-                                               .help =
-                                                   "Events that were not acknowledged, by error.",
-                                               .kind = METRICS_COUNTER,
-                                               .labels = "error"};
-static const struct metric_spec duration_spec = {.name = "weir_gateway_request_duration_seconds",
-                                                 .help =
-                                                     "From a request with events to its answer.",
-                                                 .kind = METRICS_HISTOGRAM,
-                                                 .unit = METRICS_MICROSECONDS};
-static const struct metric_spec inflight_spec = {.name = "weir_gateway_inflight_events",
-                                                 .help = "Events that wait for the broker.",
-                                                 .kind = METRICS_GAUGE};
-static const struct metric_spec replaced_spec = {
-    .name = "weir_gateway_producer_replacements",
-    .help = "How often the Kafka producer failed for good and was replaced.",
-    .kind = METRICS_GAUGE};
-
-static const struct metric_spec connections_spec = {
-    .name = "weir_gateway_connections", .help = "Open HTTP connections.", .kind = METRICS_GAUGE};
-static const struct metric_spec ended_spec = {
-    .name = "weir_gateway_connections_ended_total",
-    .help =
-        "HTTP connections that the gateway ended: head, idle, body and send took too long, evicted "
-        "made room for another, refused found none.",
-    .kind = METRICS_COUNTER,
-    .labels = "reason"};
-
 static const char *const end_names[CONNECTION_END_COUNT] = {
     [CONNECTION_END_HEAD] = "head",       [CONNECTION_END_IDLE] = "idle",
     [CONNECTION_END_BODY] = "body",       [CONNECTION_END_SEND] = "send",
@@ -62,14 +22,30 @@ int gateway_metrics_open(struct gateway *gateway)
     struct gateway_metrics *own = &gateway->metrics;
     struct metrics *metrics = gateway->observe.metrics;
     size_t count = catalog_event_count(gateway->catalog);
-    own->requests = metrics_register(metrics, &requests_spec);
-    own->events = metrics_register(metrics, &events_spec);
-    own->errors = metrics_register(metrics, &errors_spec);
-    own->duration = metrics_series(metrics_register(metrics, &duration_spec));
-    own->inflight = metrics_series(metrics_register(metrics, &inflight_spec));
-    own->replaced = metrics_series(metrics_register(metrics, &replaced_spec));
-    own->connections = metrics_series(metrics_register(metrics, &connections_spec));
-    struct metric *all_ended = metrics_register(metrics, &ended_spec);
+    own->requests = metrics_register(metrics, METRICS_COUNTER, "weir_gateway_requests_total",
+                                     "Answers by status; event is the path's, batch for NDJSON, "
+                                     "read for queries, none for other paths.",
+                                     "code,event");
+    own->events = metrics_register(
+        metrics, METRICS_COUNTER, "weir_gateway_events_total",
+        "Events by how they ended: accepted, refused, not-written or unknown.", "event,outcome");
+    own->errors = metrics_register(metrics, METRICS_COUNTER, "weir_gateway_produce_errors_total",
+                                   "Events that were not acknowledged, by error.", "error");
+    own->duration =
+        metrics_single(metrics, METRICS_HISTOGRAM_TIME, "weir_gateway_request_duration_seconds",
+                       "From a request with events to its answer.");
+    own->inflight = metrics_single(metrics, METRICS_GAUGE, "weir_gateway_inflight_events",
+                                   "Events that wait for the broker.");
+    own->replaced =
+        metrics_single(metrics, METRICS_GAUGE, "weir_gateway_producer_replacements",
+                       "How often the Kafka producer failed for good and was replaced.");
+    own->connections = metrics_single(metrics, METRICS_GAUGE, "weir_gateway_connections",
+                                      "Open HTTP connections.");
+    struct metric *all_ended =
+        metrics_register(metrics, METRICS_COUNTER, "weir_gateway_connections_ended_total",
+                         "HTTP connections that the gateway ended: head, idle, body and send took "
+                         "too long, evicted made room for another, refused found none.",
+                         "reason");
     for (size_t i = 0; i < CONNECTION_END_COUNT; i++)
         own->ended[i] = metrics_series(all_ended, end_names[i]);
     own->accepted_requests = xcalloc(count, sizeof *own->accepted_requests);

@@ -23,27 +23,6 @@ enum {
     EXPIRY_MS = 50 /* how exactly the longest wait for a turn is kept */
 };
 
-static const struct metric_spec reads_spec = {.name = "weir_gateway_reads_total",
-                                              .help = "Answers of queries by status.",
-                                              .kind = METRICS_COUNTER,
-                                              .labels = "code,query"};
-static const struct metric_spec duration_spec = {.name = "weir_gateway_read_duration_seconds",
-                                                 .help = "From a read to its answer.",
-                                                 .kind = METRICS_HISTOGRAM,
-                                                 .unit = METRICS_MICROSECONDS,
-                                                 .labels = "query"};
-static const struct metric_spec queued_spec = {.name = "weir_gateway_queued_reads",
-                                               .help = "Reads that wait for a worker.",
-                                               .kind = METRICS_GAUGE};
-static const struct metric_spec bytes_spec = {
-    .name = "weir_gateway_read_bytes",
-    .help =
-        "Bytes of answers that are made or sent; a read that runs counts as the largest answer.",
-    .kind = METRICS_GAUGE};
-static const struct metric_spec sessions_spec = {.name = "weir_gateway_read_sessions",
-                                                 .help = "Workers that have a database session.",
-                                                 .kind = METRICS_GAUGE};
-
 struct worker {
     struct reads *reads;
     struct query_session *session; /* only its own thread touches it */
@@ -376,12 +355,19 @@ void reads_answered(struct reads *reads, struct read *read, int status, size_t b
 
 static void open_metrics(struct reads *reads, struct metrics *metrics)
 {
-    struct metric *duration = metrics_register(metrics, &duration_spec);
+    struct metric *duration =
+        metrics_register(metrics, METRICS_HISTOGRAM_TIME, "weir_gateway_read_duration_seconds",
+                         "From a read to its answer.", "query");
     size_t count = queries_count(reads->queries);
-    reads->total = metrics_register(metrics, &reads_spec);
-    reads->queued_gauge = metrics_series(metrics_register(metrics, &queued_spec));
-    reads->bytes_gauge = metrics_series(metrics_register(metrics, &bytes_spec));
-    reads->sessions_gauge = metrics_series(metrics_register(metrics, &sessions_spec));
+    reads->total = metrics_register(metrics, METRICS_COUNTER, "weir_gateway_reads_total",
+                                    "Answers of queries by status.", "code,query");
+    reads->queued_gauge = metrics_single(metrics, METRICS_GAUGE, "weir_gateway_queued_reads",
+                                         "Reads that wait for a worker.");
+    reads->bytes_gauge = metrics_single(
+        metrics, METRICS_GAUGE, "weir_gateway_read_bytes",
+        "Bytes of answers that are made or sent; a read that runs counts as the largest answer.");
+    reads->sessions_gauge = metrics_single(metrics, METRICS_GAUGE, "weir_gateway_read_sessions",
+                                           "Workers that have a database session.");
     reads->durations = xcalloc(count + 1, sizeof(struct metric_series *));
     for (size_t i = 0; i < count; i++)
         reads->durations[i] = metrics_series(duration, queries_at(reads->queries, i)->name);

@@ -22,24 +22,16 @@ static void assert_has(const struct buf *out, const char *text)
 static void exposition(void **state)
 {
     (void)state;
-    static const struct metric_spec requests_spec = {.name = "weir_requests_total",
-                                                     .help = "Answers.",
-                                                     .kind = METRICS_COUNTER,
-                                                     .unit = METRICS_COUNT,
-                                                     .labels = "code,event"};
-    static const struct metric_spec lag_spec = {.name = "weir_lag_seconds",
-                                                .help = "Behind.",
-                                                .kind = METRICS_GAUGE,
-                                                .unit = METRICS_MICROSECONDS};
-    static const struct metric_spec time_spec = {.name = "weir_time_seconds",
-                                                 .help = "Spent.",
-                                                 .kind = METRICS_HISTOGRAM,
-                                                 .unit = METRICS_MICROSECONDS};
     struct metrics *metrics = metrics_new();
-    struct metric *requests = metrics_register(metrics, &requests_spec);
-    struct metric *lag = metrics_register(metrics, &lag_spec);
-    struct metric *time = metrics_register(metrics, &time_spec);
-    assert_ptr_equal(metrics_register(metrics, &requests_spec), requests);
+    struct metric *requests =
+        metrics_register(metrics, METRICS_COUNTER, "weir_requests_total", "Answers.", "code,event");
+    struct metric *lag =
+        metrics_register(metrics, METRICS_GAUGE_TIME, "weir_lag_seconds", "Behind.", "");
+    struct metric *time =
+        metrics_register(metrics, METRICS_HISTOGRAM_TIME, "weir_time_seconds", "Spent.", "");
+    assert_ptr_equal(
+        metrics_register(metrics, METRICS_COUNTER, "weir_requests_total", "Answers.", "code,event"),
+        requests);
     metrics_counter_add(metrics_series(requests, "202", "Tip\"ped"), 3);
     metrics_counter_add(metrics_series(requests, "202", "Tip\"ped"), 1);
     metrics_gauge_set(metrics_series(lag), 1500000);
@@ -66,16 +58,10 @@ static void exposition(void **state)
 static void too_many_series_are_counted(void **state)
 {
     (void)state;
-    static const struct metric_spec counter = {.name = "weir_many_total",
-                                               .help = "Many.",
-                                               .kind = METRICS_COUNTER,
-                                               .unit = METRICS_COUNT,
-                                               .labels = "name"};
-    static const struct metric_spec gauge = {
-        .name = "weir_many", .help = "Many.", .kind = METRICS_GAUGE, .labels = "name"};
     struct metrics *metrics = metrics_new();
-    struct metric *metric = metrics_register(metrics, &counter);
-    struct metric *level = metrics_register(metrics, &gauge);
+    struct metric *metric =
+        metrics_register(metrics, METRICS_COUNTER, "weir_many_total", "Many.", "name");
+    struct metric *level = metrics_register(metrics, METRICS_GAUGE, "weir_many", "Many.", "name");
     struct metric_series *last = NULL;
     struct buf out = {0};
     for (int i = 0; i < METRICS_SERIES_MAX + 10; i++) {
@@ -98,10 +84,9 @@ static void too_many_series_are_counted(void **state)
 static void what_is_gone_is_not_shown(void **state)
 {
     (void)state;
-    static const struct metric_spec spec = {
-        .name = "weir_level", .help = "Level.", .kind = METRICS_GAUGE, .labels = "place"};
     struct metrics *metrics = metrics_new();
-    struct metric *metric = metrics_register(metrics, &spec);
+    struct metric *metric =
+        metrics_register(metrics, METRICS_GAUGE, "weir_level", "Level.", "place");
     struct buf out = {0};
     metrics_gauge_set(metrics_series(metric, "here"), 1);
     metrics_gauge_set(metrics_series(metric, "there"), 2);
@@ -129,13 +114,9 @@ static void *count(void *metric)
 static void threads_count_together(void **state)
 {
     (void)state;
-    static const struct metric_spec spec = {.name = "weir_both_total",
-                                            .help = "Both.",
-                                            .kind = METRICS_COUNTER,
-                                            .unit = METRICS_COUNT,
-                                            .labels = "parity"};
     struct metrics *metrics = metrics_new();
-    struct metric *metric = metrics_register(metrics, &spec);
+    struct metric *metric =
+        metrics_register(metrics, METRICS_COUNTER, "weir_both_total", "Both.", "parity");
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, count, metric);
