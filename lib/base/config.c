@@ -160,7 +160,7 @@ static int find_option(const struct config *config, const char *name, size_t siz
     return found;
 }
 
-static char *trim(char *text)
+char *config_trim(char *text)
 {
     while (isspace((unsigned char)*text))
         text++;
@@ -184,7 +184,7 @@ static int read_file(struct config *config, const char *path, struct error *erro
     char line[4096];
     int result = 0;
     for (int number = 1; result == 0 && fgets(line, sizeof line, file); number++) {
-        char *text = trim(line);
+        char *text = config_trim(line);
         char source[512];
         snprintf(source, sizeof source, "%s:%d", path, number);
         if (*text == '\0' || *text == '#')
@@ -196,13 +196,13 @@ static int read_file(struct config *config, const char *path, struct error *erro
             break;
         }
         *equals = '\0';
-        char *name = trim(text);
+        char *name = config_trim(text);
         int id = find_option(config, name, strlen(name));
         if (id < 0 || id == OPT_CONFIG)
             result = error_set(error, ERROR_USAGE, "unknown-option",
                                "%s: there is no option \"%s\"", source, name);
         else /* one file serves every role, so options of other commands are checked and kept */
-            result = store(config, (enum option_id)id, trim(equals + 1), source, error);
+            result = store(config, (enum option_id)id, config_trim(equals + 1), source, error);
     }
     if (result == 0 && ferror(file))
         result = error_set(error, ERROR_USAGE, "config-unreadable", "--config %s: %s", path,

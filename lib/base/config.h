@@ -32,6 +32,9 @@ int config_parse(const enum option_id *options, size_t option_count, int argc, c
                  struct config **ret_config, struct error *error);
 void config_free(struct config *config);
 
+/* Cuts blanks off the end of a text, and returns where it begins behind blanks. */
+char *config_trim(char *text);
+
 /* --help or -h was given. */
 int config_wants_help(const struct config *config);
 

@@ -11,6 +11,27 @@ const char *http_method(const struct http_request *request)
     return request->method;
 }
 
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int http_escaped_byte(const char *text)
+{
+    int high = *text == '%' ? hex_digit(text[1]) : -1;
+    int low = high < 0 ? -1 : hex_digit(text[2]);
+    return low < 0 ? -1 : high << 4 | low;
+}
+
+int http_is_get(const struct http_request *request)
+{
+    const char *method = http_method(request);
+    return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+}
+
 const char *http_path(const struct http_request *request)
 {
     return request->path;

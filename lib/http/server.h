@@ -67,6 +67,10 @@ void http_server_free(struct http_server *server);
 
 /* The request. Text is valid until http_respond. */
 const char *http_method(const struct http_request *request);
+/* What a %XX of a path or query stands for; -1 when `text` does not begin with one. */
+int http_escaped_byte(const char *text);
+/* GET or HEAD. */
+int http_is_get(const struct http_request *request);
 const char *http_path(const struct http_request *request); /* as sent, nothing unescaped */
 /* The value of a header or a query parameter, or NULL; "" for a parameter without a value. */
 const char *http_header(const struct http_request *request, const char *name);

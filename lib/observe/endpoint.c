@@ -15,11 +15,6 @@ enum {
 
 #define TEXT "text/plain; charset=utf-8"
 
-static int is_get(const struct http_request *request)
-{
-    return strcmp(http_method(request), "GET") == 0 || strcmp(http_method(request), "HEAD") == 0;
-}
-
 /* Returns 0 when the path is another's. */
 static int answer(const struct observe *observe, struct http_request *request)
 {
@@ -31,7 +26,7 @@ static int answer(const struct observe *observe, struct http_request *request)
         return 0;
     struct buf *out = http_reply(request);
     http_reply_header(request, "Cache-Control", "no-store");
-    if (!is_get(request)) {
+    if (!http_is_get(request)) {
         http_reply_header(request, "Allow", "GET, HEAD");
         buf_put_text(out, "use GET\n");
         http_respond(request, 405, TEXT);

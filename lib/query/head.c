@@ -4,10 +4,10 @@
  * is description. */
 #include "lib/query/head.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/config.h"
 
 enum { LINE_BYTES_MAX = 512 };
 
@@ -27,15 +27,6 @@ static int fail(const struct head *head, const char *text, const char *what)
                      head->line, text, *what ? " \"" : "", what, *what ? "\"" : "");
 }
 
-static char *trim(char *text)
-{
-    text += strspn(text, " \t\r");
-    size_t size = strlen(text);
-    while (size > 0 && isspace((unsigned char)text[size - 1]))
-        text[--size] = '\0';
-    return text;
-}
-
 /* Cuts the word at *text off, with the blanks behind it. */
 static char *next_word(char **text)
 {
@@ -52,7 +43,7 @@ static int read_reads(struct head *head, char *text)
     char *rest = text;
     char *word;
     while ((word = strsep(&rest, ","))) {
-        word = trim(word);
+        word = config_trim(word);
         size_t size = strlen(word);
         if (size == 0 || strspn(word, NAME_LETTERS) < size || size >= QUERY_NAME_BYTES)
             return fail(head, "reads: wants names of processors, but has", word);
@@ -103,7 +94,7 @@ static int read_rule(struct head *head, struct query_parameter *parameter, char 
     long long highest;
     int end = 0;
     if (strncmp(text, "one of ", 7) == 0 && parameter->type == QUERY_TEXT) {
-        parameter->choices = xstrdup(trim(text + 7));
+        parameter->choices = xstrdup(config_trim(text + 7));
         return 0;
     }
     if (sscanf(text, "%lld to %lld%n", &lowest, &highest, &end) != 2 || text[end] ||
@@ -149,17 +140,17 @@ static int read_parameter(struct head *head, struct query_parameter *parameter, 
     char *preset = strchr(text, '=');
     if (preset)
         *preset++ = '\0';
-    if (read_type(trim(text), &parameter->type) != 0)
+    if (read_type(config_trim(text), &parameter->type) != 0)
         return fail(
             head,
             "a type is uuid, integer, bigint, timestamptz, date, boolean, numeric or text, not",
-            trim(text));
+            config_trim(text));
     parameter->lowest = parameter->type == QUERY_INTEGER ? INT32_MIN : INT64_MIN;
     parameter->highest = parameter->type == QUERY_INTEGER ? INT32_MAX : INT64_MAX;
     parameter->required = !preset;
-    if (rule && read_rule(head, parameter, trim(rule)) != 0)
+    if (rule && read_rule(head, parameter, config_trim(rule)) != 0)
         return -1;
-    return preset ? read_preset(head, parameter, trim(preset)) : 0;
+    return preset ? read_preset(head, parameter, config_trim(preset)) : 0;
 }
 
 static int read_param(struct head *head, char *text)
@@ -172,8 +163,8 @@ static int read_param(struct head *head, char *text)
         return fail(head, "say behind a colon what the parameter is for", "");
     *doc = '\0';
     struct query_parameter parameter = {0};
-    int code = read_parameter(head, &parameter, trim(text));
-    parameter.doc = xstrdup(trim(doc + 2));
+    int code = read_parameter(head, &parameter, config_trim(text));
+    parameter.doc = xstrdup(config_trim(doc + 2));
     query->parameters[query->parameter_count++] = parameter;
     return code;
 }
@@ -184,7 +175,7 @@ static int read_after(struct head *head, char *text)
     if (query->after_count == QUERY_AFTER_MAX)
         return fail(head, "too many columns", "");
     struct query_parameter column = {0};
-    int code = read_parameter(head, &column, trim(text));
+    int code = read_parameter(head, &column, config_trim(text));
     column.doc = xstrdup("");
     query->after[query->after_count++] = column;
     if (code == 0 && !column.preset)
@@ -199,7 +190,7 @@ static int read_line(struct head *head, char *text)
     if (strncmp(text, "reads:", 6) == 0)
         return read_reads(head, text + 6);
     if (strncmp(text, "answer:", 7) == 0)
-        return read_answer(head, trim(text + 7));
+        return read_answer(head, config_trim(text + 7));
     if (strncmp(text, "param ", 6) == 0)
         return read_param(head, text + 6);
     if (strncmp(text, "after ", 6) == 0)
@@ -223,7 +214,7 @@ static int read_lines(struct head *head, const struct asset *asset)
             return fail(head, "the line is too long", "");
         memcpy(line, at + 2, size - 2);
         line[size - 2] = '\0';
-        if (read_line(head, trim(line)) != 0)
+        if (read_line(head, config_trim(line)) != 0)
             return -1;
         at += size + (at[size] == '\n');
     }

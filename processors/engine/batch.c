@@ -38,7 +38,8 @@ static void release_entries(struct batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++) {
         struct entry *entry = &batch->entries[i];
-        batch->release(entry->record.owner);
+        if (batch->release)
+            batch->release(entry->record.owner);
         free(entry->code);
         free(entry->reason);
     }

@@ -82,7 +82,7 @@ struct rows {
 
 struct batch {
     const struct processor *processor;
-    void (*release)(void *owner); /* gives a record's bytes back */
+    void (*release)(void *owner); /* gives a record's bytes back; may be NULL */
     /* Appends a record's headers as an array of weir.header; NULL: there are none. */
     void (*put_headers)(const void *owner, uint32_t header_oid, struct buf *out);
     const struct parked

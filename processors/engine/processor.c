@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/config.h"
 #include "lib/base/timestamp.h"
 
 static const char FOLDER[] = "sql/processors/";
@@ -67,22 +68,13 @@ static int set_value(struct processor *processor, const char *key, char *value, 
     return 0;
 }
 
-static char *trim(char *text)
-{
-    text += strspn(text, " \t\r");
-    char *end = text + strlen(text);
-    while (end > text && isspace((unsigned char)end[-1]))
-        *--end = '\0';
-    return text;
-}
-
 static int read_conf(struct processor *processor, const struct asset *conf, struct error *error)
 {
     char *text = xstrndup(conf->data, conf->size);
     char *rest = text;
     int result = 0;
     for (int number = 1; result == 0 && rest; number++) {
-        char *line = trim(strsep(&rest, "\n"));
+        char *line = config_trim(strsep(&rest, "\n"));
         char place[300];
         snprintf(place, sizeof place, "%s:%d", conf->path, number);
         if (*line == '\0' || *line == '#')
@@ -94,7 +86,7 @@ static int read_conf(struct processor *processor, const struct asset *conf, stru
             break;
         }
         *equals = '\0';
-        result = set_value(processor, trim(line), trim(equals + 1), place, error);
+        result = set_value(processor, config_trim(line), config_trim(equals + 1), place, error);
     }
     free(text);
     if (result == 0 && (processor->version == 0 || processor->consumed_count == 0))

@@ -28,11 +28,6 @@ struct rehearsal {
     int64_t end_us;
 };
 
-static void release_nothing(void *owner)
-{
-    (void)owner; /* the caller keeps its records */
-}
-
 /* Ids are looked up as the engine does it. */
 static int open_decoder(struct rehearsal *rehearsal, const struct config *config,
                         struct error *error)
@@ -79,7 +74,7 @@ int rehearse_open(const struct config *config, PGconn *conn, const struct proces
     struct rehearsal *rehearsal = xcalloc(1, sizeof *rehearsal);
     rehearsal->conn = conn;
     rehearsal->processor = processor;
-    rehearsal->batch = batch_new(processor, 1, release_nothing);
+    rehearsal->batch = batch_new(processor, 1, NULL); /* the caller keeps its records */
     rehearsal->slice = slice_new();
     if (install_find(conn, processor, &rehearsal->installed, error) == 0 &&
         open_decoder(rehearsal, config, error) == 0 &&

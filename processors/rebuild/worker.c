@@ -18,11 +18,6 @@
 #include "processors/engine/reads.h"
 #include "processors/rebuild/worker_parts.h"
 
-static void release_nothing(void *owner)
-{
-    (void)owner; /* the bytes are those of a query's result */
-}
-
 static int open_consumer(struct worker *worker, struct error *error)
 {
     int gentle = worker->options.gentle;
@@ -155,7 +150,7 @@ int worker_open(const struct worker_options *options, struct worker **ret_worker
     worker->bytes_max = little ? WORKER_GENTLE_BYTES : WORKER_BULK_BYTES;
     worker->filling = batch_new(options->processor, worker->rows_max, message_release);
     worker->applying = batch_new(options->processor, worker->rows_max, message_release);
-    worker->single = batch_new(options->processor, 1, release_nothing);
+    worker->single = batch_new(options->processor, 1, NULL); /* a query's result has the bytes */
     worker->filling->put_headers = message_put_headers;
     worker->applying->put_headers = message_put_headers;
     worker->slice = slice_new();

@@ -41,14 +41,6 @@ static void fault(struct intake *intake, const char *name, const char *why)
     buf_put_text(&intake->errors, "}");
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Undoes %XX. Returns NULL when the escapes are wrong, one is NUL, or the value is too long. */
 static const char *unescape(struct read *read, const char *text)
 {
@@ -59,11 +51,10 @@ static const char *unescape(struct read *read, const char *text)
             return NULL;
         value[size] = *text;
         if (*text == '%') {
-            int high = hex_digit(text[1]);
-            int low = high < 0 ? -1 : hex_digit(text[2]);
-            if (low < 0 || (high == 0 && low == 0))
+            int byte = http_escaped_byte(text);
+            if (byte <= 0)
                 return NULL;
-            value[size] = (char)(high << 4 | low);
+            value[size] = (char)byte;
             text += 2;
         }
         size++;

@@ -77,11 +77,6 @@ static void refuse(struct call *call, enum registry_code code, const char *forma
     answer(call, code > 1000 ? (int)code / 100 : (int)code);
 }
 
-static int hex_value(char digit)
-{
-    return isdigit((unsigned char)digit) ? digit - '0' : tolower((unsigned char)digit) - 'a' + 10;
-}
-
 /* Unescapes a segment of a path. Returns its size, or 0 when no name is like that. */
 static size_t unescape(const char *text, size_t size, char ret_segment[SEGMENT_BYTES])
 {
@@ -89,10 +84,7 @@ static size_t unescape(const char *text, size_t size, char ret_segment[SEGMENT_B
     for (size_t i = 0; i < size; i++) {
         char byte = text[i];
         if (byte == '%') {
-            if (size - i < 3 || !isxdigit((unsigned char)text[i + 1]) ||
-                !isxdigit((unsigned char)text[i + 2]))
-                return 0;
-            byte = (char)(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
+            byte = (char)http_escaped_byte(text + i); /* none that can be printed, if it is none */
             i += 2;
         }
         if (!isprint((unsigned char)byte) || at == SEGMENT_BYTES - 1)
@@ -119,12 +111,6 @@ static int split(const char *path, struct call *call)
 static int is(const struct call *call, int index, const char *text)
 {
     return index < call->count && strcmp(call->segments[index], text) == 0;
-}
-
-static int is_get(const struct call *call)
-{
-    const char *method = http_method(call->request);
-    return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 }
 
 static void refuse_method(struct call *call, const char *allow)
@@ -396,7 +382,7 @@ static void handle_subjects(struct call *call)
         handle_unknown(call);
         return;
     }
-    if (!is_get(call) && !(posts && (call->count == 2 || lists))) {
+    if (!http_is_get(call->request) && !(posts && (call->count == 2 || lists))) {
         refuse_method(call, call->count == 2 ? "POST" : lists ? "GET, HEAD, POST" : "GET, HEAD");
         return;
     }
@@ -453,7 +439,7 @@ static void handle_id(struct call *call)
 
 static void handle_schemas(struct call *call)
 {
-    if (!is_get(call)) {
+    if (!http_is_get(call->request)) {
         refuse_method(call, "GET, HEAD");
     } else if (call->count == 2 && is(call, 1, "types")) {
         buf_put_text(http_reply(call->request), "[\"AVRO\"]");
@@ -470,7 +456,7 @@ static void handle_setting(struct call *call, const char *text)
 {
     if (call->count > 2) {
         handle_unknown(call);
-    } else if (!is_get(call)) {
+    } else if (!http_is_get(call->request)) {
         refuse_method(call, "GET, HEAD");
     } else if (call->count == 1 || find_subject(call, call->segments[1])) {
         buf_put_text(http_reply(call->request), text);

@@ -56,11 +56,6 @@ static int is(const struct route *route, int index, const char *text)
     return index < route->count && strcmp(route->segments[index], text) == 0;
 }
 
-static int method_is_get(const struct http_request *request)
-{
-    return strcmp(http_method(request), "GET") == 0 || strcmp(http_method(request), "HEAD") == 0;
-}
-
 /* NULL after it has answered. */
 static const struct catalog_event *find_event(struct gateway *gateway, struct http_request *request,
                                               const char *name)
@@ -129,7 +124,7 @@ static void show_schema(struct gateway *gateway, struct http_request *request, c
 /* Whether the request's method is the one of `allow`; otherwise it is refused. */
 static int check_method(struct gateway *gateway, struct http_request *request, const char *allow)
 {
-    if (*allow == 'P' ? strcmp(http_method(request), "POST") == 0 : method_is_get(request))
+    if (*allow == 'P' ? strcmp(http_method(request), "POST") == 0 : http_is_get(request))
         return 1;
     answer_problem(gateway, request, PROBLEM_METHOD, allow, "%s is not taken here",
                    http_method(request));
