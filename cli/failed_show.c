@@ -110,12 +110,9 @@ static int load_order(struct shown *shown, struct error *error)
 
 static json_t *hex_json(const unsigned char *data, size_t size)
 {
-    static const char digits[] = "0123456789abcdef";
     struct buf text = {0};
-    for (size_t i = 0; i < size; i++) {
-        buf_put_u8(&text, (uint8_t)digits[data[i] >> 4]);
-        buf_put_u8(&text, (uint8_t)digits[data[i] & 15]);
-    }
+    for (size_t i = 0; i < size; i++)
+        buf_printf(&text, "%02x", data[i]);
     json_t *json = json_stringn(text.data ? text.data : "", text.size);
     buf_free(&text);
     return json;
