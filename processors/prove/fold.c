@@ -22,11 +22,6 @@ struct fold {
     struct slice *slice;
 };
 
-static void keep_owner(void *owner)
-{
-    (void)owner; /* the corpus keeps its records */
-}
-
 /* Claims a position for each stream. Scratch schemas have names of their own, so position ids
  * ascend with streams. */
 static int claim_positions(struct fold *fold, const char *schema, struct error *error)
@@ -176,7 +171,7 @@ int fold_corpus(PGconn *conn, const struct processor *processor, const struct co
     struct fold fold = {
         .conn = conn, .processor = processor, .corpus = corpus, .bare = options->bare};
     fold.decoder = decoder_new(processor);
-    fold.batch = batch_new(processor, options->batch, keep_owner);
+    fold.batch = batch_new(processor, options->batch, NULL); /* the corpus keeps its records */
     fold.slice = slice_new();
     int code = open_scratch(&fold, schema, options, error);
     if (code == 0)
