@@ -301,6 +301,11 @@ static int try_taken(struct engine *engine)
         return 0;
     }
     FAILPOINT("drain.loaded");
+    /* A decision has made the first event of one of them new again: all its events came. */
+    if (drain->taken_count > 1 && (size_t)PQntuples(drain->rows) > drain->taken_count) {
+        drain_part(engine);
+        return 0;
+    }
     if (!fill_known(engine))
         return 0;
     if (drain->taken_count == 1)

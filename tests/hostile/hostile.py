@@ -8,12 +8,13 @@ honest client (honest.py) is measured in a quiet phase first, then while the att
 
 - the honest client saw no error: each event acknowledged, each read answered, each probe of /livez fine
 - its p99 of each kind (ack, read, row: from the request to a read that shows the event, probe) stayed within 3 times that
-  of the quiet phase, or below a floor: 10 s in the short run, whose machine is busy with other tests, 300 ms in the full one
+  of the quiet phase, or below a floor: 5 s in the short run, whose machine is busy with other tests, 300 ms in the full one
 - what the attack itself claims is true
 - both processes still run, nobody is halted, the lag returns to 0, `weir audit` says that all is well, and the memory
   and the descriptors of the gateway and the processors stay within limits
 
 A p99 above its limit is measured again, twice at most, since the machine has other things to do; an error never is.
+With --sanitize a p99 is only shown, and there is no limit for memory: that build is slow, and keeps what was freed.
 
 At the end all processors are rebuilt from the topics and compared with what is live, row by row.
 
@@ -39,17 +40,18 @@ honest client from 127.0.0.2, so limits by address tell them apart.
 
 import argparse
 import importlib
+import math
 import pathlib
 import signal
 import sys
 import time
 import traceback
 
-from target import Honest, Target
+from target import SANITIZED, Honest, Target
 
 HERE = pathlib.Path(__file__).resolve().parent
 RATIO = 3
-FLOOR_SHORT_MS, FLOOR_FULL_MS = 10000, 300
+FLOOR_SHORT_MS, FLOOR_FULL_MS = 5000, 300
 SHORT_S, FULL_S = 4, 20
 MEASURED_S = 1  # at least
 MEASURED_TIMES = 3  # while nothing but a p99 is wrong
@@ -85,6 +87,8 @@ class Run:
 
     def slow(self, quiet, attacked):
         """What took the honest client too long."""
+        if SANITIZED:
+            return
         floor = FLOOR_SHORT_MS if self.options.short else FLOOR_FULL_MS
         for kind, now in attacked.items():
             before = quiet.get(kind)
@@ -113,7 +117,7 @@ class Run:
             facts.update(after(target) or {} if after else {})
             target.secrets_kept()
         wrong += [f"not true: {claim}" for claim, value in facts.items() if value is False]
-        facts.update(target.end_watch(MEMORY_GROWTH_MB))
+        facts.update(target.end_watch(math.inf if SANITIZED else MEMORY_GROWTH_MB))
         target.all_is_well()
         return self.figures(quiet, attacked, facts), wrong, list(self.slow(quiet, attacked))
 

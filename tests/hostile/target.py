@@ -38,6 +38,8 @@ ANSWER_S = 30
 ASK_S = 0.5
 LOG_GROWTH_KB = 2000  # of each process during one attack
 FD_SLACK = 60  # descriptors that may stay open: kept connections, database sessions, a broker
+BUILD = os.environ.get("WEIR_HOSTILE_BUILD", "build")
+SANITIZED = BUILD == "build-asan"  # slow, and keeps what was freed
 SANITIZER = re.compile(r"^.*(?:ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer).*$", re.MULTILINE)
 
 Answer = collections.namedtuple("Answer", "status headers body")
@@ -118,7 +120,7 @@ class Attacker:
 class Target(Stack):
     def __init__(self):
         super().__init__()
-        self.weir = ROOT / os.environ.get("WEIR_HOSTILE_BUILD", "build") / "weir"
+        self.weir = ROOT / BUILD / "weir"
         host, _, port = self.gateway_url.removeprefix("http://").rpartition(":")
         self.gateway_address = host, int(port)
         self.gateway = self.processors = self.options = None
