@@ -21,6 +21,7 @@ struct kafka_reader {
     rd_kafka_t *kafka;
     rd_kafka_topic_partition_list_t *partitions; /* opaque is set when the end was seen */
     int ends_seen;
+    int64_t *ends; /* where each partition's log ended when it was asked for; NULL: nobody asked */
     char *brokers;
 };
 
@@ -51,6 +52,7 @@ void kafka_reader_free(struct kafka_reader *reader)
     rd_kafka_consumer_close(reader->kafka);
     rd_kafka_destroy(reader->kafka);
     free(reader->brokers);
+    free(reader->ends);
     free(reader);
 }
 
@@ -109,6 +111,15 @@ static void note_end(struct kafka_reader *reader, const rd_kafka_message_t *mess
     }
 }
 
+/* The last record that there was says so at once; Kafka says it after FETCH_WAIT_MS. */
+static void note_last(struct kafka_reader *reader, const rd_kafka_message_t *message)
+{
+    const rd_kafka_topic_partition_t *found = rd_kafka_topic_partition_list_find(
+        reader->partitions, rd_kafka_topic_name(message->rkt), message->partition);
+    if (found && message->offset + 1 >= reader->ends[found - reader->partitions->elems])
+        note_end(reader, message);
+}
+
 int kafka_reader_next(struct kafka_reader *reader, int timeout_ms, rd_kafka_message_t **ret_message,
                       struct error *error)
 {
@@ -117,6 +128,8 @@ int kafka_reader_next(struct kafka_reader *reader, int timeout_ms, rd_kafka_mess
     if (!message)
         return 0;
     if (!message->err) {
+        if (reader->ends)
+            note_last(reader, message);
         *ret_message = message;
         return 0;
     }
@@ -160,22 +173,26 @@ int kafka_reader_each(struct kafka_reader *reader, int stall_ms, const atomic_in
 }
 
 int kafka_reader_topic(const struct config *config, const char *topic, int64_t newest,
-                       kafka_reader_take take, void *opaque, struct error *error)
+                       const atomic_int *stop, kafka_reader_take take, void *opaque,
+                       struct error *error)
 {
     struct kafka_reader *reader;
     int32_t partitions = 0;
     if (kafka_reader_open(config, &reader, error) != 0)
         return -1;
     int code = kafka_reader_partitions(reader, topic, &partitions, error);
+    reader->ends = xcalloc((size_t)partitions + 1, sizeof *reader->ends);
     for (int32_t i = 0; code == 0 && i < partitions; i++) {
         struct kafka_extent extent = {.topic = topic, .partition = i};
         code = kafka_reader_extent(reader, &extent, error);
-        if (code == 0 && extent.low < extent.high)
-            kafka_reader_add(reader, topic, i,
-                             extent.high - extent.low > newest ? extent.high - newest : extent.low);
+        if (code != 0 || extent.low == extent.high)
+            continue;
+        reader->ends[reader->partitions->cnt] = extent.high;
+        kafka_reader_add(reader, topic, i,
+                         extent.high - extent.low > newest ? extent.high - newest : extent.low);
     }
     if (code == 0)
-        code = kafka_reader_each(reader, READER_STALL_MS, NULL, take, opaque, error);
+        code = kafka_reader_each(reader, READER_STALL_MS, stop, take, opaque, error);
     kafka_reader_free(reader);
     return code;
 }

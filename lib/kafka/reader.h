@@ -67,7 +67,8 @@ int kafka_reader_each(struct kafka_reader *reader, int stall_ms, const atomic_in
 /* Hands over the `newest` records of each partition of a topic, or what there are, to the ends of
  * the logs; nothing when there is no topic. Errors as above. */
 int kafka_reader_topic(const struct config *config, const char *topic, int64_t newest,
-                       kafka_reader_take take, void *opaque, struct error *error);
+                       const atomic_int *stop, kafka_reader_take take, void *opaque,
+                       struct error *error);
 
 /* Whether every partition has been read to its end at least once since the start. */
 int kafka_reader_at_end(const struct kafka_reader *reader);

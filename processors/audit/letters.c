@@ -155,7 +155,8 @@ int audit_letters(const struct config *config, PGconn *conn, const char *process
     if (result == 0 && letters.count > 0 && letters.count <= AUDIT_LETTERS_MAX) {
         result = read_outbox(conn, topic, &letters, error);
         if (result == 0)
-            result = kafka_reader_topic(config, topic, INT64_MAX, take_record, &letters, error);
+            result =
+                kafka_reader_topic(config, topic, INT64_MAX, NULL, take_record, &letters, error);
     }
     if (result == 0)
         judge(&letters, processor, topic, report);
@@ -170,7 +171,8 @@ int audit_known(const struct config *config, PGconn *conn, const struct processo
     static const char *const rules[OUTBOX_KINDS] = {
         [OUTBOX_DEAD_LETTERS] = "each record about a dead letter is about one that is known",
         [OUTBOX_DECISIONS] = "each record of a decision is of one that is known"};
-    const struct known_whose whose = {processor->name, processor->topics, processor->topic_count};
+    const struct known_whose whose = {processor->name, processor->topics, processor->topic_count,
+                                      NULL};
     int code = 0;
     for (int kind = 0; code == 0 && kind < OUTBOX_KINDS; kind++) {
         char topic[OUTBOX_TOPIC_SIZE];

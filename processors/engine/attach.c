@@ -257,7 +257,7 @@ int attach_try(struct engine *engine, struct error *error)
         code = check_partitions(engine, &failure);
     }
     if (code == 0 && halted == 0 && !engine->past_known)
-        code = past_check(engine->conn, engine->config, engine->processor, &failure);
+        code = past_check(engine->conn, engine->config, engine->processor, engine->stop, &failure);
     if (code == 0 && halted == 0) {
         engine->past_known = 1;
         code = claim(engine, &failure);

@@ -23,9 +23,10 @@ static int is_new(PGconn *conn, const char *processor, int *ret_new, struct erro
 }
 
 int past_check(PGconn *conn, const struct config *config, const struct processor *processor,
-               struct error *error)
+               const atomic_int *stop, struct error *error)
 {
-    const struct known_whose whose = {processor->name, processor->topics, processor->topic_count};
+    const struct known_whose whose = {processor->name, processor->topics, processor->topic_count,
+                                      stop};
     int new = 0;
     int code = is_new(conn, processor->name, &new, error);
     for (int kind = 0; code == 0 && kind < OUTBOX_KINDS; kind++) {

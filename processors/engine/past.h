@@ -7,15 +7,17 @@
 #ifndef WEIR_ENGINE_PAST_H
 #define WEIR_ENGINE_PAST_H
 
+#include <stdatomic.h>
+
 #include "lib/base/config.h"
 #include "lib/pg/pg.h"
 #include "processors/engine/processor.h"
 
 /* Looks at the newest records of weir.dlt.<processor> and weir.decisions.<processor>; at all while
  * no position of the live generation has moved. Errors: ERROR_HALT PAST_UNKNOWN when one of them
- * has no row; ERROR_RETRY when Kafka or Postgres is away. */
+ * has no row; ERROR_RETRY when Kafka or Postgres is away, "stopped" when *stop is set. */
 #define PAST_UNKNOWN "rebuild-needed"
 int past_check(PGconn *conn, const struct config *config, const struct processor *processor,
-               struct error *error);
+               const atomic_int *stop, struct error *error);
 
 #endif

@@ -147,7 +147,7 @@ int known_check(const struct config *config, PGconn *conn, const struct known_wh
     part.values[4] = buf_text(&topics);
     outbox_topic_name(kind, whose->processor, topic);
     int code =
-        kafka_reader_topic(config, topic, newest,
+        kafka_reader_topic(config, topic, newest, whose->stop,
                            kind == OUTBOX_DECISIONS ? take_decision : take_letter, &part, error);
     if (code == 0)
         code = ask(&part, error);

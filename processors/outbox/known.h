@@ -6,6 +6,8 @@
 #ifndef WEIR_OUTBOX_KNOWN_H
 #define WEIR_OUTBOX_KNOWN_H
 
+#include <stdatomic.h>
+
 #include "lib/base/config.h"
 #include "lib/pg/pg.h"
 #include "processors/outbox/topics.h"
@@ -16,6 +18,7 @@ struct known_whose {
     const char *processor;
     const char *const *topics; /* that it consumes; records about others are passed over */
     size_t topic_count;
+    const atomic_int *stop; /* NULL: nothing ends it early */
 };
 
 struct known {
@@ -26,7 +29,7 @@ struct known {
 
 /* Reads the newest `newest` records of each partition, or KNOWN_ALL. In no transaction of the
  * caller's: rows are looked for after their records were read. Errors: of Postgres; ERROR_RETRY
- * when Kafka is away. */
+ * when Kafka is away, "stopped" when *stop is set. */
 int known_check(const struct config *config, PGconn *conn, const struct known_whose *whose,
                 enum outbox_kind kind, int64_t newest, struct known *ret_known,
                 struct error *error);

@@ -77,7 +77,7 @@ static int find_lost(struct rebuild *rebuild, struct error *error)
     const struct rebuild_options *options = rebuild->options;
     rebuild->to_end = vector_sum(&rebuild->at_live) == 0;
     if (rebuild->to_end || options->rollback ||
-        past_check(rebuild->conn, options->config, rebuild->processor, error) == 0)
+        past_check(rebuild->conn, options->config, rebuild->processor, options->stop, error) == 0)
         return 0;
     if (strcmp(error->code, PAST_UNKNOWN) != 0)
         return -1;

@@ -33,22 +33,8 @@ static int read_topic(struct restore *restore, const struct config *config, enum
                       const atomic_int *stop, kafka_reader_take take, struct error *error)
 {
     char topic[OUTBOX_TOPIC_SIZE];
-    struct kafka_reader *reader = NULL;
-    int32_t partitions = 0;
     outbox_topic_name(kind, restore->processor->name, topic);
-    int code = kafka_reader_open(config, &reader, error);
-    if (code == 0)
-        code = kafka_reader_partitions(reader, topic, &partitions, error);
-    for (int32_t i = 0; code == 0 && i < partitions; i++) {
-        struct kafka_extent extent = {.topic = topic, .partition = i};
-        code = kafka_reader_extent(reader, &extent, error);
-        if (code == 0 && extent.low < extent.high)
-            kafka_reader_add(reader, topic, i, extent.low);
-    }
-    if (code == 0)
-        code = kafka_reader_each(reader, READER_STALL_MS, stop, take, restore, error);
-    kafka_reader_free(reader);
-    return code;
+    return kafka_reader_topic(config, topic, INT64_MAX, stop, take, restore, error);
 }
 
 /* The text of the last header of that name; owned by the caller, NULL when there is none. */
