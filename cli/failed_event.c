@@ -4,7 +4,6 @@
  * that are on the wire, whoever gave them. */
 #include "cli/failed_event.h"
 
-#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,7 +94,6 @@ static int load_writer(PGconn *conn, const struct failed_record *record,
                        const struct catalog *catalog, const struct catalog_event **ret_event,
                        struct schema_document **ret_writer, struct error *error)
 {
-    uint32_t id;
     char text[16];
     const char *values[] = {text};
     PGresult *result = NULL;
@@ -104,8 +102,7 @@ static int load_writer(PGconn *conn, const struct failed_record *record,
     if (record->value_size < FRAME || record->value[0] != 0)
         return error_set(error, ERROR_DEAD_LETTER, "frame-invalid",
                          "no schema id before the bytes");
-    memcpy(&id, record->value + 1, sizeof id);
-    snprintf(text, sizeof text, "%d", (int)be32toh(id));
+    snprintf(text, sizeof text, "%d", (int)buf_get_be32((const char *)record->value + 1));
     if (pg_query(conn, "SELECT event, definition FROM weir.schema WHERE schema_id = $1", 1, values,
                  &result, error) != 0)
         return -1;

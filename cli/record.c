@@ -4,7 +4,6 @@
  * front. */
 #include "cli/record.h"
 
-#include <endian.h>
 #include <string.h>
 
 #include "lib/avro/json.h"
@@ -48,13 +47,11 @@ static json_t *headers_json(const rd_kafka_message_t *message)
 const struct catalog_version *record_version(const struct catalog *catalog,
                                              const rd_kafka_message_t *message, int32_t *ret_id)
 {
-    const unsigned char *bytes = message->payload;
-    uint32_t id;
+    const char *bytes = message->payload;
     *ret_id = -1;
     if (!bytes || message->len < RECORD_FRAME_SIZE || bytes[0] != 0)
         return NULL;
-    memcpy(&id, bytes + 1, sizeof id);
-    *ret_id = (int32_t)be32toh(id);
+    *ret_id = (int32_t)buf_get_be32(bytes + 1);
     return catalog_find_id(catalog, *ret_id);
 }
 

@@ -248,7 +248,7 @@ int plan_run(struct run *run, uint32_t at, const struct row *row)
             memcpy(run->envelope->event_id.bytes, to + step->unit, sizeof(struct uuid));
             continue;
         case STEP_FINGERPRINT:
-            run->envelope->fingerprint = get_word(to + step->unit);
+            run->envelope->fingerprint = (int64_t)buf_get_be64(to + step->unit);
             continue;
         case STEP_SURROUNDINGS:
             to = put_surroundings(to, step, run->record);

@@ -198,13 +198,6 @@ static inline char *put_half(char *to, uint64_t head, uint32_t value)
     return to + CELL_HEAD + sizeof value;
 }
 
-static inline int64_t get_word(const char *from)
-{
-    uint64_t value;
-    memcpy(&value, from, sizeof value);
-    return (int64_t)be64toh(value);
-}
-
 static inline void put_size(char *cell, size_t size)
 {
     uint32_t value = htobe32((uint32_t)size);

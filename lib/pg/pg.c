@@ -3,7 +3,6 @@
  * Errors carry the SQLSTATE as their code. A failure without one is a lost connection. */
 #include "lib/pg/pg.h"
 
-#include <endian.h>
 #include <inttypes.h>
 #include <libpq-events.h>
 #include <stdarg.h>
@@ -310,7 +309,5 @@ int64_t pg_int(const PGresult *result, int row, int column)
 
 int64_t pg_int8(const PGresult *result, int row, int column)
 {
-    uint64_t value;
-    memcpy(&value, PQgetvalue(result, row, column), sizeof value);
-    return (int64_t)be64toh(value);
+    return (int64_t)buf_get_be64(PQgetvalue(result, row, column));
 }

@@ -4,7 +4,6 @@
  * go from Postgres' answer to the producer as they are. */
 #include "processors/outbox/rows.h"
 
-#include <endian.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,13 +63,6 @@ static int query_binary(PGconn *conn, const char *sql, int count, const char *co
                      ret_result, error);
 }
 
-static int64_t get_int64(const PGresult *result, int row, int column)
-{
-    uint64_t big;
-    memcpy(&big, PQgetvalue(result, row, column), sizeof big);
-    return (int64_t)be64toh(big);
-}
-
 /* NULL where the column is. */
 static const void *get_bytes(const PGresult *result, int row, int column, size_t *ret_size)
 {
@@ -104,11 +96,9 @@ static int take_rows(PGconn *conn, const struct outbox_skip *skip, int limit,
     rows->rows = xcalloc(rows->count + 1, sizeof *rows->rows);
     for (size_t i = 0; i < rows->count; i++) {
         struct outbox_row *row = &rows->rows[i];
-        uint32_t partition;
-        row->id = get_int64(rows->results[0], (int)i, 0);
+        row->id = pg_int8(rows->results[0], (int)i, 0);
         row->topic = PQgetvalue(rows->results[0], (int)i, 1);
-        memcpy(&partition, PQgetvalue(rows->results[0], (int)i, 2), sizeof partition);
-        row->partition = (int32_t)be32toh(partition);
+        row->partition = (int32_t)buf_get_be32(PQgetvalue(rows->results[0], (int)i, 2));
         row->key = get_bytes(rows->results[0], (int)i, 3, &row->key_size);
         row->value = get_bytes(rows->results[0], (int)i, 4, &row->value_size);
     }
@@ -133,7 +123,7 @@ static int take_headers(PGconn *conn, struct outbox_rows *rows, struct error *er
     size_t at = 0;
     rows->headers = xcalloc((size_t)count + 1, sizeof *rows->headers);
     for (int i = 0; i < count; i++) {
-        int64_t id = get_int64(rows->results[1], i, 0);
+        int64_t id = pg_int8(rows->results[1], i, 0);
         struct producer_header *header = &rows->headers[i];
         while (at < rows->count && rows->rows[at].id < id)
             at++;

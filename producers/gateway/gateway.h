@@ -80,7 +80,7 @@ void gateway_count_event(struct gateway *gateway, const struct catalog_event *ev
                          enum gateway_outcome outcome);
 /* Takes over what the server has counted. */
 void gateway_count_connections(struct gateway *gateway, struct http_server *server);
-int gateway_metrics_open(struct gateway *gateway);
+void gateway_metrics_open(struct gateway *gateway);
 void gateway_metrics_close(struct gateway *gateway);
 
 #endif

@@ -17,7 +17,7 @@ static const char *const outcome_names[OUTCOME_COUNT] = {[OUTCOME_ACCEPTED] = "a
                                                          [OUTCOME_NOT_WRITTEN] = "not-written",
                                                          [OUTCOME_UNKNOWN] = "unknown"};
 
-int gateway_metrics_open(struct gateway *gateway)
+void gateway_metrics_open(struct gateway *gateway)
 {
     struct gateway_metrics *own = &gateway->metrics;
     struct metrics *metrics = gateway->observe.metrics;
@@ -56,7 +56,6 @@ int gateway_metrics_open(struct gateway *gateway)
         own->accepted_events[i] =
             metrics_series(own->events, name, outcome_names[OUTCOME_ACCEPTED]);
     }
-    return 0;
 }
 
 void gateway_metrics_close(struct gateway *gateway)
