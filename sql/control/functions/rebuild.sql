@@ -90,6 +90,7 @@ BEGIN
         DELETE FROM weir.parked USING weir.position_pairs(of_processor, source, target) p WHERE position_id = p.source_id;
         DELETE FROM weir.parked_space USING weir.position_pairs(of_processor, source, target) p WHERE position_id = p.source_id;
         DELETE FROM weir.dead_letter USING weir.position_pairs(of_processor, source, target) p WHERE position_id = p.source_id;
+        DELETE FROM weir.halt WHERE processor = of_processor AND generation = source AND code = 'rebuild-needed';
         UPDATE weir.decision SET taken_at = NULL
         FROM weir.position_pairs(of_processor, source, target) p WHERE position_id = p.source_id AND outcome IS NULL;
     END IF;
