@@ -80,9 +80,8 @@ class Weir:
         """Nothing: weir migrate has made its tables."""
 
     def start(self, stack, sessions):
-        return [stack.start_weir(f"rival-weir-{i}", "process", "event_log", "--database", stack.weir_conninfo("bench"),
-                                 "--processor-listen", f"127.0.0.1:{stack.processor_port + 10 * i}")
-                for i in range(sessions)]
+        return stack.start_weir("rival-weir", "process", "event_log", "--sessions", sessions,
+                                "--database", stack.weir_conninfo("bench"))
 
 
 class Rival:
@@ -102,8 +101,8 @@ class Rival:
         schemas = ROOT / "schemas"
         lines = (schemas / "catalog.lock").read_text().splitlines()
         schema_id = next(line.split()[0] for line in lines if line.endswith(f" {EVENT}"))
-        return [stack.spawn(f"rival-{self.language}-{self.mode}", *self.words, self.mode, sessions,
-                            f"127.0.0.1:{stack.kafka_port}", self.database(stack), schema_id, schemas / f"{EVENT}.avsc")]
+        return stack.spawn(f"rival-{self.language}-{self.mode}", *self.words, self.mode, sessions,
+                           f"127.0.0.1:{stack.kafka_port}", self.database(stack), schema_id, schemas / f"{EVENT}.avsc")
 
 
 def build_rivals():
@@ -122,11 +121,11 @@ def build_rivals():
 
 
 class Meter(threading.Thread):
-    """CPU seconds of broker, Postgres and processes, noted every so often with the time of day."""
+    """CPU seconds of broker, Postgres and a process, noted every so often with the time of day."""
 
-    def __init__(self, stack, processes):
+    def __init__(self, stack, process):
         super().__init__(daemon=True)
-        self.stack, self.postmaster, self.processes = stack, stack.postmaster(), processes
+        self.stack, self.postmaster, self.process = stack, stack.postmaster(), process
         self.samples, self.done = [], threading.Event()
 
     def run(self):
@@ -135,7 +134,7 @@ class Meter(threading.Thread):
             ended = self.done.wait(SAMPLE_S)
             self.samples.append((time.time(), {
                 "broker": cpu_of(self.stack.broker()), "postgres": cpu_of_family(self.postmaster),
-                "processor": sum(cpu_of(process.pid) for process in self.processes)}))
+                "processor": cpu_of(self.process.pid)}))
 
     def finish(self):
         self.done.set()
@@ -174,15 +173,14 @@ def run_once(stack, contender, sessions, events):
     """From an empty table and offset 0; returns events/s, CPU seconds per million, and what the table holds."""
     stack.fresh_database("bench")
     contender.prepare(stack)
-    processes = contender.start(stack, sessions)
-    meter = Meter(stack, processes)
+    process = contender.start(stack, sessions)
+    meter = Meter(stack, process)
     meter.start()
     try:
-        wait_stored(stack, contender, processes[0], events)
+        wait_stored(stack, contender, process, events)
     finally:
         meter.finish()
-        for process in processes:
-            stack.end(process)
+        stack.end(process)
     stored = stack.sql(STORED, "bench")
     if not stored.startswith(f"{events} "):
         raise Failed(f"{contender.name} stored {stored}, not {events} rows")
@@ -198,7 +196,7 @@ def repeat_events(stack, report, rival, stored):
     """The last records of each partition once more: ON CONFLICT leaves the table as it is, COPY stops."""
     events = int(stored.split()[0])
     stack.sql(f"UPDATE event_log_1.consumer_offset SET next_offset = greatest(next_offset - {REPEATED}, 0)", "bench")
-    process = rival.start(stack, 1)[0]
+    process = rival.start(stack, 1)
     try:
         if rival.removes_duplicates:
             wait_stored(stack, rival, process, events)
