@@ -194,8 +194,10 @@ static void finish_slice(struct engine *engine)
     metrics_counter_add(engine->metrics.parked, (int64_t)slice->parked);
     metrics_observe(engine->metrics.batch_rows, (int64_t)slice->applied);
     metrics_observe(engine->metrics.apply_time, monotonic_now_us() - engine->sent_us);
-    if (slice->applied)
+    if (slice->applied) {
         breaker_passed(&engine->breaker);
+        storm_trust(engine);
+    }
     if (slice->dead_letters)
         log_dead_letters(engine);
     if (engine->current == engine->applying)
@@ -242,7 +244,7 @@ static void blame(struct engine *engine, const char *code)
     int applies = open < slice->to && engine->current->entries[open].fate == FATE_APPLIED;
     engine->resends = 0;
     if (open + 1 < slice->to) {
-        if (search_start(engine, open))
+        if (storm_defer(engine, open) || search_start(engine, open))
             return;
         engine->suspect = slice->to;
         apply_from(engine, slice->from);

@@ -5,8 +5,8 @@
  * fence, except that no position moves. While a Space drains, its new events still queue up behind;
  * it flows again in the transaction that takes the last one out.
  *
- * Where the first events of several Spaces have failed before, one search says which of them still
- * do: these are seen to in one transaction, and the other Spaces go the way above.
+ * Where several Spaces are due, one search says which of their first events fail: these are seen to
+ * in one transaction, and the other Spaces go the way above.
  *
  * With new records waiting, draining gets a share of the time. */
 #include <inttypes.h>
@@ -39,7 +39,7 @@ enum {
 
 /* Asked every some milliseconds or for each Space, and planning takes longer than running them. */
 static const char *const prepared[][2] = {
-    {"due", "SELECT position_id, space_id, attempts FROM weir.parked_space "
+    {"due", "SELECT position_id, space_id FROM weir.parked_space "
             "WHERE position_id = ANY ($1::integer[]) AND next_attempt_at <= now() "
             "ORDER BY next_attempt_at LIMIT " DUE_MAX_TEXT},
     {"parked",
@@ -57,7 +57,7 @@ static const char *const prepared[][2] = {
      "          WHERE a.position_id = s.position_id AND a.space_id = s.space_id "
      "          AND (s.blocked_by IS NULL OR a.kafka_offset <= s.blocked_by) "
      "          ORDER BY a.kafka_offset "
-     "          LIMIT CASE WHEN s.attempts > 0 THEN 1 ELSE " DRAIN_ROWS_TEXT " END) AS q) AS p "
+     "          LIMIT CASE WHEN s.attempts > 0 THEN 1 ELSE $3::integer END) AS q) AS p "
      "WHERE p.bytes_before < " DRAIN_BYTES_TEXT " ORDER BY d.due, p.kafka_offset"},
     {"heads_failed", /* in the order in which others lock positions */
      "SELECT h.due, weir.head_failed(h.position_id, h.epoch, h.space_id, h.kafka_offset, h.code, "
@@ -127,7 +127,7 @@ void drain_part(struct engine *engine)
 {
     struct drain *drain = &engine->drain;
     for (size_t i = 0; i < drain->taken_count; i++)
-        if (drain->taken[i].state == DUE_FAILED)
+        if (drain->taken[i].state == DUE_ANY)
             drain->taken[i].state = DUE_ALONE;
     drain->due_next = (size_t)(drain->taken - drain->due);
     drain_drop(engine);
@@ -176,15 +176,15 @@ static int find_due(struct engine *engine, struct error *error)
         struct due *due = &drain->due[drain->due_count++];
         due->position = (uint32_t)find_position(engine, pg_int(result, i, 0));
         uuid_parse(PQgetvalue(result, i, 1), UUID_TEXT_SIZE, &due->space_id);
-        due->state = pg_int(result, i, 2) > 0 ? DUE_FAILED : DUE_ALONE;
+        due->state = DUE_ANY;
     }
     PQclear(result);
     drain->find_at_us = monotonic_now_us() + (drain->due_count ? 0 : DUE_INTERVAL_MS * 1000);
     return code;
 }
 
-/* Of each Space that was taken the first parked event while it fails, else as many as fit a batch.
- */
+/* Of each of several Spaces the first parked event, and of one that while it fails, else as many as
+ * fit a batch. */
 static int load_rows(struct engine *engine, struct error *error)
 {
     struct drain *drain = &engine->drain;
@@ -198,9 +198,10 @@ static int load_rows(struct engine *engine, struct error *error)
     }
     buf_put_text(&ids, "}");
     buf_put_text(&spaces, "}");
-    const char *values[] = {buf_text(&ids), buf_text(&spaces)};
+    const char *values[] = {buf_text(&ids), buf_text(&spaces),
+                            drain->taken_count > 1 ? "1" : DRAIN_ROWS_TEXT};
     int code = pg_answer(engine->conn,
-                         PQsendQueryPrepared(engine->conn, "parked", 2, values, NULL, NULL, 1),
+                         PQsendQueryPrepared(engine->conn, "parked", 3, values, NULL, NULL, 1),
                          &drain->rows, error);
     buf_free(&ids);
     buf_free(&spaces);
@@ -286,6 +287,14 @@ static int fill_known(struct engine *engine)
     return code == 0;
 }
 
+static int has_untried(const struct drain *drain)
+{
+    for (int i = 0; i < PQntuples(drain->rows); i++)
+        if (pg_int8(drain->rows, i, COLUMN_ATTEMPTS) == 0)
+            return 1;
+    return 0;
+}
+
 /* Starts on the Spaces that were taken. Returns whether something was sent. */
 static int try_taken(struct engine *engine)
 {
@@ -301,16 +310,11 @@ static int try_taken(struct engine *engine)
         return 0;
     }
     FAILPOINT("drain.loaded");
-    /* A decision has made the first event of one of them new again: all its events came. */
-    if (drain->taken_count > 1 && (size_t)PQntuples(drain->rows) > drain->taken_count) {
-        drain_part(engine);
-        return 0;
-    }
     if (!fill_known(engine))
         return 0;
     if (drain->taken_count == 1)
         apply_batch(engine, drain->batch);
-    else if (!search_drain(engine)) {
+    else if (!search_drain(engine, has_untried(drain))) {
         drain_part(engine);
         return 0;
     }
@@ -318,7 +322,7 @@ static int try_taken(struct engine *engine)
     return 1;
 }
 
-/* Takes the next Space; and those behind it, where the first events of all of them have failed. */
+/* Takes the next Space, or the next ones, whose first events can be searched together. */
 static void take(struct drain *drain)
 {
     drain->taken = &drain->due[drain->due_next];
@@ -326,7 +330,7 @@ static void take(struct drain *drain)
     if (limit > DRAIN_SEARCH_MAX)
         limit = DRAIN_SEARCH_MAX;
     size_t count = 0;
-    while (count < limit && drain->taken[count].state == DUE_FAILED)
+    while (count < limit && drain->taken[count].state == DUE_ANY)
         count++;
     drain->taken_count = count ? count : 1;
     drain->due_next += drain->taken_count;

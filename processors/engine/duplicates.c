@@ -14,9 +14,9 @@ int duplicates_caused(const PGresult *result)
            strcmp(constraint, "applied_event_pkey") == 0;
 }
 
-int duplicates_find(PGconn *conn, const char *schema, const struct batch *batch, size_t from,
-                    size_t to, const struct slice_types *types, struct known **ret_known,
-                    size_t *ret_count, struct error *error)
+int duplicates_look_up(PGconn *conn, const char *schema, const struct batch *batch, size_t from,
+                       size_t to, const struct slice_types *types, struct known **ret_known,
+                       size_t *ret_count, struct error *error)
 {
     char *sql = xasprintf("SELECT DISTINCT a.event_id, a.space_id, a.fingerprint, "
                           "(extract(epoch FROM a.kafka_timestamp) * 1000000)::bigint "
@@ -34,9 +34,6 @@ int duplicates_find(PGconn *conn, const char *schema, const struct batch *batch,
     buf_free(&events);
     free(sql);
     size_t count = (size_t)PQntuples(result);
-    if (code == 0 && count == 0)
-        code = error_set(error, ERROR_RETRY, "23505",
-                         "duplicate events vanished while they were looked up");
     if (code == 0) {
         struct known *known = xcalloc(count, sizeof *known);
         for (size_t i = 0; i < count; i++) {
@@ -50,4 +47,19 @@ int duplicates_find(PGconn *conn, const char *schema, const struct batch *batch,
     }
     PQclear(result);
     return code;
+}
+
+int duplicates_find(PGconn *conn, const char *schema, const struct batch *batch, size_t from,
+                    size_t to, const struct slice_types *types, struct known **ret_known,
+                    size_t *ret_count, struct error *error)
+{
+    if (duplicates_look_up(conn, schema, batch, from, to, types, ret_known, ret_count, error) != 0)
+        return -1;
+    if (*ret_count == 0) {
+        free(*ret_known);
+        *ret_known = NULL;
+        return error_set(error, ERROR_RETRY, "23505",
+                         "duplicate events vanished while they were looked up");
+    }
+    return 0;
 }

@@ -11,8 +11,12 @@
 int duplicates_caused(const PGresult *result);
 
 /* The applied events among entries [from, to) of a batch, for batch_judge. The caller frees
- * *ret_known. `schema` is the generation's. Errors: of Postgres; ERROR_RETRY
- * when there is none, because the transaction that held the key was taken back meanwhile. */
+ * *ret_known. `schema` is the generation's. Errors: of Postgres. */
+int duplicates_look_up(PGconn *conn, const char *schema, const struct batch *batch, size_t from,
+                       size_t to, const struct slice_types *types, struct known **ret_known,
+                       size_t *ret_count, struct error *error);
+/* The same once duplicates were found to be there. Errors: ERROR_RETRY as well, when there is none,
+ * because the transaction that held the key was taken back meanwhile. */
 int duplicates_find(PGconn *conn, const char *schema, const struct batch *batch, size_t from,
                     size_t to, const struct slice_types *types, struct known **ret_known,
                     size_t *ret_count, struct error *error);

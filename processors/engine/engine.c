@@ -96,6 +96,7 @@ int engine_new(const struct engine_options *options, struct engine **ret_engine,
     engine->current = engine->applying;
     drain_init(engine);
     engine->skips = skips_new();
+    engine->trusted = idtable_new(sizeof(struct idtable_key));
     engine->filling->skips = engine->skips;
     engine->applying->skips = engine->skips;
     engine->slice = slice_new();
@@ -123,6 +124,7 @@ void engine_free(struct engine *engine)
         rd_kafka_topic_partition_list_destroy(engine->group);
     drain_free(engine);
     skips_free(engine->skips);
+    idtable_free(engine->trusted);
     buf_free(&engine->position_ids);
     free(engine->screened);
     batch_free(engine->filling);

@@ -53,7 +53,9 @@ enum {
     DUE_MAX = 64, /* Spaces that are looked up in one go */
     DUE_INTERVAL_MS =
         100, /* how often it is looked which Spaces are due, while some are held back */
-    DRAIN_SEARCH_MAX = 16, /* Spaces whose first events are tried in one call */
+    STORM_BATCH_MAX = 1000, /* events of a live batch; larger ones are a backlog */
+    TRUSTED_MAX = 100000, /* Spaces of which an event was applied lately; then they are forgotten */
+    DRAIN_SEARCH_MAX = 8, /* Spaces whose first events are tried in one call */
     DRAIN_LOCK_SHARE = 5,  /* pause of a Space that a lock was in the way of, in lock-timeouts */
     DRAIN_DEADLOCK_MS = 100,
     DRAIN_SCHEMA_MS = 5000,  /* pause of a Space whose events have an unknown schema */
@@ -73,9 +75,9 @@ struct due {
     uint32_t position; /* index */
     struct uuid space_id;
     enum {
-        DUE_ALONE,  /* by itself */
-        DUE_FAILED, /* its first event failed before: may be searched with those of others */
-        DUE_DONE    /* it failed again, which is recorded */
+        DUE_ANY,   /* its first event may be searched with those of others */
+        DUE_ALONE, /* by itself */
+        DUE_DONE   /* it failed again, which is recorded */
     } state;
 };
 
@@ -168,7 +170,9 @@ struct engine {
     struct drain drain;
     int64_t decide_at_us;
     struct breaker breaker;
-    int64_t parked_said_us, postponed_said_us;
+    int storm;               /* most of what the last search tried has failed */
+    struct idtable *trusted; /* Spaces of which an event was applied lately */
+    int64_t parked_said_us, postponed_said_us, deferred_said_us;
     int parked_unsaid;
     int64_t sent_us;
 
@@ -177,7 +181,7 @@ struct engine {
     int64_t owner_checked_us;
     int64_t pruned_us;
     int64_t look_up_at_us;
-    int waiting; /* partitions that wait for a schema id */
+    int waiting;        /* partitions that wait for a schema id */
     int misplaced_said; /* the first record in a wrong partition was logged */
 };
 
@@ -272,6 +276,16 @@ void park_entry(struct engine *engine, size_t index, const char *code, const cha
 /* Parks what screen.sql takes out, and goes on. */
 void park_screened(struct engine *engine);
 
+/* storm.c */
+
+/* The slice was applied: notes its Spaces. */
+void storm_trust(struct engine *engine);
+/* A search of new records has ended. */
+void storm_searched(struct engine *engine, size_t failed, size_t tried);
+/* The slice failed. During a storm marks the Spaces to be parked untried, from entry `open` to the
+ * end of the batch, and sends it again. Returns whether there were any. */
+int storm_defer(struct engine *engine, size_t open);
+
 /* search.c */
 
 /* Whether events are to blame for a failure that may be searched for one by one: their data, or
@@ -280,8 +294,9 @@ int search_helps(const struct error *error);
 /* Has the entries of the slice from `open` on tried one by one, if they are few enough and were not
  * before. Returns whether it was sent. */
 int search_start(struct engine *engine, size_t open);
-/* Has all of the drain's batch tried one by one. Returns whether it was sent. */
-int search_drain(struct engine *engine);
+/* Has all of the drain's batch tried one by one. Returns whether it was sent. `untried`: some never
+ * were, and may be duplicates. */
+int search_drain(struct engine *engine, int untried);
 /* The search has ended: marks what it found, and goes on. */
 void search_finish(struct engine *engine);
 

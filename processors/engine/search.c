@@ -77,11 +77,20 @@ int search_start(struct engine *engine, size_t open)
     return sent;
 }
 
-int search_drain(struct engine *engine)
+int search_drain(struct engine *engine, int untried)
 {
     struct batch *batch = engine->drain.batch;
+    struct known *known = NULL;
+    size_t count = 0;
+    struct error error;
     engine->current = batch;
-    return start(engine, 0, batch_judge(batch, 0, batch->count, NULL, 0));
+    /* A copy of what was applied would fail for that; those that were tried before are none. */
+    if (untried && duplicates_look_up(engine->conn, engine->installed.schema, batch, 0,
+                                      batch->count, &engine->types, &known, &count, &error) != 0)
+        return 0;
+    size_t to = batch_judge(batch, 0, batch->count, known, count);
+    free(known);
+    return start(engine, 0, to);
 }
 
 /* The index of the applied entry with that number, or the end of the slice. */
@@ -153,6 +162,7 @@ void search_finish(struct engine *engine)
         drain_record(engine);
         return;
     }
+    storm_searched(engine, (size_t)marked, engine->slice->to - engine->search_open);
     engine->suspect = marked > 0 ? 0 : engine->slice->to;
     if (marked > 0)
         park_be_wary(engine, SEARCH_MAX);

@@ -188,6 +188,15 @@ static void put_headers(struct buf *out, const struct batch *batch, const struct
 }
 
 /* A record that is set aside or parked; the latter has one field more. */
+/* Of the first event of a Space that is parked, when it is tried. */
+static void put_first(struct buf *out, const struct entry *entry)
+{
+    if (entry->failed || entry->deferred)
+        put_int8_of(out, OID_INT8, entry->failed ? entry->retry_after_ms : 0);
+    else
+        put_field(out, OID_INT8, NULL, -1);
+}
+
 static void put_whole(struct buf *out, const struct batch *batch, const struct entry *entry,
                       int32_t position_id, const struct slice_types *types)
 {
@@ -208,7 +217,7 @@ static void put_whole(struct buf *out, const struct batch *batch, const struct e
     put_field(out, OID_BYTEA, record->key, record->key ? (int32_t)record->key_size : -1);
     put_field(out, OID_BYTEA, record->value, record->value ? (int32_t)record->value_size : -1);
     if (parked)
-        put_int8_of(out, OID_INT8, entry->retry_after_ms);
+        put_first(out, entry);
     close_row(out, row);
 }
 

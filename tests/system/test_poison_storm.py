@@ -180,3 +180,23 @@ def test_redriving_what_still_fails_halts_nobody(parking):
             partition = events.partition_of(space.encode())
             assert engine.decide(offset, "redrive", space, partition=partition)[0] == "failed"
     assert not is_halted(engine)
+
+
+def test_honest_events_do_not_wait_until_all_poison_was_tried(parking):
+    """To try one takes long here. Spaces of which nothing was applied lately wait parked, untried, while the others flow."""
+    slow = "INSERT INTO nap (done) SELECT pg_sleep(0.02)::text WHERE 'bad' IN (SELECT reaction FROM post_reacted);\n" + TALLY["apply.sql"]
+    engine = parking("attempts = 2\n", tables_sql=NUMBERED + "CREATE TABLE nap (done text);\n", apply_sql=slow)
+    process = engine.start()
+    new = str(uuid.uuid4())
+    with Honest(engine.stack) as honest:
+        wait_until(lambda: len(engine.rows()) > RATE, 60, "it flows")
+        send_poison(engine.stack, 0)
+        engine.stack.produce([reaction("behind", space) for space in [*HONEST, new]])
+        wait_until(lambda: engine.rows().count("behind") >= len(HONEST), 60, "honest events are applied")
+        untried = engine.stack.value("SELECT count(*) FROM weir.parked_space WHERE attempts = 0")
+        wait_until(lambda: len(engine.dead_letters()) == POISONED, 60, lambda: f"{len(engine.dead_letters())} dead letters")
+    assert untried > POISONED / 4, f"only {untried} Spaces wait untried"
+    wait_until(lambda: engine.order(new) == ["behind"], 60, "a new Space waited for moments")
+    engine.wait_flowing()
+    wait_until(lambda: len(engine.rows()) == honest.sent + len(HONEST) + 1, 60, "all the others are applied")
+    assert not is_halted(engine) and process.answers("/readyz") == 200

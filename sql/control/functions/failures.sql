@@ -43,10 +43,11 @@ BEGIN
     IF cardinality(parked) > 0 THEN
         INSERT INTO weir.parked_space (position_id, space_id, events, attempts, code, message, first_failed_at,
                                        last_failed_at, next_attempt_at)
-        SELECT p.position_id, p.space_id, 0, 1, p.code, p.message, now(), now(),
+        SELECT p.position_id, p.space_id, 0, (p.code IS NOT NULL)::integer, p.code, p.message,
+               CASE WHEN p.code IS NOT NULL THEN now() END, CASE WHEN p.code IS NOT NULL THEN now() END,
                now() + p.retry_after_ms * interval '1 ms'
         FROM unnest(parked) AS p
-        WHERE p.code IS NOT NULL;
+        WHERE p.retry_after_ms IS NOT NULL;
         INSERT INTO weir.parked (position_id, space_id, kafka_offset, kafka_timestamp, event_id, schema_id, headers, key,
                                  value)
         SELECT p.position_id, p.space_id, p.kafka_offset, p.kafka_timestamp, p.event_id, p.schema_id, p.headers, p.key,

@@ -202,7 +202,7 @@ CREATE TYPE weir.batch_parked AS (
     value           bytea,
     retry_after_ms  bigint
 );
-COMMENT ON TYPE weir.batch_parked IS 'An event that a batch parks; with a code it is the one that failed, without it waits behind that one';
+COMMENT ON TYPE weir.batch_parked IS 'An event that a batch parks; the first of its Space says when it is tried, and with a code it has failed';
 
 CREATE TYPE weir.batch_drained AS (
     position_id    integer,

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A storm: most of what a search tried has failed. Each of these costs a try, and honest events
+ * would wait for all of them, though order holds within a Space alone. So while it lasts, Spaces of
+ * which no event was applied lately do not take part in a batch that failed: their events are
+ * parked untried, and drained in the share of time that drains have. Whoever is new and honest
+ * waits with them, for moments.
+ *
+ * Only live batches take part, which are small. In a backlog nobody waits for a moment, and to park
+ * much of it would cost more than to search it. */
+#include "lib/base/log.h"
+#include "lib/base/timestamp.h"
+#include "processors/engine/internal.h"
+
+static struct idtable_key make_key(const struct uuid *space_id)
+{
+    return (struct idtable_key){.id = *space_id};
+}
+
+void storm_trust(struct engine *engine)
+{
+    const struct slice *slice = engine->slice;
+    if (parked_count(engine->parked) == 0)
+        engine->storm = 0;
+    if (slice->to - slice->from > STORM_BATCH_MAX)
+        return;
+    if (idtable_count(engine->trusted) > TRUSTED_MAX)
+        idtable_clear(engine->trusted);
+    for (size_t i = slice->from; i < slice->to; i++) {
+        const struct entry *entry = &engine->current->entries[i];
+        const struct idtable_key key = make_key(&entry->space_id);
+        int is_new;
+        if (entry->fate == FATE_APPLIED)
+            idtable_put(engine->trusted, &key, &is_new);
+    }
+}
+
+void storm_searched(struct engine *engine, size_t failed, size_t tried)
+{
+    engine->storm = failed * 2 > tried;
+}
+
+/* Whether the entry's Space is to wait, and does not yet. */
+static int waits(const struct engine *engine, const struct entry *entry)
+{
+    const struct idtable_key key = make_key(&entry->space_id);
+    return entry->decoded_fate == FATE_APPLIED && !idtable_find(engine->trusted, &key) &&
+           parked_since(engine->parked, entry->position, &entry->space_id) == INT64_MAX;
+}
+
+int storm_defer(struct engine *engine, size_t open)
+{
+    struct batch *batch = engine->current;
+    size_t deferred = 0;
+    if (!engine->storm || batch != engine->applying || batch->count > STORM_BATCH_MAX ||
+        !search_helps(&engine->failure))
+        return 0;
+    size_t room = (size_t)engine->processor->policy.parked_spaces_max / 2;
+    for (size_t i = open; i < batch->count && parked_count(engine->parked) < room; i++) {
+        struct entry *entry = &batch->entries[i];
+        if (!waits(engine, entry))
+            continue;
+        entry->deferred = 1;
+        parked_add(engine->parked, entry->position, &entry->space_id, entry->record.offset);
+        deferred++;
+    }
+    if (deferred == 0)
+        return 0;
+    if (monotonic_now_us() - engine->deferred_said_us >= PARKED_LOG_INTERVAL_MS * 1000) {
+        engine->deferred_said_us = monotonic_now_us();
+        log_warn("most of what was tried fails: %zu Spaces of which nothing was applied lately "
+                 "are parked and tried one after the other",
+                 deferred);
+    }
+    engine->suspect = 0;
+    engine->searched = 0;
+    apply_from(engine, engine->slice->from);
+    return 1;
+}
