@@ -59,13 +59,8 @@ static const char *const prepared[][2] = {
      "          ORDER BY a.kafka_offset "
      "          LIMIT CASE WHEN s.attempts > 0 THEN 1 ELSE $3::integer END) AS q) AS p "
      "WHERE p.bytes_before < " DRAIN_BYTES_TEXT " ORDER BY d.due, p.kafka_offset"},
-    {"heads_failed", /* in the order in which others lock positions */
-     "SELECT h.due, weir.head_failed(h.position_id, h.epoch, h.space_id, h.kafka_offset, h.code, "
-     "h.message, h.retry_after_ms, h.used_up, h.block) "
-     "FROM (SELECT * FROM json_to_recordset($1::json) AS j (due bigint, position_id integer, "
-     "epoch bigint, space_id uuid, kafka_offset bigint, code text, message text, "
-     "retry_after_ms bigint, used_up boolean, block boolean) "
-     "ORDER BY position_id OFFSET 0) AS h"}};
+    {"heads_failed", "SELECT due, is_held FROM weir.heads_failed(ARRAY("
+                     "SELECT json_populate_recordset(NULL::weir.failed_head, $1::json)))"}};
 
 int drain_prepare(PGconn *conn, struct error *error)
 {

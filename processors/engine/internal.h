@@ -55,11 +55,11 @@ enum {
         100, /* how often it is looked which Spaces are due, while some are held back */
     STORM_BATCH_MAX = 1000, /* events of a live batch; larger ones are a backlog */
     TRUSTED_MAX = 100000, /* Spaces of which an event was applied lately; then they are forgotten */
-    DRAIN_SEARCH_MAX = 8, /* Spaces whose first events are tried in one call */
+    DRAIN_SEARCH_MAX = 16, /* Spaces whose first events are tried in one call */
     DRAIN_LOCK_SHARE = 5,  /* pause of a Space that a lock was in the way of, in lock-timeouts */
     DRAIN_DEADLOCK_MS = 100,
     DRAIN_SCHEMA_MS = 5000,  /* pause of a Space whose events have an unknown schema */
-    DRAIN_SHARE_MS = 5,      /* draining between two batches of new records */
+    DRAIN_SHARE_MS = 2,      /* draining between two batches of new records */
     DECIDE_INTERVAL_MS = 500 /* how often decisions are looked for */
 };
 

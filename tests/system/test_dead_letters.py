@@ -137,8 +137,8 @@ class Owner(threading.Thread):
         )  # fmt: skip
         for space, offset, value in due:
             if events.decode(value)[1]["total"] == BAD:
-                self.rows("SELECT weir.head_failed(%s, %s, %s, %s, '23514', 'still violates it', 3600000::bigint, false, false)",
-                          position, epoch, space, offset)  # fmt: skip
+                self.rows("SELECT * FROM weir.heads_failed(ARRAY[(0, %s, %s, %s, %s, '23514', 'still violates it', 3600000, false, false)"
+                          "::weir.failed_head])", position, epoch, space, offset)  # fmt: skip
             else:
                 self.rows("SELECT weir.drain(ARRAY[ROW(%s, %s, %s)::weir.batch_drained])", position, space, offset)
 

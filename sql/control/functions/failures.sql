@@ -121,49 +121,60 @@ END
 $$;
 COMMENT ON FUNCTION weir.drain IS 'Parked events were applied in this transaction, or set aside for good';
 
-CREATE OR REPLACE FUNCTION weir.head_failed(held_position integer, held_epoch bigint, held_space uuid, failed_offset bigint,
-                                 failed_code text, failed_message text, retry_after_ms bigint, used_up boolean,
-                                 block boolean)
-RETURNS boolean
+-- A redriven dead letter is one that failed again, whatever its Space may try still.
+CREATE OR REPLACE FUNCTION weir.heads_failed(failed weir.failed_head[]) RETURNS TABLE (due bigint, is_held boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
-    space weir.parked_space;
-    letter weir.dead_letter;
+    again record;
+    redriven bigint[] := '{}';
 BEGIN
-    PERFORM weir.hold(held_position, held_epoch);
-    SELECT * INTO STRICT space FROM weir.parked_space WHERE position_id = held_position AND space_id = held_space;
-    SELECT * INTO letter FROM weir.dead_letter
-    WHERE position_id = held_position AND kafka_offset = failed_offset AND state = 'redriving';
+    PERFORM weir.hold(h.position_id, h.epoch)
+    FROM (SELECT DISTINCT f.position_id, f.epoch FROM unnest(failed) AS f ORDER BY f.position_id) AS h;
+    FOR again IN
+        UPDATE weir.dead_letter AS l
+        SET state = 'open', code = f.code, message = f.message, attempts = l.attempts + 1, last_failed_at = now()
+        FROM unnest(failed) AS f
+        WHERE l.position_id = f.position_id AND l.kafka_offset = f.kafka_offset AND l.state = 'redriving'
+        RETURNING f.due, l.decision_id, f.message
+    LOOP
+        redriven := redriven || again.due;
+        PERFORM weir.finish_decision(again.decision_id, 'failed', again.message);
+    END LOOP;
+    UPDATE weir.parked_space AS s
+    SET attempts = s.attempts + 1, code = f.code, message = f.message,
+        first_failed_at = coalesce(s.first_failed_at, now()), last_failed_at = now(),
+        next_attempt_at = now() + f.retry_after_ms * interval '1 ms'
+    FROM unnest(failed) AS f
+    WHERE s.position_id = f.position_id AND s.space_id = f.space_id AND NOT f.used_up AND f.due <> ALL (redriven);
+    INSERT INTO weir.dead_letter (position_id, kafka_offset, kafka_timestamp, space_id, event_id, schema_id, code, message,
+                                  attempts, first_failed_at, headers, key, value)
+    SELECT p.position_id, p.kafka_offset, p.kafka_timestamp, p.space_id, p.event_id, p.schema_id, f.code, f.message,
+           s.attempts + 1, coalesce(s.first_failed_at, now()), p.headers, p.key, p.value
+    FROM unnest(failed) AS f
+    JOIN weir.parked AS p USING (position_id, space_id, kafka_offset)
+    JOIN weir.parked_space AS s USING (position_id, space_id)
+    WHERE f.used_up AND f.due <> ALL (redriven);
     IF FOUND THEN
-        UPDATE weir.dead_letter
-        SET state = 'open', code = failed_code, message = failed_message, attempts = attempts + 1, last_failed_at = now()
-        WHERE position_id = held_position AND kafka_offset = failed_offset;
-        PERFORM weir.finish_decision(letter.decision_id, 'failed', failed_message);
-    ELSIF used_up THEN
-        INSERT INTO weir.dead_letter (position_id, kafka_offset, kafka_timestamp, space_id, event_id, schema_id, code, message,
-                                      attempts, first_failed_at, headers, key, value)
-        SELECT position_id, kafka_offset, kafka_timestamp, space_id, event_id, schema_id, failed_code, failed_message,
-               space.attempts + 1, coalesce(space.first_failed_at, now()), headers, key, value
-        FROM weir.parked
-        WHERE position_id = held_position AND space_id = held_space AND kafka_offset = failed_offset;
-        PERFORM weir.publish_dead_letters(ARRAY[held_position], ARRAY[failed_offset]);
-        UPDATE weir.parked_space SET blocked_by = failed_offset
-        WHERE block AND position_id = held_position AND space_id = held_space;
-    ELSE
-        UPDATE weir.parked_space
-        SET attempts = attempts + 1, code = failed_code, message = failed_message,
-            first_failed_at = coalesce(first_failed_at, now()), last_failed_at = now(),
-            next_attempt_at = now() + head_failed.retry_after_ms * interval '1 ms'
-        WHERE position_id = held_position AND space_id = held_space;
-        RETURN true;
+        PERFORM weir.publish_dead_letters(array_agg(f.position_id), array_agg(f.kafka_offset))
+        FROM unnest(failed) AS f
+        WHERE f.used_up AND f.due <> ALL (redriven);
+        UPDATE weir.parked_space AS s SET blocked_by = f.kafka_offset
+        FROM unnest(failed) AS f
+        WHERE f.block AND f.used_up AND f.due <> ALL (redriven)
+          AND s.position_id = f.position_id AND s.space_id = f.space_id;
     END IF;
-    DELETE FROM weir.parked
-    WHERE position_id = held_position AND space_id = held_space AND kafka_offset = failed_offset;
-    PERFORM weir.release_space(held_position, held_space, 1);
-    RETURN EXISTS (SELECT FROM weir.parked_space WHERE position_id = held_position AND space_id = held_space);
+    DELETE FROM weir.parked AS p USING unnest(failed) AS f
+    WHERE p.position_id = f.position_id AND p.space_id = f.space_id AND p.kafka_offset = f.kafka_offset
+      AND (f.used_up OR f.due = ANY (redriven));
+    PERFORM weir.release_space(f.position_id, f.space_id, 1)
+    FROM unnest(failed) AS f
+    WHERE f.used_up OR f.due = ANY (redriven);
+    RETURN QUERY
+    SELECT f.due, EXISTS (SELECT FROM weir.parked_space AS s WHERE s.position_id = f.position_id AND s.space_id = f.space_id)
+    FROM unnest(failed) AS f;
 END
 $$;
-COMMENT ON FUNCTION weir.head_failed IS 'The first parked event of a Space failed again: later once more, or it becomes a dead letter; returns whether the Space is still held back';
+COMMENT ON FUNCTION weir.heads_failed IS 'The first parked events of some Spaces failed: later once more, or they become dead letters; returns which Spaces are still held back';
 
 -- Nothing has failed: no attempt is spent.
 CREATE OR REPLACE FUNCTION weir.postpone(held_position integer, held_epoch bigint, held_space uuid, pause_ms bigint) RETURNS void

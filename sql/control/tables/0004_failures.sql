@@ -188,6 +188,20 @@ CREATE TYPE weir.batch_dead_letter AS (
 );
 COMMENT ON TYPE weir.batch_dead_letter IS 'A record that a batch sets aside';
 
+CREATE TYPE weir.failed_head AS (
+    due            bigint,
+    position_id    integer,
+    epoch          bigint,
+    space_id       uuid,
+    kafka_offset   bigint,
+    code           text,
+    message        text,
+    retry_after_ms bigint,
+    used_up        boolean,
+    block          boolean
+);
+COMMENT ON TYPE weir.failed_head IS 'The first parked event of a Space, which failed; due is the caller''s number for it';
+
 CREATE TYPE weir.batch_parked AS (
     position_id     integer,
     kafka_offset    bigint,
