@@ -121,6 +121,7 @@ void apply_batch(struct engine *engine, struct batch *batch)
     engine->suspect = 0;
     engine->searched = 0;
     engine->resends = 0;
+    storm_defer(engine, 0);
     apply_from(engine, 0);
 }
 
@@ -244,9 +245,12 @@ static void blame(struct engine *engine, const char *code)
     int applies = open < slice->to && engine->current->entries[open].fate == FATE_APPLIED;
     engine->resends = 0;
     if (open + 1 < slice->to) {
-        if (storm_defer(engine, open) || search_start(engine, open))
+        if (search_helps(&engine->failure) && storm_defer(engine, open))
+            engine->suspect = engine->searched = 0;
+        else if (search_start(engine, open))
             return;
-        engine->suspect = slice->to;
+        else
+            engine->suspect = slice->to;
         apply_from(engine, slice->from);
     } else if (!applies && engine->failure.class == ERROR_SHRINK) {
         attach_recover(engine, &engine->failure); /* too slow, or short of memory, for anything */

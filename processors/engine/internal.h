@@ -53,9 +53,10 @@ enum {
     DUE_MAX = 64, /* Spaces that are looked up in one go */
     DUE_INTERVAL_MS =
         100, /* how often it is looked which Spaces are due, while some are held back */
+    STORM_MS = 10000,       /* of a storm, after the last search of which most has failed */
     STORM_BATCH_MAX = 1000, /* events of a live batch; larger ones are a backlog */
     TRUSTED_MAX = 100000, /* Spaces of which an event was applied lately; then they are forgotten */
-    DRAIN_SEARCH_MAX = 16, /* Spaces whose first events are tried in one call */
+    DRAIN_SEARCH_MAX = 8, /* Spaces whose first events are tried in one call */
     DRAIN_LOCK_SHARE = 5,  /* pause of a Space that a lock was in the way of, in lock-timeouts */
     DRAIN_DEADLOCK_MS = 100,
     DRAIN_SCHEMA_MS = 5000,  /* pause of a Space whose events have an unknown schema */
@@ -160,6 +161,7 @@ struct engine {
     /* In flight is a search from this entry on to the end of the slice (search.c). */
     int searching;
     size_t search_open;
+    int search_untried; /* some of what it tries never were */
     size_t searched; /* entries up to here were searched before */
     char *found;     /* what the search found */
     int resends;
@@ -170,7 +172,7 @@ struct engine {
     struct drain drain;
     int64_t decide_at_us;
     struct breaker breaker;
-    int storm;               /* most of what the last search tried has failed */
+    int64_t storm_until_us;  /* most of what was searched has failed */
     struct idtable *trusted; /* Spaces of which an event was applied lately */
     int64_t parked_said_us, postponed_said_us, deferred_said_us;
     int parked_unsaid;
@@ -280,11 +282,11 @@ void park_screened(struct engine *engine);
 
 /* The slice was applied: notes its Spaces. */
 void storm_trust(struct engine *engine);
-/* A search of new records has ended. */
+/* A search has ended of events that were not tried before. */
 void storm_searched(struct engine *engine, size_t failed, size_t tried);
-/* The slice failed. During a storm marks the Spaces to be parked untried, from entry `open` to the
- * end of the batch, and sends it again. Returns whether there were any. */
-int storm_defer(struct engine *engine, size_t open);
+/* During a storm marks the Spaces to be parked untried, from an entry to the end of the current
+ * batch. Returns whether there were any. */
+int storm_defer(struct engine *engine, size_t from);
 
 /* search.c */
 

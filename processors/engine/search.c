@@ -71,6 +71,7 @@ int search_start(struct engine *engine, size_t open)
         to - open > SEARCH_MAX || open < engine->searched)
         return 0;
     engine->searched = to;
+    engine->search_untried = 1;
     int sent = start(engine, open, to);
     slice->from = from; /* if the search fails, the failure is handled as one of this slice */
     slice->to = to;
@@ -84,6 +85,7 @@ int search_drain(struct engine *engine, int untried)
     size_t count = 0;
     struct error error;
     engine->current = batch;
+    engine->search_untried = untried;
     /* A copy of what was applied would fail for that; those that were tried before are none. */
     if (untried && duplicates_look_up(engine->conn, engine->installed.schema, batch, 0,
                                       batch->count, &engine->types, &known, &count, &error) != 0)
@@ -158,11 +160,12 @@ void search_finish(struct engine *engine)
     free(found);
     if (marked < 0)
         return;
+    if (engine->search_untried)
+        storm_searched(engine, (size_t)marked, engine->slice->to - engine->search_open);
     if (engine->current != engine->applying) {
         drain_record(engine);
         return;
     }
-    storm_searched(engine, (size_t)marked, engine->slice->to - engine->search_open);
     engine->suspect = marked > 0 ? 0 : engine->slice->to;
     if (marked > 0)
         park_be_wary(engine, SEARCH_MAX);

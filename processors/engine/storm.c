@@ -20,8 +20,6 @@ static struct idtable_key make_key(const struct uuid *space_id)
 void storm_trust(struct engine *engine)
 {
     const struct slice *slice = engine->slice;
-    if (parked_count(engine->parked) == 0)
-        engine->storm = 0;
     if (slice->to - slice->from > STORM_BATCH_MAX)
         return;
     if (idtable_count(engine->trusted) > TRUSTED_MAX)
@@ -37,7 +35,8 @@ void storm_trust(struct engine *engine)
 
 void storm_searched(struct engine *engine, size_t failed, size_t tried)
 {
-    engine->storm = failed * 2 > tried;
+    if (failed * 2 > tried)
+        engine->storm_until_us = monotonic_now_us() + STORM_MS * 1000;
 }
 
 /* Whether the entry's Space is to wait, and does not yet. */
@@ -48,15 +47,16 @@ static int waits(const struct engine *engine, const struct entry *entry)
            parked_since(engine->parked, entry->position, &entry->space_id) == INT64_MAX;
 }
 
-int storm_defer(struct engine *engine, size_t open)
+int storm_defer(struct engine *engine, size_t from)
 {
     struct batch *batch = engine->current;
     size_t deferred = 0;
-    if (!engine->storm || batch != engine->applying || batch->count > STORM_BATCH_MAX ||
-        !search_helps(&engine->failure))
-        return 0;
     size_t room = (size_t)engine->processor->policy.parked_spaces_max / 2;
-    for (size_t i = open; i < batch->count && parked_count(engine->parked) < room; i++) {
+    int64_t now_us = monotonic_now_us();
+    if (now_us >= engine->storm_until_us || batch != engine->applying ||
+        batch->count > STORM_BATCH_MAX)
+        return 0;
+    for (size_t i = from; i < batch->count && parked_count(engine->parked) < room; i++) {
         struct entry *entry = &batch->entries[i];
         if (!waits(engine, entry))
             continue;
@@ -64,16 +64,11 @@ int storm_defer(struct engine *engine, size_t open)
         parked_add(engine->parked, entry->position, &entry->space_id, entry->record.offset);
         deferred++;
     }
-    if (deferred == 0)
-        return 0;
-    if (monotonic_now_us() - engine->deferred_said_us >= PARKED_LOG_INTERVAL_MS * 1000) {
-        engine->deferred_said_us = monotonic_now_us();
+    if (deferred > 0 && now_us - engine->deferred_said_us >= PARKED_LOG_INTERVAL_MS * 1000) {
+        engine->deferred_said_us = now_us;
         log_warn("most of what was tried fails: %zu Spaces of which nothing was applied lately "
-                 "are parked and tried one after the other",
+                 "are parked and tried beside the others",
                  deferred);
     }
-    engine->suspect = 0;
-    engine->searched = 0;
-    apply_from(engine, engine->slice->from);
-    return 1;
+    return deferred > 0;
 }
