@@ -54,8 +54,8 @@ int storm_defer(struct engine *engine, size_t from)
     size_t room = (size_t)engine->processor->policy.parked_spaces_max / 2;
     int64_t now_us = monotonic_now_us();
     if (now_us >= engine->storm_until_us || batch != engine->applying ||
-        batch->count > STORM_BATCH_MAX)
-        return 0;
+        batch->count > STORM_BATCH_MAX || idtable_count(engine->trusted) == 0)
+        return 0; /* without any that is known, nobody waits for the others */
     for (size_t i = from; i < batch->count && parked_count(engine->parked) < room; i++) {
         struct entry *entry = &batch->entries[i];
         if (!waits(engine, entry))
