@@ -9,7 +9,7 @@
 #include "cli/failed_event.h"
 #include "lib/base/timestamp.h"
 #include "lib/registry/ids.h"
-#include "processors/prove/rehearse.h"
+#include "processors/processor_test/rehearse.h"
 
 static const char *const fates[] = {[REHEARSED_APPLIED] = "applied",
                                     [REHEARSED_DUPLICATE] = "duplicate",

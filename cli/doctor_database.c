@@ -12,9 +12,9 @@
 #include "lib/base/asset.h"
 #include "lib/base/timestamp.h"
 #include "lib/pg/migrate.h"
-#include "processors/engine/install.h"
-#include "processors/engine/processor.h"
-#include "processors/engine/source.h"
+#include "processors/definition/install.h"
+#include "processors/definition/processor.h"
+#include "processors/definition/source.h"
 
 enum { VERSION_LOWEST = 150000, CONNECTIONS_WANTED = 20 };
 static const int64_t CLOCK_WARN_US = 2 * INT64_C(1000000);

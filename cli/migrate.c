@@ -11,7 +11,7 @@
 #include "lib/base/timestamp.h"
 #include "lib/query/session.h"
 #include "lib/registry/ids.h"
-#include "processors/engine/install.h"
+#include "processors/definition/install.h"
 
 struct work {
     PGconn *conn;

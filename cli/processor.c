@@ -13,8 +13,8 @@
 #include "cli/stopped.h"
 #include "cli/support.h"
 #include "lib/base/buf.h"
-#include "processors/prove/fold.h"
-#include "processors/prove/verify.h"
+#include "processors/fold/verify.h"
+#include "processors/processor_test/fold.h"
 
 struct context {
     const struct config *config;

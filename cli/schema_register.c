@@ -9,7 +9,7 @@
 #include "cli/schema.h"
 #include "lib/pg/pg.h"
 #include "lib/registry/ids.h"
-#include "processors/engine/source.h"
+#include "processors/definition/source.h"
 
 static int refuse_drafts(const struct catalog *catalog, struct error *error)
 {

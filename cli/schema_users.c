@@ -13,8 +13,8 @@
 #include "lib/base/buf.h"
 #include "lib/pg/migrate.h"
 #include "lib/pg/sql_scan.h"
-#include "processors/engine/install.h"
-#include "processors/prove/published.h"
+#include "processors/definition/install.h"
+#include "processors/processor_test/published.h"
 
 enum { USERS_MAX = 256 };
 

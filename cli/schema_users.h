@@ -8,7 +8,7 @@
 #include <jansson.h>
 
 #include "lib/pg/pg.h"
-#include "processors/engine/processor.h"
+#include "processors/definition/processor.h"
 
 struct schema_users; /* the processors of the assets */
 

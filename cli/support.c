@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "processors/engine/processor.h"
+#include "processors/definition/processor.h"
 #include "processors/outbox/topics.h"
 
 int output_format(const struct config *config, enum output_format *ret_format, struct error *error)

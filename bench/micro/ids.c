@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "processors/engine/batch.h"
+#include "processors/fold/batch.h"
 #include "processors/rebuild/seen.h"
 
 enum { BATCH = 10000, SEEN = 3000000, CRAFTED = 20000, SPACES = 1000 };

@@ -22,7 +22,7 @@ enum {
 #define PG_RESET "WR002"
 /* SQLSTATE of a processor's screen; the detail has a line per event: seq, tab, reason. */
 #define PG_SCREENED "WR003"
-/* SQLSTATE at the end of a search for the events that fail (processors/engine/bind.h). */
+/* SQLSTATE at the end of a search for the events that fail (processors/definition/bind.h). */
 #define PG_SEARCHED "WR004"
 
 /* What a connection string says about `keyword` (NULL when nothing); the caller frees *ret_value.

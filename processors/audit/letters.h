@@ -8,7 +8,7 @@
 #include "lib/base/config.h"
 #include "lib/pg/pg.h"
 #include "processors/audit/report.h"
-#include "processors/engine/processor.h"
+#include "processors/definition/processor.h"
 
 /* More dead letters than these are not looked for; the item then says so. */
 enum { AUDIT_LETTERS_MAX = 1000000 };

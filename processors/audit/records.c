@@ -14,7 +14,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/hash.h"
 #include "lib/base/uuid.h"
-#include "processors/engine/message.h"
+#include "processors/fold/message.h"
 
 enum { POLL_MS = 200 };
 

@@ -11,7 +11,7 @@
 #include "lib/base/config.h"
 #include "processors/audit/positions.h"
 #include "processors/audit/report.h"
-#include "processors/engine/processor.h"
+#include "processors/definition/processor.h"
 
 /* More records than these are not read; the item then says so. */
 enum { AUDIT_RECORDS_MAX = 20000000 };

@@ -15,8 +15,8 @@
 #include "lib/base/failpoint.h"
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
+#include "processors/definition/place.h"
 #include "processors/engine/internal.h"
-#include "processors/engine/place.h"
 
 /* SQLSTATE of the statement timeout, and of a statement that somebody cancelled. */
 static const char QUERY_CANCELED[] = "57014";

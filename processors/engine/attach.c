@@ -14,8 +14,8 @@
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "processors/engine/internal.h"
-#include "processors/engine/past.h"
-#include "processors/engine/positions.h"
+#include "processors/fold/positions.h"
+#include "processors/outbox/past.h"
 
 enum { CLAIM_TRIES = 3 };
 

@@ -16,7 +16,7 @@
 #include <stddef.h>
 
 #include "lib/base/uuid.h"
-#include "processors/engine/policy.h"
+#include "processors/definition/policy.h"
 
 /* All zero: nothing has failed. */
 struct breaker {

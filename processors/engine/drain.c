@@ -18,8 +18,8 @@
 #include "lib/base/json_text.h"
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
-#include "processors/engine/headers.h"
 #include "processors/engine/internal.h"
+#include "processors/fold/headers.h"
 
 /* A row of the query over parked events, whose columns are in Postgres' binary form. The batch
  * points into the result. */

@@ -15,9 +15,9 @@
 #include "lib/base/timestamp.h"
 #include "lib/kafka/client.h"
 #include "processors/engine/internal.h"
-#include "processors/engine/message.h"
-#include "processors/engine/positions.h"
-#include "processors/engine/prune.h"
+#include "processors/fold/message.h"
+#include "processors/fold/positions.h"
+#include "processors/fold/prune.h"
 
 static int make_consumer(struct engine *engine, rd_kafka_conf_t *conf, struct error *error)
 {

@@ -11,7 +11,7 @@
 #include "lib/base/config.h"
 #include "lib/observe/health.h"
 #include "lib/observe/metrics.h"
-#include "processors/engine/processor.h"
+#include "processors/definition/processor.h"
 
 struct engine;
 

@@ -12,7 +12,7 @@
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "processors/engine/internal.h"
-#include "processors/engine/message.h"
+#include "processors/fold/message.h"
 
 int fetch_is_full(const struct engine *engine)
 {

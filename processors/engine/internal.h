@@ -12,11 +12,11 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "processors/definition/install.h"
 #include "processors/engine/breaker.h"
-#include "processors/engine/duplicates.h"
 #include "processors/engine/engine.h"
-#include "processors/engine/install.h"
-#include "processors/engine/slice.h"
+#include "processors/fold/duplicates.h"
+#include "processors/fold/slice.h"
 
 enum {
     BACKOFF_FIRST_MS = 50, /* after a failure that may pass; doubles up to BACKOFF_MAX_MS */
@@ -52,12 +52,12 @@ enum {
 #define DUE_MAX_TEXT "64"
     DUE_MAX = 64, /* Spaces that are looked up in one go */
     DUE_INTERVAL_MS =
-        100, /* how often it is looked which Spaces are due, while some are held back */
-    STORM_MS = 10000,       /* of a storm, after the last search of which most has failed */
+        100,          /* how often it is looked which Spaces are due, while some are held back */
+    STORM_MS = 10000, /* of a storm, after the last search of which most has failed */
     STORM_BATCH_MAX = 1000, /* events of a live batch; larger ones are a backlog */
     TRUSTED_MAX = 100000, /* Spaces of which an event was applied lately; then they are forgotten */
     DRAIN_SEARCH_MAX = 8, /* Spaces whose first events are tried in one call */
-    DRAIN_LOCK_SHARE = 5,  /* pause of a Space that a lock was in the way of, in lock-timeouts */
+    DRAIN_LOCK_SHARE = 5, /* pause of a Space that a lock was in the way of, in lock-timeouts */
     DRAIN_DEADLOCK_MS = 100,
     DRAIN_SCHEMA_MS = 5000,  /* pause of a Space whose events have an unknown schema */
     DRAIN_SHARE_MS = 2,      /* draining between two batches of new records */
@@ -162,8 +162,8 @@ struct engine {
     int searching;
     size_t search_open;
     int search_untried; /* some of what it tries never were */
-    size_t searched; /* entries up to here were searched before */
-    char *found;     /* what the search found */
+    size_t searched;    /* entries up to here were searched before */
+    char *found;        /* what the search found */
     int resends;
     size_t wary;     /* entries per slice of new records: fewer while some fail */
     size_t good_run; /* events applied since the last one that failed */

@@ -13,8 +13,8 @@
 #include "lib/base/failpoint.h"
 #include "lib/base/timestamp.h"
 #include "lib/pg/pg.h"
+#include "processors/definition/place.h"
 #include "processors/engine/internal.h"
-#include "processors/engine/place.h"
 
 /* Sends the relations of engine->slice, which is made already. */
 static int send_search(struct engine *engine, struct buf *ends, struct buf *groups)

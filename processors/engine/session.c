@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "processors/definition/reads.h"
+#include "processors/definition/source.h"
 #include "processors/engine/internal.h"
-#include "processors/engine/reads.h"
-#include "processors/engine/source.h"
 
 /* Has to be read before SET ROLE, which may not see it. */
 static int read_start(struct engine *engine, PGconn *conn, struct error *error)

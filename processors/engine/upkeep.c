@@ -7,7 +7,7 @@
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "processors/engine/internal.h"
-#include "processors/engine/prune.h"
+#include "processors/fold/prune.h"
 
 static struct metric_series *lag_of(const struct engine *engine, const char *topic,
                                     int32_t partition)

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 
 #include "lib/observe/metrics.h"
-#include "processors/engine/processor.h"
+#include "processors/definition/processor.h"
 
 /* Everything must outlive the follower. */
 struct follow_options {

@@ -13,8 +13,8 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/timestamp.h"
-#include "processors/engine/bind.h"
-#include "processors/engine/prune.h"
+#include "processors/definition/bind.h"
+#include "processors/fold/prune.h"
 
 enum { TICK_MS = 5 }; /* how often a fold is looked at */
 

@@ -6,7 +6,7 @@
 #define WEIR_REBUILD_GENERATION_H
 
 #include "lib/pg/pg.h"
-#include "processors/engine/install.h"
+#include "processors/definition/install.h"
 #include "processors/rebuild/stage.h"
 
 struct generation {

@@ -17,7 +17,7 @@
 #include <jansson.h>
 #include <stdatomic.h>
 
-#include "processors/engine/processor.h"
+#include "processors/definition/processor.h"
 
 struct rebuild_progress {
     const char *processor;

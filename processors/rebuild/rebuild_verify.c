@@ -5,7 +5,7 @@
  * on, while the snapshot is looked at for as long as it takes. */
 
 #include "lib/base/timestamp.h"
-#include "processors/prove/verify.h"
+#include "processors/fold/verify.h"
 #include "processors/rebuild/compare.h"
 #include "processors/rebuild/rebuild_parts.h"
 

@@ -12,7 +12,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/uuid.h"
 #include "lib/kafka/reader.h"
-#include "processors/engine/decoder.h"
+#include "processors/fold/decoder.h"
 #include "processors/outbox/topics.h"
 
 struct restore {

@@ -10,7 +10,7 @@
 
 #include "lib/base/config.h"
 #include "lib/pg/pg.h"
-#include "processors/engine/processor.h"
+#include "processors/definition/processor.h"
 
 /* Writes them as dead letters and decisions of the generation, whose positions are there. Topics
  * that are not there hold nothing. `ret_count` counts the dead letters' records. Errors: of

@@ -8,9 +8,9 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/failpoint.h"
-#include "processors/engine/bind.h"
-#include "processors/engine/place.h"
-#include "processors/engine/sandbox.h"
+#include "processors/definition/bind.h"
+#include "processors/definition/place.h"
+#include "processors/definition/sandbox.h"
 #include "processors/rebuild/stage_events.h"
 
 /* Of a sort or a hash of the one large batch, in each session; what is larger goes to disk. The

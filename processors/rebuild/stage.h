@@ -15,7 +15,7 @@
 #include <stdatomic.h>
 
 #include "lib/pg/pg.h"
-#include "processors/engine/install.h"
+#include "processors/definition/install.h"
 
 /* Code of an error: what was staged is gone, so that a rebuild has to begin anew. */
 #define STAGE_LOST_CODE "stage-lost"

@@ -10,7 +10,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/pg/pg.h"
-#include "processors/engine/install.h"
+#include "processors/definition/install.h"
 #include "processors/rebuild/seen.h"
 
 /* Columns of COPY into applied_event: two UUIDs, four numbers. */

@@ -10,7 +10,7 @@
 
 #include "lib/base/config.h"
 #include "lib/pg/pg.h"
-#include "processors/engine/processor.h"
+#include "processors/definition/processor.h"
 
 struct vector {
     size_t count; /* topics × partitions, in that order */

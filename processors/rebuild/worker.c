@@ -13,9 +13,9 @@
 #include "lib/base/timestamp.h"
 #include "lib/kafka/client.h"
 #include "lib/registry/client.h"
-#include "processors/engine/message.h"
-#include "processors/engine/positions.h"
-#include "processors/engine/reads.h"
+#include "processors/definition/reads.h"
+#include "processors/fold/message.h"
+#include "processors/fold/positions.h"
 #include "processors/rebuild/worker_parts.h"
 
 static int open_consumer(struct worker *worker, struct error *error)

@@ -12,7 +12,7 @@
 
 #include <stdatomic.h>
 
-#include "processors/engine/install.h"
+#include "processors/definition/install.h"
 #include "processors/rebuild/vector.h"
 
 /* Code of an error: there is no room on the stage, so that it has to be folded. */

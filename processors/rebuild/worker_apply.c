@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "processors/engine/place.h"
+#include "processors/definition/place.h"
 #include "processors/rebuild/worker_parts.h"
 
 int worker_has_work(const struct worker *worker)

@@ -7,8 +7,8 @@
 #include <librdkafka/rdkafka.h>
 
 #include "lib/base/buf.h"
-#include "processors/engine/duplicates.h"
-#include "processors/engine/slice.h"
+#include "processors/fold/duplicates.h"
+#include "processors/fold/slice.h"
 #include "processors/rebuild/seen.h"
 #include "processors/rebuild/worker.h"
 

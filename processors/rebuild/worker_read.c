@@ -12,7 +12,7 @@
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "lib/kafka/client.h"
-#include "processors/engine/message.h"
+#include "processors/fold/message.h"
 #include "processors/rebuild/worker_parts.h"
 
 int worker_is_full(const struct worker *worker)

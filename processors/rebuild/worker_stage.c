@@ -8,7 +8,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/failpoint.h"
 #include "lib/pg/copy.h"
-#include "processors/engine/bind.h"
+#include "processors/definition/bind.h"
 #include "processors/rebuild/stage.h"
 #include "processors/rebuild/stage_events.h"
 #include "processors/rebuild/worker_parts.h"

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "processors/engine/batch.h"
+#include "processors/fold/batch.h"
 
 static const int64_t DAY_US = 86400 * INT64_C(1000000);
 static struct processor processor = {.duplicate_window_ms = 7 * 86400 * INT64_C(1000)};

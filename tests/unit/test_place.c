@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "processors/engine/place.h"
+#include "processors/definition/place.h"
 
 #define SIGNATURE "author_0123456789ab(weir_event.post_reacted_1[],weir_event.post_created_2[])"
 

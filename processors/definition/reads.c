@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The note is "… It reads: relation.column relation.column … ." with a space on both sides of each
+ * name; "relation." stands for one that is used without a column, as in count(*). */
+#include "processors/definition/reads.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/buf.h"
+#include "lib/pg/sql_scan.h"
+#include "processors/definition/bind.h"
+
+static const char LEAD[] = "It reads: ";
+
+static void put_statements(const struct asset *asset, struct buf *sql)
+{
+    struct sql_cursor cursor = sql_open(asset->data, asset->size);
+    struct sql_statement statement;
+    while (sql_next(&cursor, &statement)) {
+        buf_put(sql, statement.text, statement.size);
+        buf_put_text(sql, "\n;");
+    }
+}
+
+/* Empty tables named as the relations, and the procedure over them. */
+static int make_procedure(PGconn *conn, const struct processor *processor)
+{
+    struct buf sql = {0};
+    for (size_t i = 0; i < processor->relation_count; i++) {
+        char type[128];
+        bind_type_name(processor->relations[i], type);
+        buf_printf(&sql, "CREATE TEMP TABLE \"%s\" OF weir_event.%s;",
+                   processor->relations[i]->name, type);
+    }
+    struct error error;
+    int code = pg_run(conn, buf_text(&sql), &error);
+    buf_reset(&sql);
+    buf_put_text(&sql, "CREATE PROCEDURE pg_temp.weir_reads() LANGUAGE sql BEGIN ATOMIC ");
+    put_statements(processor->apply, &sql);
+    if (processor->screen)
+        put_statements(processor->screen, &sql);
+    buf_put_text(&sql, " END");
+    if (code == 0) /* as one statement, so that no author's text can end it and begin another */
+        code = pg_query(conn, buf_text(&sql), 0, NULL, NULL, &error);
+    buf_free(&sql);
+    return code;
+}
+
+/* A use of a row as a whole is no dependency on its columns, but stands in the procedure's body as
+ * a variable of attribute 0 and the row's type. */
+static const char FIND[] =
+    "SELECT string_agg(c.relname || '.' || coalesce(a.attname, ''), ' ' ORDER BY c.relname, "
+    "a.attnum) "
+    "FROM pg_proc p "
+    "JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid "
+    "    AND d.refclassid = 'pg_class'::regclass "
+    "JOIN pg_class c ON c.oid = d.refobjid AND c.relnamespace = pg_my_temp_schema() "
+    "LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid "
+    "    AND d.refobjsubid <> 0 "
+    "WHERE p.pronamespace = pg_my_temp_schema() AND p.proname = 'weir_reads' "
+    "HAVING NOT bool_or(p.prosqlbody::text ~ "
+    "    (':varattno 0 :vartype (2249|' || c.reltype || '|' || c.reloftype || ') '))";
+
+static char *find_columns(PGconn *conn, const struct processor *processor)
+{
+    PGresult *result = NULL;
+    char *columns = NULL;
+    struct error error;
+    if (make_procedure(conn, processor) == 0 &&
+        pg_query(conn, FIND, 0, NULL, &result, &error) == 0 && PQntuples(result) == 1 &&
+        !PQgetisnull(result, 0, 0))
+        columns = xstrdup(PQgetvalue(result, 0, 0));
+    PQclear(result);
+    return columns;
+}
+
+int reads_record(PGconn *conn, const struct processor *processor, const struct installed *installed,
+                 struct error *error)
+{
+    if (pg_runf(conn, error, "SAVEPOINT weir_reads; SET LOCAL search_path = %s, pg_catalog",
+                installed->schema) != 0)
+        return -1;
+    char *columns = find_columns(conn, processor);
+    int code = pg_run(conn, "ROLLBACK TO weir_reads; RELEASE weir_reads", error);
+    if (code == 0) /* names that are identifiers: nothing to quote */
+        code = pg_runf(conn, error, "COMMENT ON PROCEDURE %s.%s IS 'Applies a batch. %s%s%s'",
+                       installed->schema, installed->procedure, columns ? LEAD : "",
+                       columns ? columns : "", columns ? " ." : "");
+    free(columns);
+    return code;
+}
+
+int reads_load(PGconn *conn, const struct installed *installed, char **ret_reads,
+               struct error *error)
+{
+    const char *values[] = {installed->schema, installed->procedure};
+    PGresult *result = NULL;
+    *ret_reads = NULL;
+    if (pg_query(conn,
+                 "SELECT obj_description(p.oid, 'pg_proc') FROM pg_proc p "
+                 "JOIN pg_namespace n ON n.oid = p.pronamespace "
+                 "WHERE n.nspname = $1 AND p.proname = $2",
+                 2, values, &result, error) != 0)
+        return -1;
+    const char *note = PQntuples(result) ? PQgetvalue(result, 0, 0) : "";
+    const char *columns = strstr(note, LEAD);
+    if (columns) /* the lead's space is the first name's */
+        *ret_reads = xstrdup(columns + sizeof LEAD - 2);
+    PQclear(result);
+    return 0;
+}
+
+static int is_read(const char *reads, const char *relation, const char *column, const char *end)
+{
+    char *name = xasprintf(" %s.%s%s", relation, column, end);
+    int found = strstr(reads, name) != NULL;
+    free(name);
+    return found;
+}
+
+int reads_trim(const char *reads, const struct relation_set *set, struct plan *plan,
+               struct error *error)
+{
+    for (size_t i = 0; i < relation_count(set); i++) {
+        const struct relation *relation = relation_at(set, i);
+        if (!is_read(reads, relation->name, "", ""))
+            plan_omit_relation(plan, i);
+        for (size_t k = 0; k < relation->column_count; k++)
+            if (!is_read(reads, relation->name, relation->columns[k].name, " "))
+                plan_omit_column(plan, i, k);
+    }
+    return plan_trim(plan, error);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Which columns of a batch's relations a processor's SQL reads. What nobody reads need not be
+ * built, sent and taken apart: most of an event's envelope, lines of purchases where only totals
+ * count.
+ *
+ * Postgres itself says it. At migration the author's statements are made, in a savepoint, the body
+ * of an SQL procedure over empty tables of the relations' types, and Postgres notes for each
+ * procedure of that kind which columns it depends on, stars and all. What it noted is kept as the
+ * comment of the processor's procedure, which lives as long as the very text it was found from.
+ * Where a statement uses a row as a whole, or cannot be put there, everything is read. */
+#ifndef WEIR_DEFINITION_READS_H
+#define WEIR_DEFINITION_READS_H
+
+#include "lib/avro/plan.h"
+#include "processors/definition/install.h"
+
+/* Finds it out and writes it down. In the caller's transaction, as a role that may create
+ * temporary tables and that owns the procedure. */
+int reads_record(PGconn *conn, const struct processor *processor, const struct installed *installed,
+                 struct error *error);
+
+/* What was written down, for reads_trim; NULL when everything is read. The caller frees it. */
+int reads_load(PGconn *conn, const struct installed *installed, char **ret_reads,
+               struct error *error);
+
+/* Makes a plan leave out what is not read. Errors: those of plan_trim. */
+int reads_trim(const char *reads, const struct relation_set *set, struct plan *plan,
+               struct error *error);
+
+#endif

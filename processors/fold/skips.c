@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The rows of the query are the set: sorted, and nearly always none. */
+#include "processors/fold/skips.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "processors/fold/batch.h"
+
+enum { COLUMN_POSITION, COLUMN_OFFSET, COLUMN_WHY };
+
+struct skip {
+    uint32_t position;
+    int64_t offset;
+    const char *why; /* in the rows */
+};
+
+struct skips {
+    PGresult *rows;
+    struct skip *list;
+    size_t count;
+};
+
+struct skips *skips_new(void)
+{
+    return xcalloc(1, sizeof(struct skips));
+}
+
+void skips_clear(struct skips *skips)
+{
+    PQclear(skips->rows);
+    free(skips->list);
+    *skips = (struct skips){0};
+}
+
+void skips_free(struct skips *skips)
+{
+    if (!skips)
+        return;
+    skips_clear(skips);
+    free(skips);
+}
+
+static int compare(const void *left, const void *right)
+{
+    const struct skip *a = left;
+    const struct skip *b = right;
+    if (a->position != b->position)
+        return a->position < b->position ? -1 : 1;
+    return (a->offset > b->offset) - (a->offset < b->offset);
+}
+
+static int load(struct skips *skips, PGconn *conn, const char *sql,
+                const struct position *positions, const char *position_ids, struct error *error)
+{
+    const char *values[] = {position_ids};
+    PGresult *rows = NULL;
+    if (pg_query(conn, sql, 1, values, &rows, error) != 0)
+        return -1;
+    skips_clear(skips);
+    skips->rows = rows;
+    skips->count = (size_t)PQntuples(rows);
+    skips->list = xcalloc(skips->count + 1, sizeof *skips->list);
+    for (uint32_t i = 0, position = 0; i < skips->count; i++) {
+        while (positions[position].id != pg_int(rows, (int)i, COLUMN_POSITION))
+            position++;
+        skips->list[i] = (struct skip){.position = position,
+                                       .offset = pg_int(rows, (int)i, COLUMN_OFFSET),
+                                       .why = PQgetvalue(rows, (int)i, COLUMN_WHY)};
+    }
+    return 0;
+}
+
+int skips_load(struct skips *skips, PGconn *conn, const struct position *positions,
+               const char *position_ids, struct error *error)
+{
+    return load(skips, conn,
+                "SELECT DISTINCT ON (position_id, kafka_offset) position_id, kafka_offset, "
+                "'skipped by ' || decided_by || ': ' || reason FROM weir.decision "
+                "WHERE position_id = ANY ($1::integer[]) AND outcome IS NULL "
+                "AND verdict = 'skip' AND taken_at IS NOT NULL "
+                "ORDER BY position_id, kafka_offset, decided_at",
+                positions, position_ids, error);
+}
+
+int skips_load_live(struct skips *skips, PGconn *conn, const struct position *positions,
+                    const char *position_ids, struct error *error)
+{
+    return load(skips, conn,
+                "SELECT DISTINCT ON (p.position_id, d.kafka_offset) p.position_id, d.kafka_offset, "
+                "'skipped by ' || d.decided_by || ': ' || d.reason FROM weir.decision AS d "
+                "JOIN weir.position AS l USING (position_id) "
+                "JOIN weir.processor USING (processor, generation) "
+                "JOIN weir.position AS p ON (p.processor, p.topic, p.kafka_partition) = "
+                "(l.processor, l.topic, l.kafka_partition) "
+                "WHERE p.position_id = ANY ($1::integer[]) AND d.outcome IS NULL "
+                "AND d.verdict = 'skip' ORDER BY p.position_id, d.kafka_offset, d.decided_at",
+                positions, position_ids, error);
+}
+
+const char *skips_find(const struct skips *skips, uint32_t position, int64_t offset)
+{
+    const struct skip wanted = {.position = position, .offset = offset};
+    if (skips->count == 0)
+        return NULL;
+    const struct skip *found =
+        bsearch(&wanted, skips->list, skips->count, sizeof *skips->list, compare);
+    return found ? found->why : NULL;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Folds a corpus into a scratch generation, as the engine would but without Kafka: same decoder,
+ * batches, judge and procedure, one transaction per batch. */
+#ifndef WEIR_PROCESSOR_TEST_FOLD_H
+#define WEIR_PROCESSOR_TEST_FOLD_H
+
+#include "lib/pg/pg.h"
+#include "processors/definition/install.h"
+#include "processors/processor_test/corpus.h"
+
+struct fold_options {
+    size_t batch; /* records per batch */
+    enum corpus_order order;
+    int bare;        /* without indexes.sql, as a rebuild folds the past */
+    int all_columns; /* send what the SQL does not read too, as the engine never does */
+    uint64_t seed;   /* of a random order */
+};
+
+/* Creates the schema `schema` and folds into it. Errors: of the SQL, with the event. */
+int fold_corpus(PGconn *conn, const struct processor *processor, const struct corpus *corpus,
+                const char *schema, const struct fold_options *options, struct error *error);
+
+/* Drops what fold_corpus made. */
+int fold_drop(PGconn *conn, const char *schema, struct error *error);
+
+#endif

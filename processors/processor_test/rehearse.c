@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Each record is a batch of its own behind a savepoint. Postgres counts the rows that a transaction
+ * changes by table, in subtransactions too; the difference of two readings is what one record did.
+ */
+#include "processors/processor_test/rehearse.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/timestamp.h"
+#include "processors/definition/install.h"
+#include "processors/definition/place.h"
+#include "processors/definition/reads.h"
+#include "processors/definition/source.h"
+#include "processors/fold/duplicates.h"
+
+struct rehearsal {
+    PGconn *conn;
+    const struct processor *processor;
+    struct installed installed;
+    struct slice_types types;
+    struct registry *registry; /* NULL without one */
+    struct decoder *decoder;
+    struct batch *batch;
+    struct slice *slice;
+    int64_t end_us;
+};
+
+/* Ids are looked up as the engine does it. */
+static int open_decoder(struct rehearsal *rehearsal, const struct config *config,
+                        struct error *error)
+{
+    char *reads = NULL;
+    rehearsal->decoder = decoder_new(rehearsal->processor);
+    if (registry_open(config, &rehearsal->registry, error) != 0)
+        return -1;
+    if (rehearsal->registry)
+        decoder_use_registry(rehearsal->decoder, rehearsal->registry);
+    if (source_check(rehearsal->conn, config_text(config, OPT_SCHEMA_REGISTRY_URL), error) != 0 ||
+        reads_load(rehearsal->conn, &rehearsal->installed, &reads, error) != 0)
+        return -1;
+    decoder_set_reads(rehearsal->decoder, reads);
+    return decoder_load(rehearsal->decoder, rehearsal->conn, error);
+}
+
+static int begin(struct rehearsal *rehearsal, struct error *error)
+{
+    struct buf call = {0};
+    PGconn *conn = rehearsal->conn;
+    if (pg_runf(
+            conn, error,
+            "BEGIN; SET LOCAL ROLE weir_processor; SET LOCAL search_path = pg_catalog, pg_temp; "
+            "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL jit = off; "
+            "SET LOCAL enable_seqscan = off; SET LOCAL lock_timeout = %d; "
+            "SET LOCAL statement_timeout = %d; "
+            "SET LOCAL idle_in_transaction_session_timeout = %d",
+            REHEARSE_LOCK_MS, REHEARSE_STATEMENT_MS, 2 * REHEARSE_BUDGET_MS) != 0)
+        return -1;
+    bind_call(rehearsal->processor, rehearsal->installed.schema, rehearsal->installed.procedure,
+              &call);
+    PGresult *result = PQprepare(conn, "rehearse", buf_text(&call), 0, NULL);
+    int code = PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : pg_fail(conn, result, error);
+    PQclear(result);
+    buf_free(&call);
+    rehearsal->end_us = monotonic_now_us() + REHEARSE_BUDGET_MS * 1000;
+    return code;
+}
+
+int rehearse_open(const struct config *config, PGconn *conn, const struct processor *processor,
+                  struct rehearsal **ret_rehearsal, struct error *error)
+{
+    struct rehearsal *rehearsal = xcalloc(1, sizeof *rehearsal);
+    rehearsal->conn = conn;
+    rehearsal->processor = processor;
+    rehearsal->batch = batch_new(processor, 1, NULL); /* the caller keeps its records */
+    rehearsal->slice = slice_new();
+    if (install_find(conn, processor, &rehearsal->installed, error) == 0 &&
+        open_decoder(rehearsal, config, error) == 0 &&
+        slice_types_load(conn, processor, &rehearsal->types, error) == 0 &&
+        begin(rehearsal, error) == 0) {
+        *ret_rehearsal = rehearsal;
+        return 0;
+    }
+    rehearse_free(rehearsal);
+    return -1;
+}
+
+void rehearse_free(struct rehearsal *rehearsal)
+{
+    if (!rehearsal)
+        return;
+    pg_run(rehearsal->conn, "ROLLBACK", NULL);
+    pg_run(rehearsal->conn, "DEALLOCATE ALL", NULL);
+    decoder_free(rehearsal->decoder);
+    registry_free(rehearsal->registry);
+    batch_free(rehearsal->batch);
+    slice_free(rehearsal->slice);
+    free(rehearsal);
+}
+
+/* The rows changed so far, by table of the generation; what the engine keeps for itself is left
+ * out. */
+static int count_rows(struct rehearsal *rehearsal, PGresult **ret_counts, struct error *error)
+{
+    const char *values[] = {rehearsal->installed.schema};
+    return pg_query(rehearsal->conn,
+                    "SELECT relname, n_tup_ins, n_tup_upd, n_tup_del "
+                    "FROM pg_catalog.pg_stat_xact_user_tables WHERE schemaname = $1 AND relname <> "
+                    "'applied_event' ORDER BY 1",
+                    1, values, ret_counts, error);
+}
+
+/* Tables do not come and go meanwhile, so that rows of both readings correspond. */
+static void put_difference(const PGresult *before, const PGresult *after, struct rehearsed *out)
+{
+    out->table_count = 0;
+    for (int i = 0; i < PQntuples(after) && out->table_count < REHEARSE_TABLES_MAX; i++) {
+        struct rehearsed_table *table = &out->tables[out->table_count];
+        snprintf(table->name, sizeof table->name, "%s", PQgetvalue(after, i, 0));
+        table->inserted = pg_int(after, i, 1) - pg_int(before, i, 1);
+        table->updated = pg_int(after, i, 2) - pg_int(before, i, 2);
+        table->deleted = pg_int(after, i, 3) - pg_int(before, i, 3);
+        if (table->inserted || table->updated || table->deleted)
+            out->table_count++;
+    }
+}
+
+/* What the author's SQL said, with its place; a screened event with its reason. */
+static void note_failure(struct rehearsal *rehearsal, const PGresult *result, struct error *error)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+    const char *reason = detail ? strchr(detail, '\t') : NULL;
+    pg_fail(rehearsal->conn, result, error);
+    if (state && strncmp(state, "WR", 2) == 0 && reason)
+        error_set(error, ERROR_DEAD_LETTER, "screened", "screened: %.*s",
+                  (int)strcspn(reason + 1, "\n"), reason + 1);
+    else
+        place_prefix(rehearsal->processor, PQresultErrorField(result, PG_DIAG_CONTEXT), error);
+}
+
+/* One call of the procedure, without positions. */
+static int call(struct rehearsal *rehearsal, const struct position *position, int *ret_duplicate,
+                struct error *error)
+{
+    struct slice *slice = rehearsal->slice;
+    slice_make(slice, rehearsal->batch, 0, 1, position, 1, &rehearsal->types);
+    uint32_t none[] = {0, 0, htobe32(rehearsal->types.oids[0])}; /* an array without elements */
+    slice->values[0] = (const char *)none;
+    slice->lengths[0] = sizeof none;
+    PGresult *result = PQexecPrepared(rehearsal->conn, "rehearse", slice->parameter_count,
+                                      slice->values, slice->lengths, slice->formats, 1);
+    slice_uncover(slice, rehearsal->batch);
+    *ret_duplicate = duplicates_caused(result);
+    int code = 0;
+    if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+        note_failure(rehearsal, result, error);
+        code = -1;
+    }
+    PQclear(result);
+    return code == 0 ? pg_run(rehearsal->conn, "SET CONSTRAINTS ALL IMMEDIATE", error) : -1;
+}
+
+/* Whether a failure is the record's own. */
+static int is_its_own(const struct error *error)
+{
+    return error->class != ERROR_RETRY && error->class != ERROR_FENCED;
+}
+
+static int apply(struct rehearsal *rehearsal, const struct position *position,
+                 struct rehearsed *out, struct error *error)
+{
+    struct known *known = NULL;
+    size_t count = 0;
+    const struct entry *entry = &rehearsal->batch->entries[0];
+    int code = -1;
+    for (int tries = 0; tries < 2; tries++) {
+        int duplicate = 0;
+        batch_judge(rehearsal->batch, 0, 1, known, count);
+        out->fate = entry->fate == FATE_APPLIED        ? REHEARSED_APPLIED
+                    : entry->fate == FATE_NOT_CONSUMED ? REHEARSED_NOT_CONSUMED
+                    : entry->fate == FATE_DUPLICATE    ? REHEARSED_DUPLICATE
+                                                       : REHEARSED_FAILED;
+        if (entry->fate == FATE_DEAD_LETTER)
+            error_set(&out->error, ERROR_DEAD_LETTER, entry->code, "%s", entry->reason);
+        code = 0;
+        if (out->fate != REHEARSED_APPLIED)
+            break;
+        out->error = (struct error){0};
+        code = call(rehearsal, position, &duplicate, &out->error);
+        if (code == 0 || !duplicate)
+            break;
+        if (pg_run(rehearsal->conn, "ROLLBACK TO SAVEPOINT record", error) != 0 ||
+            duplicates_find(rehearsal->conn, rehearsal->installed.schema, rehearsal->batch, 0, 1,
+                            &rehearsal->types, &known, &count, error) != 0) {
+            code = -2;
+            break;
+        }
+    }
+    free(known);
+    if (code == -2)
+        return -1;
+    if (code == 0)
+        return 0;
+    out->fate = REHEARSED_FAILED;
+    if (is_its_own(&out->error))
+        return pg_run(rehearsal->conn, "ROLLBACK TO SAVEPOINT record", error);
+    if (error)
+        *error = out->error;
+    return -1;
+}
+
+static int add_record(struct rehearsal *rehearsal, const struct record *record,
+                      struct rehearsed *out, struct error *error)
+{
+    for (int tries = 0; tries < 2; tries++) {
+        batch_reset(rehearsal->batch, 1);
+        out->error = (struct error){0};
+        if (batch_add(rehearsal->batch, rehearsal->decoder, record, 0, &out->error) == 0)
+            return 0;
+        if (tries > 0 || strcmp(out->error.code, DECODER_UNKNOWN) != 0)
+            break;
+        struct error unknown;
+        if (decoder_look_up(rehearsal->decoder, decoder_unknown_id(rehearsal->decoder),
+                            rehearsal->conn, &unknown) != 0) {
+            out->error = unknown;
+            break;
+        }
+    }
+    out->fate = REHEARSED_FAILED;
+    if (PQtransactionStatus(rehearsal->conn) == PQTRANS_INTRANS)
+        return 1;
+    if (error)
+        *error = out->error;
+    return -1;
+}
+
+int rehearse_record(struct rehearsal *rehearsal, int32_t position_id, const struct record *record,
+                    struct rehearsed *ret_rehearsed, struct error *error)
+{
+    struct position position = {.id = position_id, .partition = record->partition};
+    PGresult *before = NULL;
+    PGresult *after = NULL;
+    *ret_rehearsed = (struct rehearsed){0};
+    if (monotonic_now_us() > rehearsal->end_us)
+        return error_set(error, ERROR_RETRY, "out-of-time",
+                         "a rehearsal may hold its locks for %d ms", REHEARSE_BUDGET_MS);
+    int added = add_record(rehearsal, record, ret_rehearsed, error);
+    if (added != 0)
+        return added < 0 ? -1 : 0;
+    int code = count_rows(rehearsal, &before, error);
+    if (code == 0)
+        code = pg_run(rehearsal->conn, "SAVEPOINT record", error);
+    if (code == 0)
+        code = apply(rehearsal, &position, ret_rehearsed, error);
+    if (code == 0 && ret_rehearsed->fate == REHEARSED_APPLIED) {
+        code = count_rows(rehearsal, &after, error);
+        if (code == 0)
+            put_difference(before, after, ret_rehearsed);
+    }
+    if (code == 0)
+        code = pg_run(rehearsal->conn, "RELEASE SAVEPOINT record", error);
+    PQclear(before);
+    PQclear(after);
+    return code;
+}
