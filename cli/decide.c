@@ -48,7 +48,7 @@ int decide_check(const struct decide *decide, struct error *error)
 }
 
 /* What a dead letter is in the end, when it is decided about in this way. */
-static const char *settled_as(const struct decide *decide)
+static const char *final_status(const struct decide *decide)
 {
     return !strcmp(decide->verdict, "redrive")   ? "redriven"
            : !strcmp(decide->verdict, "discard") ? "discarded"
@@ -63,8 +63,8 @@ static const char *obstacle(const struct decide *decide, const PGresult *rows, i
         if (!strcmp(status, "redriving") && !strcmp(decide->verdict, "redrive"))
             return NULL;
         if (strcmp(status, "open") != 0)
-            return strcmp(status, settled_as(decide)) ? "it is not open any more"
-                                                      : "it is settled in that way already";
+            return strcmp(status, final_status(decide)) ? "it is not open any more"
+                                                        : "it is settled in that way already";
         if (!strcmp(decide->verdict, "redrive") && PQgetisnull(rows, row, FAILED_SPACE))
             return "its key names no Space, so it can never be applied";
     } else if (strcmp(decide->verdict, "retry") == 0) {
@@ -79,19 +79,19 @@ static const char *obstacle(const struct decide *decide, const PGresult *rows, i
 
 /* Copies the rows that can be decided about into a result of their own. */
 static PGresult *keep_decidable(const struct decide *decide, const PGresult *rows,
-                                int *ret_all_settled)
+                                int *ret_all_done)
 {
     PGresult *kept = PQcopyResult(rows, PG_COPYRES_ATTRS);
     int to = 0;
-    *ret_all_settled = 1;
+    *ret_all_done = 1;
     for (int i = 0; i < PQntuples(rows); i++) {
         const char *why = obstacle(decide, rows, i);
         char name[512];
         failed_name(rows, i, name, sizeof name);
         if (why) {
             fprintf(stderr, "%s is left out: %s\n", name, why);
-            if (strcmp(PQgetvalue(rows, i, FAILED_STATUS), settled_as(decide)) != 0)
-                *ret_all_settled = 0;
+            if (strcmp(PQgetvalue(rows, i, FAILED_STATUS), final_status(decide)) != 0)
+                *ret_all_done = 0;
             continue;
         }
         for (int column = 0; column < FAILED_COLUMNS; column++) {
@@ -123,8 +123,8 @@ int decide_load(const struct decide *decide, PGresult **ret_rows, int *ret_count
         return error_set(error, ERROR_USAGE, "not-found", "there is none like that");
     }
     int more = PQntuples(rows) > max;
-    int all_settled;
-    *ret_rows = keep_decidable(decide, rows, &all_settled);
+    int all_done;
+    *ret_rows = keep_decidable(decide, rows, &all_done);
     PQclear(rows);
     *ret_count = PQntuples(*ret_rows);
     if (*ret_count > max)
@@ -132,7 +132,7 @@ int decide_load(const struct decide *decide, PGresult **ret_rows, int *ret_count
     if (*ret_count == 0) {
         PQclear(*ret_rows);
         *ret_rows = NULL;
-        if (all_settled)
+        if (all_done)
             return 0;
         return error_set(error, ERROR_RETRY, "nothing-to-decide", "nothing is left to decide");
     }
@@ -213,13 +213,13 @@ static int write_decision(const struct decide *decide, const PGresult *rows, int
 static int allowed(const struct decide *decide, const struct outcomes *outcomes, int64_t since_us)
 {
     int64_t rate = config_int(decide->config, OPT_RATE);
-    int ahead = outcomes->settled < DECIDED_AHEAD ? outcomes->settled : DECIDED_AHEAD;
+    int ahead = outcomes->known < DECIDED_AHEAD ? outcomes->known : DECIDED_AHEAD;
     if (outcomes->failed > 0)
         return 0;
-    if (outcomes->settled == 0)
+    if (outcomes->known == 0)
         return 1;
     int64_t by_rate = 2 + (monotonic_now_us() - since_us) * rate / 1000000;
-    int all = outcomes->settled + ahead;
+    int all = outcomes->known + ahead;
     if (all > by_rate)
         all = (int)by_rate;
     return all < outcomes->count ? all : outcomes->count;
@@ -250,8 +250,8 @@ static int decide_and_wait(const struct decide *decide, struct outcomes *outcome
 {
     int64_t first_us = 0; /* when the one that goes first had succeeded */
     int64_t moved_us = monotonic_now_us();
-    while (outcomes->settled < outcomes->decided || allowed(decide, outcomes, first_us) > 0) {
-        if (outcomes->settled > 0 && first_us == 0)
+    while (outcomes->known < outcomes->decided || allowed(decide, outcomes, first_us) > 0) {
+        if (outcomes->known > 0 && first_us == 0)
             first_us = monotonic_now_us();
         for (int to = allowed(decide, outcomes, first_us); outcomes->decided < to;) {
             struct outcome *item = &outcomes->items[outcomes->decided];
@@ -265,7 +265,7 @@ static int decide_and_wait(const struct decide *decide, struct outcomes *outcome
             return -1;
         if (moved)
             moved_us = monotonic_now_us();
-        if (outcomes->settled == outcomes->count)
+        if (outcomes->known == outcomes->count)
             break;
         if (monotonic_now_us() - moved_us > wait_ms(decide) * 1000)
             break;

@@ -22,7 +22,7 @@ struct decide {
 int decide_check(const struct decide *decide, struct error *error);
 
 /* Loads what the options choose and can be decided about, and says on stderr what is left out.
- * The first *ret_count of them are to be used: --max at most, none when all of them are settled in
+ * The first *ret_count of them are to be used: --max at most, none when all of them are decided in
  * that way already. Errors: ERROR_USAGE when there is none like that. */
 int decide_load(const struct decide *decide, PGresult **ret_rows, int *ret_count,
                 struct error *error);

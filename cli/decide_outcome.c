@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A retry's outcome only says that the event was made due. It is settled once the event is not
+ * A retry's outcome only says that the event was made due. It is known once the event is not
  * parked any more, or has failed once more. */
 #include "cli/decide_outcome.h"
 
@@ -62,14 +62,14 @@ static int is_success(const char *outcome)
            strcmp(outcome, "skipped") == 0;
 }
 
-/* One is settled: prints it. */
-static void settle(struct outcomes *outcomes, int row, const char *outcome, const char *message,
-                   const char *applied_after)
+/* The outcome of one is known: prints it. */
+static void note_outcome(struct outcomes *outcomes, int row, const char *outcome,
+                         const char *message, const char *applied_after)
 {
     char name[NAME_SIZE];
     failed_name(outcomes->rows, row, name, sizeof name);
-    outcomes->items[row].settled = 1;
-    outcomes->settled++;
+    outcomes->items[row].known = 1;
+    outcomes->known++;
     outcomes->failed += !is_success(outcome);
     if (outcomes->format == OUTPUT_TEXT) {
         printf("%s: %s", name, outcome);
@@ -117,11 +117,11 @@ static int poll_retried(struct outcomes *outcomes, int row, int *ret_moved, stru
     int parked = *PQgetvalue(result, 0, 0) == 't';
     *ret_moved = 1;
     if (!parked && PQgetisnull(result, 0, 1))
-        settle(outcomes, row, "applied", NULL, NULL);
+        note_outcome(outcomes, row, "applied", NULL, NULL);
     else if (!parked)
-        settle(outcomes, row, "failed, a dead letter now", PQgetvalue(result, 0, 1), NULL);
+        note_outcome(outcomes, row, "failed, a dead letter now", PQgetvalue(result, 0, 1), NULL);
     else if (pg_int(result, 0, 2) > pg_int(outcomes->rows, row, FAILED_ATTEMPTS))
-        settle(outcomes, row, "failed", PQgetvalue(result, 0, 3), NULL);
+        note_outcome(outcomes, row, "failed", PQgetvalue(result, 0, 3), NULL);
     else
         *ret_moved = 0;
     PQclear(result);
@@ -131,7 +131,7 @@ static int poll_retried(struct outcomes *outcomes, int row, int *ret_moved, stru
 static int find_item(const struct outcomes *outcomes, const char *id)
 {
     for (int i = outcomes->first; i < outcomes->decided; i++)
-        if (!outcomes->items[i].settled && strcmp(outcomes->items[i].id, id) == 0)
+        if (!outcomes->items[i].known && strcmp(outcomes->items[i].id, id) == 0)
             return i;
     return -1;
 }
@@ -145,9 +145,9 @@ static void take_outcome(struct outcomes *outcomes, const PGresult *result, int 
         outcomes->items[row].retried = 1;
         return;
     }
-    settle(outcomes, row, PQgetvalue(result, i, 1),
-           PQgetisnull(result, i, 2) ? NULL : PQgetvalue(result, i, 2),
-           PQgetisnull(result, i, 3) ? NULL : PQgetvalue(result, i, 3));
+    note_outcome(outcomes, row, PQgetvalue(result, i, 1),
+                 PQgetisnull(result, i, 2) ? NULL : PQgetvalue(result, i, 2),
+                 PQgetisnull(result, i, 3) ? NULL : PQgetvalue(result, i, 3));
     *ret_moved = 1;
 }
 
@@ -160,7 +160,7 @@ int outcomes_poll(struct outcomes *outcomes, int *ret_moved, struct error *error
     *ret_moved = 0;
     buf_put_text(&ids, "{");
     for (int i = outcomes->first; i < outcomes->decided; i++)
-        if (!outcomes->items[i].settled && !outcomes->items[i].retried)
+        if (!outcomes->items[i].known && !outcomes->items[i].retried)
             buf_printf(&ids, "%s%s", asked++ ? "," : "", outcomes->items[i].id);
     buf_put_text(&ids, "}");
     const char *values[] = {buf_text(&ids)};
@@ -176,23 +176,23 @@ int outcomes_poll(struct outcomes *outcomes, int *ret_moved, struct error *error
     buf_free(&ids);
     for (int i = outcomes->first; code == 0 && i < outcomes->decided; i++) {
         int moved = 0;
-        if (outcomes->items[i].retried && !outcomes->items[i].settled)
+        if (outcomes->items[i].retried && !outcomes->items[i].known)
             code = poll_retried(outcomes, i, &moved, error);
         *ret_moved |= moved;
     }
-    while (outcomes->first < outcomes->decided && outcomes->items[outcomes->first].settled)
+    while (outcomes->first < outcomes->decided && outcomes->items[outcomes->first].known)
         outcomes->first++;
     return code;
 }
 
 static void print_sum(struct outcomes *outcomes, int waited)
 {
-    int open = outcomes->decided - outcomes->settled;
+    int open = outcomes->decided - outcomes->known;
     int left = outcomes->count - outcomes->decided;
     if (outcomes->format == OUTPUT_JSON) {
         print_json(json_pack("{s:s, s:O, s:i, s:i, s:i, s:i}", "verdict", outcomes->verdict,
                              "decisions", outcomes->report, "succeeded",
-                             outcomes->settled - outcomes->failed, "failed", outcomes->failed,
+                             outcomes->known - outcomes->failed, "failed", outcomes->failed,
                              "without_outcome", open, "not_decided", left));
         return;
     }
@@ -201,7 +201,7 @@ static void print_sum(struct outcomes *outcomes, int waited)
     printf("%d of %d decided", outcomes->decided, outcomes->count);
     if (waited)
         printf(": %d as wanted, %d not, %d without an outcome so far",
-               outcomes->settled - outcomes->failed, outcomes->failed, open);
+               outcomes->known - outcomes->failed, outcomes->failed, open);
     putchar('\n');
 }
 
@@ -228,7 +228,7 @@ static void explain_silence(const struct outcomes *outcomes, int open, struct er
 
 int outcomes_finish(struct outcomes *outcomes, int waited, struct error *error)
 {
-    int open = outcomes->decided - outcomes->settled;
+    int open = outcomes->decided - outcomes->known;
     int left = outcomes->count - outcomes->decided;
     print_sum(outcomes, waited);
     if (!waited) {

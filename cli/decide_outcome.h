@@ -11,7 +11,7 @@ enum { DECISION_ID_SIZE = 40 };
 
 struct outcome {
     char id[DECISION_ID_SIZE];
-    int settled;
+    int known;
     int retried; /* it was made due; what came of the attempt is not known yet */
 };
 
@@ -25,16 +25,16 @@ struct outcomes {
     int count;
     struct outcome *items; /* one for each */
     int decided;           /* the first of them */
-    int first;             /* all before it are settled */
-    int settled;           /* of those: an outcome is known */
+    int first;             /* of all before it an outcome is known */
+    int known;             /* of those: an outcome is known */
     int failed;            /* of those: not the one that was wanted */
-    json_t *report;        /* -o json: one object for each that is settled */
+    json_t *report;        /* -o json: one object for each outcome */
 };
 
 /* Says on stderr when nobody is there to carry decisions out. */
 int outcomes_begin(struct outcomes *outcomes, struct error *error);
 
-/* Looks at those that are decided and not settled, and prints those that are now. *ret_moved:
+/* Looks at those that are decided and have no outcome, and prints those that are now. *ret_moved:
  * whether there was one. */
 int outcomes_poll(struct outcomes *outcomes, int *ret_moved, struct error *error);
 

@@ -93,7 +93,7 @@ static int run_to_end(struct simulation *simulation, struct error *error)
     return done > 0 ? 0 : -1;
 }
 
-static int judge(const struct simulation *simulation, struct error *error)
+static int check_outcome(const struct simulation *simulation, struct error *error)
 {
     struct simulation_progress p;
     simulation_progress(simulation, &p);
@@ -145,7 +145,7 @@ static int run(const struct config *config, struct error *error)
         } else {
             print_json(report);
         }
-        code = judge(simulation, error);
+        code = check_outcome(simulation, error);
     }
     simulation_free(simulation);
     return code;

@@ -45,7 +45,7 @@ static void print_topics(enum output_format format, const struct topic_status *t
         json_decref(array);
 }
 
-/* `list` shows, `check` and `create` also judge. */
+/* `list` only shows; `check` and `create` also fail when a topic is missing or differs. */
 static int verdict(const char *verb, const struct topic_status *topics, size_t count)
 {
     size_t differs = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How fast the tables over ids that clients choose are, in CPU time: the judge of a batch, and the
- * memory of a rebuild. Ids are version 7, as most are, or crafted: 20,000 that fall into one slot
- * when the hash is known (they did while it had no seed). Usage: bench_ids */
+ * How fast the tables over ids that clients choose are, in CPU time: those that classify a batch,
+ * and the memory of a rebuild. Ids are version 7, as most are, or crafted: 20,000 that fall into
+ * one slot when the hash is known (they did while it had no seed). Usage: bench_ids */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,8 +41,8 @@ static struct uuid crafted(uint64_t first, uint64_t second)
     return id;
 }
 
-static void judge(const char *what, const struct uuid *ids, const struct uuid *spaces, size_t count,
-                  size_t rounds)
+static void classify(const char *what, const struct uuid *ids, const struct uuid *spaces,
+                     size_t count, size_t rounds)
 {
     struct processor processor = {.duplicate_window_ms = 7 * 86400 * INT64_C(1000)};
     struct batch *batch = batch_new(&processor, CRAFTED, release_nothing);
@@ -52,7 +52,7 @@ static void judge(const char *what, const struct uuid *ids, const struct uuid *s
             (struct entry){.event_id = ids[i], .space_id = spaces[i % SPACES]};
     double start = cpu_seconds();
     for (size_t i = 0; i < rounds; i++)
-        if (batch_judge(batch, 0, count, NULL, 0) != count)
+        if (batch_classify(batch, 0, count, NULL, 0) != count)
             exit(1);
     report(what, cpu_seconds() - start, count * rounds);
     batch_free(batch);
@@ -88,14 +88,14 @@ int main(void)
         spaces[i] = uuid_v7();
     if (!ids)
         return 1;
-    judge("judge, batches of 10,000", ids, spaces, BATCH, 300);
-    judge("judge, batches of 1", ids, spaces, 1, 1000000);
+    classify("classify, batches of 10,000", ids, spaces, BATCH, 300);
+    classify("classify, batches of 1", ids, spaces, 1, 1000000);
     see("seen, 3,000,000 events", ids, spaces, SEEN);
     for (size_t i = 0; i < SPACES; i++)
         spaces[i] = spaces[0];
     for (uint64_t i = 0; i < CRAFTED; i++)
         ids[i] = crafted(i * 0x9e3779b97f4a7c15u, i);
-    judge("judge, 20,000 crafted ids", ids, spaces, CRAFTED, 1);
+    classify("classify, 20,000 crafted ids", ids, spaces, CRAFTED, 1);
     for (uint64_t i = 0; i < CRAFTED; i++)
         ids[i] = crafted(i, (i ^ 0xbf58476d1ce4e5b9u) * 0x9e3779b97f4a7c15u);
     see("seen, 20,000 crafted ids", ids, spaces, CRAFTED);

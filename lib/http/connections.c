@@ -2,8 +2,8 @@
  *
  * The phase of a connection is atomic, so that a request moves through its phases without a lock;
  * the lock is for coming, going, and looking through the list. Whoever ends a connection exchanges
- * the phase that it has judged for CONNECTION_ENDED: a connection that has moved on in between is
- * left alone, and one that is ended takes no further request. So a request that has reached the
+ * the phase that it has looked at for CONNECTION_ENDED: a connection that has moved on in between
+ * is left alone, and one that is ended takes no further request. So a request that has reached the
  * handler always gets its answer sent. */
 #include "lib/http/connections.h"
 

@@ -98,7 +98,7 @@ void head_target(struct http_request *request, const char *target)
     request->target_size = target && *target == '/' && !target[size] ? size : 0;
 }
 
-static void judge_line(struct http_request *request, const char *version)
+static void check_line(struct http_request *request, const char *version)
 {
     if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
         request_refuse(request, 400, "send HTTP/1.1");
@@ -122,7 +122,7 @@ static int end_is_whole(const struct http_request *request, const char *end)
 }
 
 /* Two lengths, or a length beside chunks, are how requests are smuggled past a proxy. */
-static void judge_framing(struct head *head, const char *version)
+static void check_framing(struct head *head, const char *version)
 {
     int is_1_1 = strcmp(version, "HTTP/1.1") == 0;
     if (head->lengths > 1 || head->codings > 1 || (head->lengths && head->codings))
@@ -152,18 +152,18 @@ static int host_is_ours(const struct http_options *options, const char *host)
            (inet_pton(AF_INET, name, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127);
 }
 
-int head_judge(struct http_request *request, const char *version)
+int head_check(struct http_request *request, const char *version)
 {
     const struct http_server *server = request->server;
     size_t body_max = server->options.body_max;
     struct head head = {.request = request,
                         .bytes = strlen(request->method) + request->target_size,
                         .end = server->checks_layout ? version + strlen(version) : NULL};
-    judge_line(request, version);
+    check_line(request, version);
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, on_header, &head);
     if (head.end && !end_is_whole(request, head.end))
         request_refuse(request, 400, "a head ends with CR, LF, CR and LF");
-    judge_framing(&head, version);
+    check_framing(&head, version);
     if (server->is_local && head.host && !host_is_ours(&server->options, head.host))
         request_refuse(request, 421,
                        "the Host header names another machine; it is localhost, an address of this "

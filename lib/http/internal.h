@@ -43,7 +43,7 @@ struct http_request {
     const char *path;
     const char *target; /* the request's target before the library divides it */
     size_t target_size; /* 0: it is none that is taken */
-    int begun; /* its headers are there */
+    int begun;          /* its headers are there */
     struct buf body;
     struct buf reply;
     struct buf scratch;
@@ -70,6 +70,6 @@ void head_target(struct http_request *request, const char *target);
 
 /* Looks at the head of a request and refuses what is not strictly HTTP/1.1, could be read in two
  * ways, or is too large. Returns 1 when the answer must not wait for the body. */
-int head_judge(struct http_request *request, const char *version);
+int head_check(struct http_request *request, const char *version);
 
 #endif

@@ -169,7 +169,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         request->begun = 1;
         atomic_fetch_add(&server->open, 1);
         request_begin(request, method, path);
-        if (head_judge(request, version))
+        if (head_check(request, version))
             return handle(request);
         return connection_move(&request->entry, CONNECTION_BODY, server->options.body_timeout_ms) ==
                        0

@@ -247,7 +247,8 @@ static int request(struct registry *registry, const char *method, const char *pa
 }
 
 /* What an answer that is no success means: 1 for a thing that is not there, or -1. */
-static int judge(struct registry *registry, int status, const char *what, struct error *error)
+static int read_refusal(struct registry *registry, int status, const char *what,
+                        struct error *error)
 {
     json_t *root = json_loadb(registry->answer.data, registry->answer.size, 0, NULL);
     const json_t *message = json_object_get(root, "message");
@@ -293,7 +294,7 @@ static int post(struct registry *registry, const char *subject, const char *tail
     if (status < 0)
         return -1;
     return status == 200 ? read_id(registry, subject, ret_id, error)
-                         : judge(registry, status, subject, error);
+                         : read_refusal(registry, status, subject, error);
 }
 
 int registry_look_up(struct registry *registry, const char *subject, const char *text, size_t size,
@@ -325,7 +326,7 @@ int registry_fetch(struct registry *registry, int32_t id, struct buf *ret_text, 
     if (status < 0)
         return -1;
     if (status != 200)
-        return judge(registry, status, what, error);
+        return read_refusal(registry, status, what, error);
     json_t *root = json_loadb(registry->answer.data, registry->answer.size, 0, NULL);
     const json_t *text = json_object_get(root, "schema");
     const json_t *type = json_object_get(root, "schemaType");

@@ -134,7 +134,7 @@ static const struct audit_halt *find_halt(const struct audit *audit, const struc
 }
 
 /* I7: between the ends of the log. */
-static void judge_positions(struct audit *audit, const struct live *live)
+static void check_positions(struct audit *audit, const struct live *live)
 {
     static const char rule[] = "each position lies inside the log";
     size_t claimed = 0;
@@ -157,7 +157,7 @@ static void judge_positions(struct audit *audit, const struct live *live)
               claimed);
 }
 
-static void judge_progress(struct audit *audit, const struct live *live)
+static void check_progress(struct audit *audit, const struct live *live)
 {
     const struct audit_halt *halt = find_halt(audit, live);
     int64_t lag = lag_of(audit, live->processor->name);
@@ -177,7 +177,7 @@ static void judge_progress(struct audit *audit, const struct live *live)
 }
 
 /* The program's own rules, which --home does not replace. */
-static int judge_failures(struct audit *audit, const struct live *live, struct error *error)
+static int check_failures(struct audit *audit, const struct live *live, struct error *error)
 {
     for (size_t i = 0; i < embedded_asset_count; i++)
         if (strcmp(embedded_assets[i].path, "sql/audit/failures.sql") == 0)
@@ -193,11 +193,11 @@ static int examine(struct audit *audit, struct error *error)
         return -1;
     for (size_t i = 0; i < audit->live_count; i++) {
         const struct live *live = &audit->live[i];
-        judge_progress(audit, live);
-        judge_positions(audit, live);
+        check_progress(audit, live);
+        check_positions(audit, live);
         if (audit_records(audit->request->config, audit->conn, &audit->positions, live->processor,
                           live->schema, audit->report, error) != 0 ||
-            judge_failures(audit, live, error) != 0 ||
+            check_failures(audit, live, error) != 0 ||
             audit_letters(audit->request->config, audit->conn, live->processor->name,
                           live->generation, audit->report, error) != 0)
             return -1;

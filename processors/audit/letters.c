@@ -120,8 +120,8 @@ static int take_record(void *opaque, rd_kafka_message_t *message, struct error *
     return 0;
 }
 
-static void judge(const struct letters *letters, const char *processor, const char *topic,
-                  struct audit_report *report)
+static void check_published(const struct letters *letters, const char *processor, const char *topic,
+                            struct audit_report *report)
 {
     static const char rule[] = "each dead letter is a record of its topic, or in the outbox";
     const struct letter *first = NULL;
@@ -159,7 +159,7 @@ int audit_letters(const struct config *config, PGconn *conn, const char *process
                 kafka_reader_topic(config, topic, INT64_MAX, NULL, take_record, &letters, error);
     }
     if (result == 0)
-        judge(&letters, processor, topic, report);
+        check_published(&letters, processor, topic, report);
     free(letters.list);
     PQclear(letters.rows);
     return result;

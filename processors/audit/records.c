@@ -302,7 +302,7 @@ static void put_remarks(const struct account *account, char *ret_text, size_t ro
                  account->misplaced, account->misplaced_at);
 }
 
-static void judge(const struct account *account, struct audit_report *report)
+static void add_result(const struct account *account, struct audit_report *report)
 {
     int64_t bad = account->lost + account->doubled + account->stray;
     char remarks[600];
@@ -358,7 +358,7 @@ int audit_records(const struct config *config, PGconn *conn,
             result = read_tables(conn, &account, schema, error);
         find_lost(&account);
         if (result == 0)
-            judge(&account, report);
+            add_result(&account, report);
     }
     close_tracks(&account);
     return result;

@@ -11,8 +11,8 @@
 #include "lib/base/buf.h"
 #include "lib/pg/migrate.h"
 #include "processors/definition/bind.h"
+#include "processors/definition/column_usage.h"
 #include "processors/definition/place.h"
-#include "processors/definition/reads.h"
 #include "processors/definition/sandbox.h"
 #include "processors/definition/source.h"
 
@@ -323,7 +323,7 @@ static int try_procedure(PGconn *conn, const struct processor *processor,
     return pg_run(conn, "SET LOCAL ROLE weir_processor", error) == 0 &&
                    dry_run(conn, processor, installed, error) == 0 &&
                    pg_run(conn, "RESET ROLE", error) == 0 &&
-                   reads_record(conn, processor, installed, error) == 0
+                   column_usage_record(conn, processor, installed, error) == 0
                ? 0
                : -1;
 }

@@ -52,7 +52,7 @@ static void send_slice(struct engine *engine, size_t from, const struct known *k
 {
     struct batch *batch = engine->current;
     struct slice *slice = engine->slice;
-    size_t to = batch_judge(batch, from, slice_end(engine, from), known, known_count);
+    size_t to = batch_classify(batch, from, slice_end(engine, from), known, known_count);
     slice_make(slice, batch, from, to, engine->positions, engine->position_count, &engine->types);
     engine->failure.class = ERROR_NONE;
     engine->duplicate_key = 0;

@@ -73,7 +73,7 @@ int park_mark(struct engine *engine, struct entry *entry, const char *code, cons
     const struct policy *policy = &engine->processor->policy;
     if (park_halts(engine, entry, message))
         return -1;
-    batch_blame(entry, code, message);
+    batch_note_reason(entry, code, message);
     if (policy->attempts == 1 && !policy->block && !breaker_doubts(&engine->breaker, policy)) {
         entry->decoded_fate = FATE_DEAD_LETTER;
         entry->failed = 1;

@@ -90,7 +90,7 @@ int search_drain(struct engine *engine, int untried)
     if (untried && duplicates_look_up(engine->conn, engine->installed.schema, batch, 0,
                                       batch->count, &engine->types, &known, &count, &error) != 0)
         return 0;
-    size_t to = batch_judge(batch, 0, batch->count, known, count);
+    size_t to = batch_classify(batch, 0, batch->count, known, count);
     free(known);
     return start(engine, 0, to);
 }

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "processors/definition/reads.h"
+#include "processors/definition/column_usage.h"
 #include "processors/definition/source.h"
 #include "processors/engine/internal.h"
 
@@ -74,10 +74,10 @@ int session_open(struct engine *engine, struct error *error)
     engine->former = 0;
     if (code != 0 && strcmp(error->code, "version-changed") == 0)
         find_former(engine, conn, error);
-    char *reads = NULL;
+    char *usage = NULL;
     if (code == 0)
-        code = reads_load(conn, &engine->installed, &reads, error);
-    decoder_set_reads(engine->decoder, reads);
+        code = column_usage_load(conn, &engine->installed, &usage, error);
+    decoder_set_column_usage(engine->decoder, usage);
     if (code == 0)
         code = source_check(conn, config_text(engine->config, OPT_SCHEMA_REGISTRY_URL), error);
     if (code == 0)

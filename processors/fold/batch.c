@@ -135,7 +135,7 @@ int batch_add(struct batch *batch, struct decoder *decoder, const struct record 
     if (code != 0) {
         entry->decoded_fate = FATE_DEAD_LETTER;
         entry->keyless = strcmp(reason.code, DECODER_KEYLESS) == 0;
-        batch_blame(entry, reason.code, reason.message);
+        batch_note_reason(entry, reason.code, reason.message);
     } else if (decoded.consumed) {
         mark_rows(batch, decoded.consumed, seq);
     } else {
@@ -144,7 +144,7 @@ int batch_add(struct batch *batch, struct decoder *decoder, const struct record 
     return 0;
 }
 
-void batch_blame(struct entry *entry, const char *code, const char *reason)
+void batch_note_reason(struct entry *entry, const char *code, const char *reason)
 {
     free(entry->code);
     free(entry->reason);
@@ -156,12 +156,12 @@ void batch_blame(struct entry *entry, const char *code, const char *reason)
 static void make_conflict(struct entry *entry)
 {
     entry->fate = FATE_DEAD_LETTER;
-    batch_blame(entry, "fingerprint-conflict",
-                "an event with this id was applied before, with another body");
+    batch_note_reason(entry, "fingerprint-conflict",
+                      "an event with this id was applied before, with another body");
 }
 
-size_t batch_judge(struct batch *batch, size_t from, size_t to, const struct known *known,
-                   size_t known_count)
+size_t batch_classify(struct batch *batch, size_t from, size_t to, const struct known *known,
+                      size_t known_count)
 {
     int64_t window_us = batch->processor->duplicate_window_ms * 1000;
     int is_new;
@@ -181,7 +181,7 @@ size_t batch_judge(struct batch *batch, size_t from, size_t to, const struct kno
             batch->skips ? skips_find(batch->skips, entry->position, entry->record.offset) : NULL;
         if (skipped) {
             entry->fate = FATE_DEAD_LETTER;
-            batch_blame(entry, SKIPS_CODE, skipped);
+            batch_note_reason(entry, SKIPS_CODE, skipped);
         }
         if (entry->fate != FATE_APPLIED)
             continue;

@@ -4,8 +4,8 @@
  * binary form, and what becomes of each record. A batch is applied whole or in slices of its
  * records; rows are never encoded twice.
  *
- * The judge decides what is a duplicate. Folding must not depend on where a batch ends, so it
- * decides record by record: a record is compared with the last applied event of the same (Space,
+ * Classification decides what is a duplicate. Folding must not depend on where a batch ends, so it
+ * goes record by record: a record is compared with the last applied event of the same (Space,
  * event id), in the database or earlier in the batch. Inside the duplicate window of broker time
  * the same fingerprint makes it a duplicate and another one a conflict; beyond the window it is a
  * new event. */
@@ -50,7 +50,7 @@ struct entry {
     uint32_t position;
     int32_t schema_id;
     unsigned char decoded_fate; /* what decoding said */
-    unsigned char fate;         /* what the judge says */
+    unsigned char fate;         /* what classification says */
     unsigned char
         replaces;          /* applied although an older copy is in the table: that one is too old */
     unsigned char keyless; /* the key names no Space */
@@ -100,7 +100,7 @@ struct batch {
     int64_t *ends; /* per position: end of the log behind the last record, or -1 */
     size_t position_capacity;
     int64_t opened_us;      /* monotonic: when the first record came */
-    struct idtable *copies; /* the judge's: the last applied copy of each event */
+    struct idtable *copies; /* of classification: the last applied copy of each event */
 };
 
 enum { ARRAY_HEADER_SIZE = 20 };
@@ -116,12 +116,12 @@ int batch_add(struct batch *batch, struct decoder *decoder, const struct record 
               uint32_t position, struct error *error);
 
 /* Notes why an entry is not applied. */
-void batch_blame(struct entry *entry, const char *code, const char *reason);
+void batch_note_reason(struct entry *entry, const char *code, const char *reason);
 
 /* Decides the fates of entries [from, to). `known` are applied events of the database with ids of
  * this range. Returns the end of the slice that may be applied in one transaction: `to`, or less
  * when an event occurs twice. */
-size_t batch_judge(struct batch *batch, size_t from, size_t to, const struct known *known,
-                   size_t known_count);
+size_t batch_classify(struct batch *batch, size_t from, size_t to, const struct known *known,
+                      size_t known_count);
 
 #endif

@@ -10,7 +10,7 @@
 #include "lib/avro/datum.h"
 #include "lib/avro/rename.h"
 #include "lib/avro/same.h"
-#include "processors/definition/reads.h"
+#include "processors/definition/column_usage.h"
 
 enum { SLOTS_FIRST = 64 };
 
@@ -32,7 +32,7 @@ struct decoder {
     size_t slot_count; /* a power of two, or 0 */
     size_t known_count;
     int32_t unknown_id;
-    char *reads;               /* NULL: everything */
+    char *column_usage;        /* NULL: everything */
     struct registry *registry; /* NULL: ids are the catalog's */
 };
 
@@ -54,14 +54,14 @@ void decoder_free(struct decoder *decoder)
         free(decoder->slots[i].refusal);
     }
     free(decoder->slots);
-    free(decoder->reads);
+    free(decoder->column_usage);
     free(decoder);
 }
 
-void decoder_set_reads(struct decoder *decoder, char *reads)
+void decoder_set_column_usage(struct decoder *decoder, char *usage)
 {
-    free(decoder->reads);
-    decoder->reads = reads;
+    free(decoder->column_usage);
+    decoder->column_usage = usage;
 }
 
 void decoder_use_registry(struct decoder *decoder, struct registry *registry)
@@ -122,8 +122,8 @@ static int learn(struct decoder *decoder, int32_t id, const char *name,
         }
         refusal = xstrdup(error->message);
     }
-    if (plan && decoder->reads &&
-        reads_trim(decoder->reads, consumed->relations, plan, error) != 0) {
+    if (plan && decoder->column_usage &&
+        column_usage_trim(decoder->column_usage, consumed->relations, plan, error) != 0) {
         plan_free(plan);
         schema_free(document);
         return -1;

@@ -33,7 +33,7 @@ struct record {
     const void *value; /* NULL for a tombstone */
     size_t value_size;
     /* What its headers say: ce_type, the event, ce_source, the Space, and ce_id, the event's id.
-     * NULL: nothing, or it was judged before, when it was read from its topic. */
+     * NULL: nothing, or it was checked before, when it was read from its topic. */
     const char *type;
     size_t type_size;
     const char *source;
@@ -44,9 +44,9 @@ struct record {
 };
 
 struct decoder *decoder_new(const struct processor *processor);
-/* What reads_load found, before the first record: the rest is left out of the rows. Takes `reads`.
- */
-void decoder_set_reads(struct decoder *decoder, char *reads);
+/* What column_usage_load found, before the first record: the rest is left out of the rows. Takes
+ * `usage`. */
+void decoder_set_column_usage(struct decoder *decoder, char *usage);
 /* Schema ids come from this registry, not from the catalog, whose ids are then ignored. Called
  * before the first record; the decoder does not own the registry. */
 void decoder_use_registry(struct decoder *decoder, struct registry *registry);

@@ -10,7 +10,7 @@
 /* Whether a failed call failed because an event was applied before. */
 int duplicates_caused(const PGresult *result);
 
-/* The applied events among entries [from, to) of a batch, for batch_judge. The caller frees
+/* The applied events among entries [from, to) of a batch, for batch_classify. The caller frees
  * *ret_known. `schema` is the generation's. Errors: of Postgres. */
 int duplicates_look_up(PGconn *conn, const char *schema, const struct batch *batch, size_t from,
                        size_t to, const struct slice_types *types, struct known **ret_known,

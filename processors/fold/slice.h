@@ -50,7 +50,7 @@ void slice_free(struct slice *slice);
 int slice_types_load(PGconn *conn, const struct processor *processor, struct slice_types *ret_types,
                      struct error *error);
 
-/* Makes the parameters for entries [from, to) of a judged batch. `positions` are sorted by id. */
+/* Makes the parameters for the classified entries [from, to). `positions` are sorted by id. */
 void slice_make(struct slice *slice, struct batch *batch, size_t from, size_t to,
                 const struct position *positions, size_t position_count,
                 const struct slice_types *types);

@@ -29,8 +29,8 @@ struct publisher {
     size_t waiting;
 };
 
-/* What one record or one topic is to blame for; anything else may pass by itself. */
-static enum verdict judge(const char *code)
+/* What one record or one topic causes; anything else may pass by itself. */
+static enum verdict classify(const char *code)
 {
     static const struct {
         const char *code;
@@ -55,7 +55,7 @@ static enum verdict judge(const char *code)
     return VERDICT_FAILED;
 }
 
-static void settle(struct delivery *delivery, enum verdict verdict, const char *code)
+static void finish_delivery(struct delivery *delivery, enum verdict verdict, const char *code)
 {
     struct publisher *publisher = delivery->publisher;
     pthread_mutex_lock(&publisher->lock);
@@ -69,7 +69,7 @@ static void settle(struct delivery *delivery, enum verdict verdict, const char *
 static void on_report(const struct producer_report *report, void *opaque)
 {
     int acked = report->outcome == PRODUCER_ACKED;
-    settle(opaque, acked ? VERDICT_ACKED : judge(report->code), report->code);
+    finish_delivery(opaque, acked ? VERDICT_ACKED : classify(report->code), report->code);
 }
 
 struct publisher *publisher_new(const struct config *config, const atomic_int *stop)
@@ -120,7 +120,7 @@ static void send_row(struct publisher *publisher, const struct outbox_row *row,
                                              .more_header_count = row->header_count,
                                              .opaque = delivery};
     if (producer_send(publisher->producer, &message, &error) != 0)
-        settle(delivery, judge(error.code), error.code);
+        finish_delivery(delivery, classify(error.code), error.code);
 }
 
 /* One tick, or less when the last report comes. Returns how many are waited for. The caller holds
@@ -171,7 +171,7 @@ int publisher_send(struct publisher *publisher, const struct outbox_rows *rows,
         if (topic && topic->known)
             send_row(publisher, &rows->rows[i], &publisher->deliveries[i]);
         else
-            settle(&publisher->deliveries[i], VERDICT_NONE, NULL);
+            finish_delivery(&publisher->deliveries[i], VERDICT_NONE, NULL);
     }
     wait_for_reports(publisher);
     *ret_deliveries = publisher->deliveries;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "processors/definition/reads.h"
+#include "processors/definition/column_usage.h"
 #include "processors/fold/duplicates.h"
 
 struct fold {
@@ -51,20 +51,20 @@ static int claim_positions(struct fold *fold, const char *schema, struct error *
 static int open_scratch(struct fold *fold, const char *schema, const struct fold_options *options,
                         struct error *error)
 {
-    char *reads = NULL;
+    char *usage = NULL;
     struct buf call = {0};
     if (pg_run(fold->conn, "BEGIN", error) != 0)
         return -1;
     int code = install_scratch(fold->conn, fold->processor, schema, options->bare, &fold->installed,
                                error);
     if (code == 0)
-        code = reads_record(fold->conn, fold->processor, &fold->installed, error);
+        code = column_usage_record(fold->conn, fold->processor, &fold->installed, error);
     if (code == 0)
-        code = reads_load(fold->conn, &fold->installed, &reads, error);
+        code = column_usage_load(fold->conn, &fold->installed, &usage, error);
     if (options->all_columns)
-        free(reads);
+        free(usage);
     else
-        decoder_set_reads(fold->decoder, reads);
+        decoder_set_column_usage(fold->decoder, usage);
     if (code == 0)
         code = claim_positions(fold, schema, error);
     if (code != 0) {
@@ -95,7 +95,7 @@ static int apply(struct fold *fold, size_t from, size_t *ret_to, struct error *e
     size_t known_count = 0;
     int code = -1;
     for (int tries = 0; tries < 2; tries++) {
-        size_t to = batch_judge(batch, from, batch->count, known, known_count);
+        size_t to = batch_classify(batch, from, batch->count, known, known_count);
         slice_make(slice, batch, from, to, fold->positions, fold->corpus->stream_count,
                    &fold->types);
         PGresult *result = PQexecPrepared(fold->conn, "apply", slice->parameter_count,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Folds a corpus into a scratch generation, as the engine would but without Kafka: same decoder,
- * batches, judge and procedure, one transaction per batch. */
+ * batches, classification and procedure, one transaction per batch. */
 #ifndef WEIR_PROCESSOR_TEST_FOLD_H
 #define WEIR_PROCESSOR_TEST_FOLD_H
 

@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "lib/base/timestamp.h"
+#include "processors/definition/column_usage.h"
 #include "processors/definition/install.h"
 #include "processors/definition/place.h"
-#include "processors/definition/reads.h"
 #include "processors/definition/source.h"
 #include "processors/fold/duplicates.h"
 
@@ -32,16 +32,16 @@ struct rehearsal {
 static int open_decoder(struct rehearsal *rehearsal, const struct config *config,
                         struct error *error)
 {
-    char *reads = NULL;
+    char *usage = NULL;
     rehearsal->decoder = decoder_new(rehearsal->processor);
     if (registry_open(config, &rehearsal->registry, error) != 0)
         return -1;
     if (rehearsal->registry)
         decoder_use_registry(rehearsal->decoder, rehearsal->registry);
     if (source_check(rehearsal->conn, config_text(config, OPT_SCHEMA_REGISTRY_URL), error) != 0 ||
-        reads_load(rehearsal->conn, &rehearsal->installed, &reads, error) != 0)
+        column_usage_load(rehearsal->conn, &rehearsal->installed, &usage, error) != 0)
         return -1;
-    decoder_set_reads(rehearsal->decoder, reads);
+    decoder_set_column_usage(rehearsal->decoder, usage);
     return decoder_load(rehearsal->decoder, rehearsal->conn, error);
 }
 
@@ -178,7 +178,7 @@ static int apply(struct rehearsal *rehearsal, const struct position *position,
     int code = -1;
     for (int tries = 0; tries < 2; tries++) {
         int duplicate = 0;
-        batch_judge(rehearsal->batch, 0, 1, known, count);
+        batch_classify(rehearsal->batch, 0, 1, known, count);
         out->fate = entry->fate == FATE_APPLIED        ? REHEARSED_APPLIED
                     : entry->fate == FATE_NOT_CONSUMED ? REHEARSED_NOT_CONSUMED
                     : entry->fate == FATE_DUPLICATE    ? REHEARSED_DUPLICATE

@@ -216,14 +216,14 @@ static int fold_sets(struct rebuild *rebuild, struct error *error)
 }
 
 /* Ends bulk: what is staged is folded, and indexed. */
-static int settle(struct rebuild *rebuild, struct error *error)
+static int end_bulk(struct rebuild *rebuild, struct error *error)
 {
     rebuild_close_workers(rebuild);
     rebuild_phase(rebuild, "fold", rebuild->total);
     int code = fold_sets(rebuild, error);
     if (*rebuild->options->stop)
         return -1;
-    if (code == 0 && FAILPOINT("rebuild.settled"))
+    if (code == 0 && FAILPOINT("rebuild.sets_folded"))
         code = error_set(error, ERROR_DEAD_LETTER, "failpoint", "what is folded does not fit");
     if (code == 0) {
         rebuild_phase(rebuild, "index", rebuild->total);
@@ -282,7 +282,7 @@ static int fold_try(struct rebuild *rebuild, const struct vector *target, int *r
         rebuild_tell(rebuild, 1);
     *ret_more = full || !open;
     rebuild->next.stage = STAGE_CLOSED;
-    return settle(rebuild, error);
+    return end_bulk(rebuild, error);
 }
 
 int rebuild_fold(struct rebuild *rebuild, const struct vector *target, struct error *error)

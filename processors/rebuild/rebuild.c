@@ -61,7 +61,7 @@ static int open_rebuild(struct rebuild *rebuild, struct error *error)
         return -1;
     if (options->rollback)
         return generation_previous(rebuild->conn, processor, &rebuild->next, error);
-    /* What screens events judges batches: there is no taking one out of the whole. */
+    /* What screens events looks at batches: there is no taking one out of the whole. */
     int sets = rebuild->unfoldable || processor->screen ? 0 : rebuild->worker_count;
     if (generation_begin(rebuild->conn, processor, sets, &rebuild->next, error) != 0)
         return -1;

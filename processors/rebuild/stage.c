@@ -194,7 +194,7 @@ int stage_fold(PGconn *conn, const struct processor *processor, const struct ins
     if (code == 0)
         code = fold(conn, processor, installed, name, stop, error);
     if (code == 0)
-        code = stage_events_settle(conn, processor, installed, table, error);
+        code = stage_events_copy_kept(conn, processor, installed, table, error);
     buf_reset(&sql);
     buf_put_text(&sql, "DROP TABLE");
     put_tables(processor, prefix, &sql);

@@ -198,42 +198,43 @@ static int64_t oldest_kept(const struct keep *keep)
     return oldest_us;
 }
 
-struct settling {
+struct copying {
     PGconn *conn;
     const char *applied_event;
     struct keep keep;
     struct buf rows;
 };
 
-static int settle_batch(void *opaque, const char *rows, size_t size, struct error *error)
+static int copy_kept_rows(void *opaque, const char *rows, size_t size, struct error *error)
 {
-    struct settling *settling = opaque;
-    buf_reset(&settling->rows);
+    struct copying *copying = opaque;
+    buf_reset(&copying->rows);
     for (const char *row = rows; row < rows + size; row += STAGE_EVENT_SIZE)
-        if (is_kept(&settling->keep, row))
-            buf_put(&settling->rows, row, STAGE_EVENT_SIZE);
-    if (settling->rows.size == 0)
+        if (is_kept(&copying->keep, row))
+            buf_put(&copying->rows, row, STAGE_EVENT_SIZE);
+    if (copying->rows.size == 0)
         return 0;
-    if (pg_copy_begin(settling->conn, settling->applied_event, error) != 0)
+    if (pg_copy_begin(copying->conn, copying->applied_event, error) != 0)
         return -1;
-    int code = pg_copy_put(settling->conn, settling->rows.data, settling->rows.size, error);
-    return pg_copy_end(settling->conn, code, error);
+    int code = pg_copy_put(copying->conn, copying->rows.data, copying->rows.size, error);
+    return pg_copy_end(copying->conn, code, error);
 }
 
-int stage_events_settle(PGconn *conn, const struct processor *processor,
-                        const struct installed *installed, const char *table, struct error *error)
+int stage_events_copy_kept(PGconn *conn, const struct processor *processor,
+                           const struct installed *installed, const char *table,
+                           struct error *error)
 {
     const char *generation = PG_NUMBER(installed->generation);
     char *applied_event = xasprintf("%s.applied_event", installed->schema);
-    struct settling settling = {.conn = conn, .applied_event = applied_event};
-    int code = load_horizons(conn, processor, generation, &settling.keep, error);
+    struct copying copying = {.conn = conn, .applied_event = applied_event};
+    int code = load_horizons(conn, processor, generation, &copying.keep, error);
     if (code == 0)
-        code = load_spaces(conn, processor->name, generation, &settling.keep, error);
+        code = load_spaces(conn, processor->name, generation, &copying.keep, error);
     if (code == 0)
-        code = each_batch(conn, table, oldest_kept(&settling.keep), settle_batch, &settling, error);
-    free(settling.keep.horizons);
-    free(settling.keep.spaces);
-    buf_free(&settling.rows);
+        code = each_batch(conn, table, oldest_kept(&copying.keep), copy_kept_rows, &copying, error);
+    free(copying.keep.horizons);
+    free(copying.keep.spaces);
+    buf_free(&copying.rows);
     free(applied_event);
     return code;
 }

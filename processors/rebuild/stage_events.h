@@ -30,7 +30,8 @@ int stage_events_load(PGconn *conn, const char *table, struct seen *seen, struct
 
 /* Copies those that may still meet a copy of themselves into the generation's applied_event, in the
  * caller's transaction. */
-int stage_events_settle(PGconn *conn, const struct processor *processor,
-                        const struct installed *installed, const char *table, struct error *error);
+int stage_events_copy_kept(PGconn *conn, const struct processor *processor,
+                           const struct installed *installed, const char *table,
+                           struct error *error);
 
 #endif

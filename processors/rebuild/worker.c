@@ -13,7 +13,7 @@
 #include "lib/base/timestamp.h"
 #include "lib/kafka/client.h"
 #include "lib/registry/client.h"
-#include "processors/definition/reads.h"
+#include "processors/definition/column_usage.h"
 #include "processors/fold/message.h"
 #include "processors/fold/positions.h"
 #include "processors/rebuild/worker_parts.h"
@@ -65,14 +65,14 @@ static int open_session(struct worker *worker, struct error *error)
 {
     const struct worker_options *options = &worker->options;
     char name[128];
-    char *reads = NULL;
+    char *usage = NULL;
     struct buf call = {0};
     snprintf(name, sizeof name, "weir %s %s %d", options->gentle ? "follow" : "rebuild",
              options->processor->name, options->index);
     if (pg_connect(config_text(options->config, OPT_DATABASE), name, &worker->conn, error) != 0)
         return -1;
-    int code = reads_load(worker->conn, options->installed, &reads, error);
-    decoder_set_reads(worker->decoder, reads);
+    int code = column_usage_load(worker->conn, options->installed, &usage, error);
+    decoder_set_column_usage(worker->decoder, usage);
     if (code == 0)
         code = decoder_load(worker->decoder, worker->conn, error);
     if (code == 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Folds some partitions of all topics of a processor into a generation that is not live: same
- * decoder, batches, judge and procedure as the engine, under the same fence, but without a consumer
- * group: which partitions, and up to where, it is told. A Space's partitions of all topics have the
- * same number, so that workers never meet on a Space.
+ * decoder, batches, classification and procedure as the engine, under the same fence, but without a
+ * consumer group: which partitions, and up to where, it is told. A Space's partitions of all topics
+ * have the same number, so that workers never meet on a Space.
  *
  * While the generation has no indexes (`bulk`), records are not applied but staged (stage.h), and
  * duplicates are found in memory (seen.h). */

@@ -24,7 +24,7 @@ static int send_slice(struct worker *worker, size_t from, struct error *error)
     struct batch *batch = worker->applying;
     struct slice *slice = worker->slice;
     size_t to = from + worker->limit < batch->count ? from + worker->limit : batch->count;
-    to = batch_judge(batch, from, to, worker->known, worker->known_count);
+    to = batch_classify(batch, from, to, worker->known, worker->known_count);
     slice_make(slice, batch, from, to, worker->positions, worker->position_count, &worker->types);
     worker->failure = (struct error){0};
     worker->duplicate_key = 0;
@@ -116,7 +116,7 @@ static int park(struct worker *worker, struct error *error)
 {
     struct entry *entry = &worker->applying->entries[worker->slice->from];
     const struct policy *policy = &worker->options.processor->policy;
-    batch_blame(entry, error->code, error->message);
+    batch_note_reason(entry, error->code, error->message);
     if (policy->attempts == 1 && !policy->block) {
         entry->decoded_fate = FATE_DEAD_LETTER;
     } else {

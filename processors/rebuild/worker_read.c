@@ -151,7 +151,7 @@ static int handle_error(struct worker *worker, const rd_kafka_message_t *message
 }
 
 /* Waits for the call under way, so that the session is free. */
-static int settle(struct worker *worker, struct error *error)
+static int wait_for_call(struct worker *worker, struct error *error)
 {
     while (worker->in_flight) {
         short events = PQflush(worker->conn) > 0 ? POLLIN | POLLOUT : POLLIN;
@@ -192,7 +192,7 @@ static int wait_for_schema(struct worker *worker, size_t index, int64_t offset, 
 {
     int32_t id = decoder_unknown_id(worker->decoder);
     int64_t deadline_us = monotonic_now_us() + WORKER_LOOK_UP_MS * INT64_C(1000);
-    if (settle(worker, error) != 0)
+    if (wait_for_call(worker, error) != 0)
         return -1;
     while (decoder_look_up(worker->decoder, id, worker->conn, error) != 0) {
         const struct timespec pause = {.tv_nsec = 200000000};

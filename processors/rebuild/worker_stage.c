@@ -196,7 +196,7 @@ static int stage_slice(struct worker *worker, size_t from, struct error *error)
 {
     struct batch *batch = worker->applying;
     look_up(worker, from, batch->count);
-    size_t to = batch_judge(batch, from, batch->count, worker->known, worker->known_count);
+    size_t to = batch_classify(batch, from, batch->count, worker->known, worker->known_count);
     slice_make(worker->slice, batch, from, to, worker->positions, worker->position_count,
                &worker->types);
     int code = pg_run(worker->conn, "BEGIN", error);

@@ -101,7 +101,7 @@ static int is_beyond(struct after *after, const struct read *read)
 }
 
 /* Ends the wait of a read if there is a reason to. Returns 1 when it has. */
-static int settle(struct after *after, struct read *read, struct verdict *verdict)
+static int end_wait(struct after *after, struct read *read, struct verdict *verdict)
 {
     int64_t now_us = monotonic_now_us();
     int over = now_us >= read->wait_until_us;
@@ -127,7 +127,7 @@ static int settle(struct after *after, struct read *read, struct verdict *verdic
 }
 
 /* Returns how many still wait; they are moved to the front. */
-static int judge(struct after *after, struct read **waiting, int count, const PGresult *result)
+static int end_waits(struct after *after, struct read **waiting, int count, const PGresult *result)
 {
     int left = 0;
     int number = 0; /* of receipts before this read's */
@@ -141,7 +141,7 @@ static int judge(struct after *after, struct read **waiting, int count, const PG
             note(&verdict, &read->receipts[index], result, row);
         }
         number = end;
-        if (!settle(after, read, &verdict))
+        if (!end_wait(after, read, &verdict))
             waiting[left++] = read;
         buf_free(&verdict.places);
     }
@@ -194,7 +194,7 @@ static int round_of(struct after *after, struct read **waiting, int count)
     if (code != 0 && !after->session && !fresh && strcmp(error.code, PG_NO_ANSWER) != 0)
         code = ask(after, waiting, count, &result, &error);
     if (code == 0) {
-        int left = judge(after, waiting, count, result);
+        int left = end_waits(after, waiting, count, result);
         PQclear(result);
         return left;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Where the logs end, for receipts that name an event which may not exist. Asked only about those
- * that nothing else settles, one request at a time, however many wait for the answer. */
+ * that nothing else answers, one request at a time, however many wait for the answer. */
 #ifndef WEIR_GATEWAY_ENDS_H
 #define WEIR_GATEWAY_ENDS_H
 

@@ -48,7 +48,7 @@ static void report(struct watch *watch, const char *check, int ok, const char *t
         log_warn("%s: %s", check, text);
 }
 
-static void judge(struct watch *watch, char *text, size_t size)
+static void set_doors(struct watch *watch, char *text, size_t size)
 {
     size_t used = 0;
     text[0] = '\0';
@@ -82,7 +82,7 @@ static int look(struct watch *watch)
         return 0;
     }
     report(watch, "kafka", 1, NULL);
-    judge(watch, text, sizeof text);
+    set_doors(watch, text, sizeof text);
     report(watch, "topics", !*text, text);
     return !*text;
 }

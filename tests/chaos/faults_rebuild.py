@@ -7,7 +7,7 @@ import signal
 from harness import wait_until
 from parts import fault, send
 
-UNFIT = "rebuild.settled:1:fail,"  # then it is begun anew
+UNFIT = "rebuild.sets_folded:1:fail,"  # then it is begun anew
 REBUILD = ("rebuild", "ledger", "--verify", "--no-swap", "-o", "json")
 
 

@@ -2,7 +2,7 @@
 """crafted ids: event ids and Spaces chosen to fall into one slot of a hash table without a seed
 
 Idempotency keys that are UUIDv7 are event ids, so a client chooses both. Records go to the topics at once, for as many as
-possible in one batch; those that are invented twice make the judge look them up.
+possible in one batch; those that are invented twice make a processor look them up.
 """
 
 import random
@@ -44,7 +44,7 @@ def timed(target, ids):
     records = [("weir.community", None, space, post(one), []) for one in ids]
     began = time.monotonic()
     target.send_records(records)
-    target.send_records(records[:10])  # copies, so that batches are judged
+    target.send_records(records[:10])  # copies, so that batches are classified
     target.wait_drained()
     return round(time.monotonic() - began, 1)
 

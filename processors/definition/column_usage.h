@@ -9,23 +9,23 @@
  * procedure of that kind which columns it depends on, stars and all. What it noted is kept as the
  * comment of the processor's procedure, which lives as long as the very text it was found from.
  * Where a statement uses a row as a whole, or cannot be put there, everything is read. */
-#ifndef WEIR_DEFINITION_READS_H
-#define WEIR_DEFINITION_READS_H
+#ifndef WEIR_DEFINITION_COLUMN_USAGE_H
+#define WEIR_DEFINITION_COLUMN_USAGE_H
 
 #include "lib/avro/plan.h"
 #include "processors/definition/install.h"
 
 /* Finds it out and writes it down. In the caller's transaction, as a role that may create
  * temporary tables and that owns the procedure. */
-int reads_record(PGconn *conn, const struct processor *processor, const struct installed *installed,
-                 struct error *error);
+int column_usage_record(PGconn *conn, const struct processor *processor,
+                        const struct installed *installed, struct error *error);
 
-/* What was written down, for reads_trim; NULL when everything is read. The caller frees it. */
-int reads_load(PGconn *conn, const struct installed *installed, char **ret_reads,
-               struct error *error);
+/* What was written down; NULL when everything is read. The caller frees it. */
+int column_usage_load(PGconn *conn, const struct installed *installed, char **ret_usage,
+                      struct error *error);
 
 /* Makes a plan leave out what is not read. Errors: those of plan_trim. */
-int reads_trim(const char *reads, const struct relation_set *set, struct plan *plan,
-               struct error *error);
+int column_usage_trim(const char *usage, const struct relation_set *set, struct plan *plan,
+                      struct error *error);
 
 #endif

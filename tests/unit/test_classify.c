@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the judge makes of repeated events: the same as folding record by record would. */
+ * What classification makes of repeated events: the same as folding record by record would. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -74,7 +74,7 @@ static void test_the_same_event_again_is_a_duplicate(void **state)
     add(batch, 1, 1, 10, 0);
     add(batch, 1, 2, 10, 0);
     add(batch, 1, 1, 10, 1);
-    assert_int_equal(batch_judge(batch, 0, 3, NULL, 0), 3);
+    assert_int_equal(batch_classify(batch, 0, 3, NULL, 0), 3);
     assert_int_equal(batch->entries[0].fate, FATE_APPLIED);
     assert_int_equal(batch->entries[1].fate, FATE_APPLIED);
     assert_int_equal(batch->entries[2].fate, FATE_DUPLICATE);
@@ -85,7 +85,7 @@ static void test_another_space_may_have_the_same_id(void **state)
     struct batch *batch = *state;
     add(batch, 1, 1, 10, 0);
     add(batch, 2, 1, 99, 0);
-    assert_int_equal(batch_judge(batch, 0, 2, NULL, 0), 2);
+    assert_int_equal(batch_classify(batch, 0, 2, NULL, 0), 2);
     assert_int_equal(batch->entries[1].fate, FATE_APPLIED);
 }
 
@@ -94,7 +94,7 @@ static void test_another_body_is_a_conflict(void **state)
     struct batch *batch = *state;
     add(batch, 1, 1, 10, 0);
     add(batch, 1, 1, 11, 0);
-    assert_int_equal(batch_judge(batch, 0, 2, NULL, 0), 2);
+    assert_int_equal(batch_classify(batch, 0, 2, NULL, 0), 2);
     assert_int_equal(batch->entries[1].fate, FATE_DEAD_LETTER);
     assert_string_equal(batch->entries[1].code, "fingerprint-conflict");
 }
@@ -105,10 +105,10 @@ static void test_beyond_the_window_it_is_a_new_event_of_its_own_slice(void **sta
     add(batch, 1, 1, 10, 0);
     add(batch, 1, 1, 10, 7); /* exactly the window: still inside */
     add(batch, 1, 1, 11, 8);
-    assert_int_equal(batch_judge(batch, 0, 3, NULL, 0), 2);
+    assert_int_equal(batch_classify(batch, 0, 3, NULL, 0), 2);
     assert_int_equal(batch->entries[1].fate, FATE_DUPLICATE);
     const struct known known = {id_of(1), id_of(1), 10, 0};
-    assert_int_equal(batch_judge(batch, 2, 3, &known, 1), 3);
+    assert_int_equal(batch_classify(batch, 2, 3, &known, 1), 3);
     assert_int_equal(batch->entries[2].fate, FATE_APPLIED);
     assert_true(batch->entries[2].replaces);
 }
@@ -120,7 +120,7 @@ static void test_what_the_database_knows_counts(void **state)
     add(batch, 1, 1, 10, 1);
     add(batch, 1, 2, 21, 1);
     add(batch, 1, 3, 30, 1);
-    assert_int_equal(batch_judge(batch, 0, 3, known, 2), 3);
+    assert_int_equal(batch_classify(batch, 0, 3, known, 2), 3);
     assert_int_equal(batch->entries[0].fate, FATE_DUPLICATE);
     assert_int_equal(batch->entries[1].fate, FATE_DEAD_LETTER);
     assert_int_equal(batch->entries[2].fate, FATE_APPLIED);
@@ -134,36 +134,36 @@ static void test_only_applied_copies_count(void **state)
     const struct known known = {id_of(1), id_of(1), 10, 0};
     add(batch, 1, 1, 10, 6);
     add(batch, 1, 1, 10, 8);
-    assert_int_equal(batch_judge(batch, 0, 2, &known, 1), 2);
+    assert_int_equal(batch_classify(batch, 0, 2, &known, 1), 2);
     assert_int_equal(batch->entries[0].fate, FATE_DUPLICATE);
     assert_int_equal(batch->entries[1].fate, FATE_APPLIED);
     assert_true(batch->entries[1].replaces);
 }
 
-static void test_judging_again_forgets_the_first_time(void **state)
+static void test_classifying_again_forgets_the_first_time(void **state)
 {
     struct batch *batch = *state;
     const struct known known = {id_of(1), id_of(1), 11, 0};
     add(batch, 1, 1, 10, 0);
-    batch_judge(batch, 0, 1, &known, 1);
+    batch_classify(batch, 0, 1, &known, 1);
     assert_int_equal(batch->entries[0].fate, FATE_DEAD_LETTER);
-    batch_judge(batch, 0, 1, NULL, 0);
+    batch_classify(batch, 0, 1, NULL, 0);
     assert_int_equal(batch->entries[0].fate, FATE_APPLIED);
 }
 
-#define JUDGE_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define CLASSIFY_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        JUDGE_TEST(test_the_same_event_again_is_a_duplicate),
-        JUDGE_TEST(test_an_event_id_is_read_from_bytes_alone),
-        JUDGE_TEST(test_another_space_may_have_the_same_id),
-        JUDGE_TEST(test_another_body_is_a_conflict),
-        JUDGE_TEST(test_beyond_the_window_it_is_a_new_event_of_its_own_slice),
-        JUDGE_TEST(test_what_the_database_knows_counts),
-        JUDGE_TEST(test_only_applied_copies_count),
-        JUDGE_TEST(test_judging_again_forgets_the_first_time),
+        CLASSIFY_TEST(test_the_same_event_again_is_a_duplicate),
+        CLASSIFY_TEST(test_an_event_id_is_read_from_bytes_alone),
+        CLASSIFY_TEST(test_another_space_may_have_the_same_id),
+        CLASSIFY_TEST(test_another_body_is_a_conflict),
+        CLASSIFY_TEST(test_beyond_the_window_it_is_a_new_event_of_its_own_slice),
+        CLASSIFY_TEST(test_what_the_database_knows_counts),
+        CLASSIFY_TEST(test_only_applied_copies_count),
+        CLASSIFY_TEST(test_classifying_again_forgets_the_first_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,7 @@
  *
  * The note is "… It reads: relation.column relation.column … ." with a space on both sides of each
  * name; "relation." stands for one that is used without a column, as in count(*). */
-#include "processors/definition/reads.h"
+#include "processors/definition/column_usage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,8 +76,8 @@ static char *find_columns(PGconn *conn, const struct processor *processor)
     return columns;
 }
 
-int reads_record(PGconn *conn, const struct processor *processor, const struct installed *installed,
-                 struct error *error)
+int column_usage_record(PGconn *conn, const struct processor *processor,
+                        const struct installed *installed, struct error *error)
 {
     if (pg_runf(conn, error, "SAVEPOINT weir_reads; SET LOCAL search_path = %s, pg_catalog",
                 installed->schema) != 0)
@@ -92,12 +92,12 @@ int reads_record(PGconn *conn, const struct processor *processor, const struct i
     return code;
 }
 
-int reads_load(PGconn *conn, const struct installed *installed, char **ret_reads,
-               struct error *error)
+int column_usage_load(PGconn *conn, const struct installed *installed, char **ret_usage,
+                      struct error *error)
 {
     const char *values[] = {installed->schema, installed->procedure};
     PGresult *result = NULL;
-    *ret_reads = NULL;
+    *ret_usage = NULL;
     if (pg_query(conn,
                  "SELECT obj_description(p.oid, 'pg_proc') FROM pg_proc p "
                  "JOIN pg_namespace n ON n.oid = p.pronamespace "
@@ -107,28 +107,28 @@ int reads_load(PGconn *conn, const struct installed *installed, char **ret_reads
     const char *note = PQntuples(result) ? PQgetvalue(result, 0, 0) : "";
     const char *columns = strstr(note, LEAD);
     if (columns) /* the lead's space is the first name's */
-        *ret_reads = xstrdup(columns + sizeof LEAD - 2);
+        *ret_usage = xstrdup(columns + sizeof LEAD - 2);
     PQclear(result);
     return 0;
 }
 
-static int is_read(const char *reads, const char *relation, const char *column, const char *end)
+static int is_read(const char *usage, const char *relation, const char *column, const char *end)
 {
     char *name = xasprintf(" %s.%s%s", relation, column, end);
-    int found = strstr(reads, name) != NULL;
+    int found = strstr(usage, name) != NULL;
     free(name);
     return found;
 }
 
-int reads_trim(const char *reads, const struct relation_set *set, struct plan *plan,
-               struct error *error)
+int column_usage_trim(const char *usage, const struct relation_set *set, struct plan *plan,
+                      struct error *error)
 {
     for (size_t i = 0; i < relation_count(set); i++) {
         const struct relation *relation = relation_at(set, i);
-        if (!is_read(reads, relation->name, "", ""))
+        if (!is_read(usage, relation->name, "", ""))
             plan_omit_relation(plan, i);
         for (size_t k = 0; k < relation->column_count; k++)
-            if (!is_read(reads, relation->name, relation->columns[k].name, " "))
+            if (!is_read(usage, relation->name, relation->columns[k].name, " "))
                 plan_omit_column(plan, i, k);
     }
     return plan_trim(plan, error);
