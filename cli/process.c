@@ -3,7 +3,7 @@
  * weir process: runs processors, each in sessions that divide its partitions. A session has a
  * thread of its own with its own consumer and database session, so that none waits for another; on
  * one more thread runs the relay, which publishes what they leave in the outbox; and on another the
- * follower of former generations. */
+ * follower of previous generations. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>

@@ -367,7 +367,7 @@ static const enum option_id options[] = {OPT_DATABASE,   OPT_EVENTS,        OPT_
 const struct command command_processor = {
     .name = "processor",
     .arguments = "list|test NAME...|resume NAME|skip NAME PLACE|reset NAME",
-    .summary = "list processors, prove that one is a fold, resume a halted one, skip a record",
+    .summary = "list processors, test that one is a fold, resume a halted one, skip a record",
     .help =
         "list    each processor with its generation, its version, how many dead letters are open "
         "and "

@@ -85,7 +85,7 @@ static void print_report(const json_t *report)
     const char *verified = json_string_value(json_object_get(report, "verified"));
     double seconds = json_real_value(json_object_get(report, "seconds"));
     json_int_t records = json_integer_value(json_object_get(report, "records"));
-    int former = (int)json_integer_value(json_object_get(report, "former"));
+    int previous = (int)json_integer_value(json_object_get(report, "former"));
     int number = (int)json_integer_value(json_object_get(report, "generation"));
     int swapped = json_is_true(json_object_get(report, "swapped"));
     const json_t *findings = json_object_get(report, "findings");
@@ -103,9 +103,9 @@ static void print_report(const json_t *report)
     if (swapped)
         printf("%-10s generation %d is live; generation %d is kept for --rollback until "
                "--drop-old\n",
-               name, number, former);
+               name, number, previous);
     else
-        printf("%-10s generation %d is still the live one\n", name, former);
+        printf("%-10s generation %d is still the live one\n", name, previous);
 }
 
 static int run_rebuild(struct context *context, const struct processor *processor,
@@ -146,7 +146,7 @@ static int run_drop(struct context *context, const struct processor *processor, 
     if (code == 0)
         code = generation_drop_previous(conn, processor->name, &count, error);
     if (code == 0)
-        printf("%-10s %d former generation%s dropped\n", processor->name, count,
+        printf("%-10s %d previous generation%s dropped\n", processor->name, count,
                count == 1 ? "" : "s");
     PQfinish(conn);
     return code == 0 ? EXIT_OK : EXIT_FAILED;

@@ -15,7 +15,7 @@ static const char QUOTE[] = "$weir_apply$";
 
 enum { SCREENED_MAX = 1000 }; /* events that one try takes out; the next one finds the others */
 
-/* States that blame an event in a search: those for which pg_class_of says so, and too big. Any
+/* States that an event causes, in a search: those for which pg_class_of says so, and too big. Any
  * other ends the search, and says nothing about events. */
 #define GUILTY "^(20|21|22|23|27|2F|38|39|44|54|P0)"
 

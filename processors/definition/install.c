@@ -409,8 +409,8 @@ static int install_in_transaction(PGconn *conn, const struct processor *processo
                     4, values, NULL, error);
 }
 
-/* `weir process` keeps former generations up to date, with a procedure that it may not make. */
-static int install_formers(PGconn *conn, const struct processor *processor, struct error *error)
+/* `weir process` keeps previous generations up to date, with a procedure that it may not make. */
+static int install_previous(PGconn *conn, const struct processor *processor, struct error *error)
 {
     const char *values[] = {processor->name, PG_NUMBER(processor->version), processor->consumes};
     PGresult *result = NULL;
@@ -419,9 +419,9 @@ static int install_formers(PGconn *conn, const struct processor *processor, stru
                         "AND state = 'previous' AND (version, consumes) = ($2::integer, $3)",
                         3, values, &result, error);
     for (int i = 0; code == 0 && i < PQntuples(result); i++) {
-        struct installed former;
+        struct installed previous;
         code = install_generation(conn, processor, (int)pg_int(result, i, 0), INSTALL_NO_TABLES,
-                                  &former, error);
+                                  &previous, error);
     }
     PQclear(result);
     return code;
@@ -438,10 +438,10 @@ int install_processor(PGconn *conn, const struct processor *processor,
         code = pg_commit(conn, install_in_transaction(conn, processor, &installed, error), error);
     if (code == 0 || strcmp(error->code, "version-changed") == 0) {
         struct error *failure = code == 0 ? error : &(struct error){0};
-        int former = pg_run(conn, "BEGIN", failure);
-        if (former == 0)
-            former = pg_commit(conn, install_formers(conn, processor, failure), failure);
-        code = code == 0 ? former : code;
+        int previous = pg_run(conn, "BEGIN", failure);
+        if (previous == 0)
+            previous = pg_commit(conn, install_previous(conn, processor, failure), failure);
+        code = code == 0 ? previous : code;
     }
     pg_run(conn, UNLOCK, NULL);
     if (code == 0)

@@ -42,8 +42,8 @@ static size_t slice_end(const struct engine *engine, size_t from)
         return open;
     if (to - open > engine->limit)
         to = open + engine->limit;
-    if (engine->suspect > open && to - open > (engine->suspect - open + 1) / 2)
-        to = open + (engine->suspect - open + 1) / 2;
+    if (engine->bisect_to > open && to - open > (engine->bisect_to - open + 1) / 2)
+        to = open + (engine->bisect_to - open + 1) / 2;
     return to;
 }
 
@@ -117,8 +117,8 @@ void apply_start(struct engine *engine)
 void apply_batch(struct engine *engine, struct batch *batch)
 {
     engine->current = batch;
-    engine->limit = batch == engine->applying ? engine->wary : engine->rows_max;
-    engine->suspect = 0;
+    engine->limit = batch == engine->applying ? engine->backoff_limit : engine->rows_max;
+    engine->bisect_to = 0;
     engine->searched = 0;
     engine->resends = 0;
     storm_defer(engine, 0);
@@ -163,9 +163,10 @@ static void grow_slices(struct engine *engine)
         return;
     }
     engine->good_run += engine->slice->applied;
-    if (engine->wary < engine->rows_max && engine->good_run >= WARY_RUN * engine->wary)
-        engine->wary *= 2;
-    engine->limit = engine->wary;
+    if (engine->backoff_limit < engine->rows_max &&
+        engine->good_run >= BACKOFF_RUN * engine->backoff_limit)
+        engine->backoff_limit *= 2;
+    engine->limit = engine->backoff_limit;
 }
 
 static void finish_slice(struct engine *engine)
@@ -185,8 +186,8 @@ static void finish_slice(struct engine *engine)
     }
     engine->backoff_ms = 0;
     engine->resends = 0;
-    if (engine->suspect <= slice->to)
-        engine->suspect = 0;
+    if (engine->bisect_to <= slice->to)
+        engine->bisect_to = 0;
     grow_slices(engine);
     metrics_counter_add(engine->metrics.batches, 1);
     metrics_counter_add(engine->metrics.events, (int64_t)slice->applied);
@@ -238,7 +239,7 @@ static int resend(struct engine *engine)
 }
 
 /* Some event of the slice fails: looks for it, or has found it. */
-static void blame(struct engine *engine, const char *code)
+static void bisect(struct engine *engine, const char *code)
 {
     const struct slice *slice = engine->slice;
     size_t open = first_open(engine, slice->from);
@@ -246,11 +247,11 @@ static void blame(struct engine *engine, const char *code)
     engine->resends = 0;
     if (open + 1 < slice->to) {
         if (search_helps(&engine->failure) && storm_defer(engine, open))
-            engine->suspect = engine->searched = 0;
+            engine->bisect_to = engine->searched = 0;
         else if (search_start(engine, open))
             return;
         else
-            engine->suspect = slice->to;
+            engine->bisect_to = slice->to;
         apply_from(engine, slice->from);
     } else if (!applies && engine->failure.class == ERROR_SHRINK) {
         attach_recover(engine, &engine->failure); /* too slow, or short of memory, for anything */
@@ -291,7 +292,7 @@ static void find_halting(struct engine *engine)
         count++;
     }
     if (count > 1) {
-        engine->suspect = slice->to;
+        engine->bisect_to = slice->to;
         apply_from(engine, slice->from);
     } else {
         halt(engine, &engine->failure, entry ? &engine->positions[entry->position] : NULL, entry);
@@ -337,11 +338,11 @@ static void handle_failure(struct engine *engine)
     case ERROR_UNSURE:
         if (resend(engine))
             break;
-        blame(engine, error->code);
+        bisect(engine, error->code);
         break;
     case ERROR_DEAD_LETTER:
     case ERROR_SHRINK:
-        blame(engine, error->code);
+        bisect(engine, error->code);
         break;
     case ERROR_RETRY:
         if (pg_is_contention(error) || strcmp(error->code, QUERY_CANCELED) == 0)

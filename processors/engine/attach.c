@@ -145,7 +145,7 @@ static int claim(struct engine *engine, struct error *error)
                         values, &result, error);
         if (code == 0 || strcmp(error->code, "55P03") != 0)
             break;
-        log_warn("the former owner holds a partition for longer than lock-timeout; ending its "
+        log_warn("the previous owner holds a partition for longer than lock-timeout; ending its "
                  "database session");
         struct error failure;
         if (pg_query(engine->conn, "SELECT weir.evict($1, $2, $3, $4)", 4, values, NULL,
@@ -198,13 +198,13 @@ void attach_restart(struct engine *engine)
 
 /* Another version is live now: its instances have the partitions, so this one is not in the group.
  * It looks from time to time whether its own is back, as after a rollback; meanwhile the follower
- * of this process keeps the former generation near to that. */
+ * of this process keeps the previous generation near to that. */
 static void stand_aside(struct engine *engine, const struct error *error)
 {
-    enum aside aside = engine->former ? ASIDE_FOLLOWS : ASIDE_ALONE;
+    enum aside aside = engine->previous ? ASIDE_FOLLOWS : ASIDE_ALONE;
     if (engine->aside != aside) {
         struct error said = *error;
-        if (!engine->former)
+        if (!engine->previous)
             error_prefix(&said, "no generation of this build is kept, and this instance only "
                                 "stands aside");
         log_warn("%s", said.message);
@@ -278,7 +278,7 @@ int attach_try(struct engine *engine, struct error *error)
         return 0;
     }
     /* Once they fitted, a reset or a newer build is at work on the database: wait for its end. */
-    if (failure.class == ERROR_USAGE && (engine->fitted || engine->former) &&
+    if (failure.class == ERROR_USAGE && (engine->fitted || engine->previous) &&
         strcmp(failure.code, "version-changed") == 0) {
         stand_aside(engine, &failure);
         return 0;

@@ -42,7 +42,7 @@ enum {
     BACKLOG_AGE_MS = 1000, /* records older than this are a backlog: batches may grow */
     RESENDS_MAX = 5,       /* of a slice that another transaction was in the way of */
     RESEND_PAUSE_MS = 20,  /* longest pause before, drawn */
-    WARY_RUN = 4,          /* slices between two events that fail */
+    BACKOFF_RUN = 4,       /* slices between two events that fail */
     SEARCH_MAX = 64,       /* events that are tried one by one in one call */
     FAILED_RUN_MAX = 64,   /* events in a row that fail and are parked by one call */
     PARKED_LOG_INTERVAL_MS = 1000,
@@ -138,9 +138,9 @@ struct engine {
     int64_t attach_at_us; /* monotonic: not before */
     int64_t backoff_ms;
     int halted;
-    int joined; /* the group, or with force-partitions has them all */
-    int fitted; /* build and database fitted at least once, or it stood aside */
-    int former; /* generation of this build that a rollback would go to; 0: none, or it is live */
+    int joined;   /* the group, or with force-partitions has them all */
+    int fitted;   /* build and database fitted at least once, or it stood aside */
+    int previous; /* generation of this build that a rollback would go to; 0: none, or it is live */
     enum aside aside;
 
     size_t rows_max;
@@ -157,7 +157,7 @@ struct engine {
     int duplicate_key; /* that error is an event that was applied before */
     char *screened;    /* that error is that these events are taken out */
     size_t limit;      /* entries per slice */
-    size_t suspect; /* when larger than the slice's start: among the entries up to here one fails */
+    size_t bisect_to;  /* beyond the slice's start: one of the entries up to here fails */
     /* In flight is a search from this entry on to the end of the slice (search.c). */
     int searching;
     size_t search_open;
@@ -165,8 +165,8 @@ struct engine {
     size_t searched;    /* entries up to here were searched before */
     char *found;        /* what the search found */
     int resends;
-    size_t wary;     /* entries per slice of new records: fewer while some fail */
-    size_t good_run; /* events applied since the last one that failed */
+    size_t backoff_limit; /* entries per slice of new records: fewer while some fail */
+    size_t good_run;      /* events applied since the last one that failed */
     struct parked *parked;
     struct skips *skips;
     struct drain drain;
@@ -226,7 +226,7 @@ int halt_check(struct engine *engine, struct error *error);
 /* session.c */
 
 /* Connects and prepares; sets engine->conn. Errors: ERROR_USAGE when build and database do not
- * fit; "version-changed" when another version is live: then engine->former is set. */
+ * fit; "version-changed" when another version is live: then engine->previous is set. */
 int session_open(struct engine *engine, struct error *error);
 
 /* fetch.c */
@@ -257,7 +257,7 @@ void apply_batch(struct engine *engine, struct batch *batch);
 void apply_from(struct engine *engine, size_t from);
 /* Whether new records wait. */
 int apply_is_behind(const struct engine *engine);
-/* After a failure that no event is to blame for. */
+/* After a failure that no event causes. */
 void apply_fail(struct engine *engine, const struct error *error);
 
 /* park.c */
@@ -272,7 +272,7 @@ void park_set_aside(struct engine *engine, const char *message);
 int park_mark(struct engine *engine, struct entry *entry, const char *code, const char *message);
 /* Makes the next slices smaller, though not below `least`: of the last events, `good_run` were
  * applied since one failed. */
-void park_be_wary(struct engine *engine, size_t least);
+void park_back_off(struct engine *engine, size_t least);
 /* Parks an entry of the batch that fails, and goes on. */
 void park_entry(struct engine *engine, size_t index, const char *code, const char *message);
 /* Parks what screen.sql takes out, and goes on. */
@@ -290,7 +290,7 @@ int storm_defer(struct engine *engine, size_t from);
 
 /* search.c */
 
-/* Whether events are to blame for a failure that may be searched for one by one: their data, or
+/* Whether events cause a failure, and may be searched for one by one: their data, or
  * that one is too big; not that all together are slow or want too much memory. */
 int search_helps(const struct error *error);
 /* Has the entries of the slice from `open` on tried one by one, if they are few enough and were not

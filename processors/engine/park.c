@@ -87,14 +87,14 @@ int park_mark(struct engine *engine, struct entry *entry, const char *code, cons
     return 0;
 }
 
-void park_be_wary(struct engine *engine, size_t least)
+void park_back_off(struct engine *engine, size_t least)
 {
-    size_t wary = engine->good_run / WARY_RUN;
-    if (wary < least)
-        wary = least;
-    if (wary < engine->wary)
-        engine->wary = wary;
-    engine->limit = engine->wary;
+    size_t limit = engine->good_run / BACKOFF_RUN;
+    if (limit < least)
+        limit = least;
+    if (limit < engine->backoff_limit)
+        engine->backoff_limit = limit;
+    engine->limit = engine->backoff_limit;
     engine->good_run = 0;
 }
 
@@ -103,8 +103,8 @@ void park_entry(struct engine *engine, size_t index, const char *code, const cha
     FAILPOINT("park.guilty");
     if (park_mark(engine, &engine->current->entries[index], code, message) != 0)
         return;
-    park_be_wary(engine, search_helps(&engine->failure) ? SEARCH_MAX : 1);
-    engine->suspect = 0;
+    park_back_off(engine, search_helps(&engine->failure) ? SEARCH_MAX : 1);
+    engine->bisect_to = 0;
     apply_from(engine, engine->slice->from);
     FAILPOINT("park.sent");
 }

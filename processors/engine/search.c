@@ -166,8 +166,8 @@ void search_finish(struct engine *engine)
         drain_record(engine);
         return;
     }
-    engine->suspect = marked > 0 ? 0 : engine->slice->to;
+    engine->bisect_to = marked > 0 ? 0 : engine->slice->to;
     if (marked > 0)
-        park_be_wary(engine, SEARCH_MAX);
+        park_back_off(engine, SEARCH_MAX);
     apply_from(engine, engine->slice->from);
 }

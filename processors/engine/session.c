@@ -34,7 +34,7 @@ static int64_t lock_timeout_ms(const struct engine *engine)
 
 /* Another version than this build's is live. A roll-out is under way, or a rollback, when the
  * generation of this one is kept. */
-static void find_former(struct engine *engine, PGconn *conn, struct error *error)
+static void find_previous(struct engine *engine, PGconn *conn, struct error *error)
 {
     struct error failure;
     PGresult *result = NULL;
@@ -50,13 +50,13 @@ static void find_former(struct engine *engine, PGconn *conn, struct error *error
     if (code != 0 && failure.class == ERROR_RETRY)
         *error = failure;
     if (code == 0 && PQntuples(result) > 0) {
-        engine->former = (int)pg_int(result, 0, 0);
+        engine->previous = (int)pg_int(result, 0, 0);
         error_set(
             error, ERROR_USAGE, "version-changed",
             "processor %s is version %d here, and generation %s, of version %s, is live: this "
             "instance stands aside, and follows generation %d, to which a rollback would go",
             processor->name, processor->version, PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2),
-            engine->former);
+            engine->previous);
     }
     PQclear(result);
 }
@@ -71,9 +71,9 @@ int session_open(struct engine *engine, struct error *error)
         return -1;
     pg_set_patience(conn, config_int(engine->config, OPT_STATEMENT_TIMEOUT) + APPLY_GRACE_MS);
     int code = install_find(conn, engine->processor, &engine->installed, error);
-    engine->former = 0;
+    engine->previous = 0;
     if (code != 0 && strcmp(error->code, "version-changed") == 0)
-        find_former(engine, conn, error);
+        find_previous(engine, conn, error);
     char *usage = NULL;
     if (code == 0)
         code = column_usage_load(conn, &engine->installed, &usage, error);

@@ -202,7 +202,7 @@ static void put_whole(struct buf *out, const struct batch *batch, const struct e
 {
     const struct record *record = &entry->record;
     int parked = entry->fate == FATE_PARKED;
-    int blamed = !parked || entry->failed;
+    int has_reason = !parked || entry->failed;
     size_t row = open_row(out, parked ? 12 : 11);
     put_int4(out, position_id);
     put_int8_of(out, OID_INT8, record->offset);
@@ -211,8 +211,8 @@ static void put_whole(struct buf *out, const struct batch *batch, const struct e
     put_uuid(out, &entry->event_id);
     uint32_t schema_id = htobe32((uint32_t)entry->schema_id);
     put_field(out, OID_INT4, &schema_id, entry->schema_id < 0 ? -1 : 4);
-    put_text(out, blamed ? entry->code : NULL);
-    put_text(out, blamed ? entry->reason : NULL);
+    put_text(out, has_reason ? entry->code : NULL);
+    put_text(out, has_reason ? entry->reason : NULL);
     put_headers(out, batch, entry, types);
     put_field(out, OID_BYTEA, record->key, record->key ? (int32_t)record->key_size : -1);
     put_field(out, OID_BYTEA, record->value, record->value ? (int32_t)record->value_size : -1);
@@ -429,15 +429,15 @@ static void put_rows(struct slice *slice, struct batch *batch, size_t relation, 
     size_t last = lower_mark(rows, slice->to);
     size_t start = first ? rows->marks[first - 1].end : ARRAY_HEADER_SIZE;
     uint32_t count = 0;
-    size_t left_out = 0;
+    size_t omitted = 0;
     slice->covered[relation].at = NULL;
     for (size_t i = first; i < last; i++) {
         if (batch->entries[rows->marks[i].seq].fate == FATE_APPLIED)
             count += rows->marks[i].rows;
         else
-            left_out++;
+            omitted++;
     }
-    if (count > 0 && left_out == 0) {
+    if (count > 0 && omitted == 0) {
         char *at = data + start - ARRAY_HEADER_SIZE;
         slice->covered[relation].at = at;
         memcpy(slice->covered[relation].bytes, at, ARRAY_HEADER_SIZE);

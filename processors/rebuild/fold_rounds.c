@@ -87,7 +87,7 @@ static int open_workers(struct rebuild *rebuild, struct error *error)
                                                .index = i,
                                                .count = rebuild->worker_count,
                                                .bulk = !rebuild->next.indexed,
-                                               .beside = rebuild->beside,
+                                               .low_priority = rebuild->low_priority,
                                                .park = rebuild->to_end,
                                                .stop = &rebuild->stop,
                                                .done = &rebuild->done};
@@ -103,7 +103,7 @@ static int open_workers(struct rebuild *rebuild, struct error *error)
     return 0;
 }
 
-int rebuild_note_left(struct rebuild *rebuild, struct error *error)
+int rebuild_note_deferred(struct rebuild *rebuild, struct error *error)
 {
     PGresult *result = NULL;
     const char *values[] = {
@@ -113,7 +113,7 @@ int rebuild_note_left(struct rebuild *rebuild, struct error *error)
     if (pg_query(rebuild->side, "SELECT weir.note_left_out($1, $2, $3)", 3, values, &result,
                  error) != 0)
         return -1;
-    rebuild->left_out = pg_int(result, 0, 0);
+    rebuild->deferred = pg_int(result, 0, 0);
     PQclear(result);
     return 0;
 }
@@ -228,7 +228,7 @@ static int end_bulk(struct rebuild *rebuild, struct error *error)
     if (code == 0) {
         rebuild_phase(rebuild, "index", rebuild->total);
         code = generation_index(rebuild->conn, rebuild->side, rebuild->processor, &rebuild->next,
-                                rebuild->beside, error);
+                                rebuild->low_priority, error);
         FAILPOINT("rebuild.indexed");
     }
     rebuild->unfoldable = code != 0 && error->class != ERROR_RETRY;

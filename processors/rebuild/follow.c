@@ -14,20 +14,20 @@
 
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
-#include "processors/rebuild/former.h"
+#include "processors/rebuild/previous.h"
 
 enum {
     TICK_MS = 50, /* how soon the stop is noticed */
     LOOK_MS = 2000,
     BEHIND_MS = 500,     /* between two rounds while there is more to do */
     REST_SHARE = 2,      /* or so many times as long as a round took */
-    LEFT_OUT_MS = 10000, /* how often what was left out is looked through, without new records */
+    DEFERRED_MS = 10000, /* how often deferred records are looked through, without new ones */
     IDLE_CLOSE_MS = 30000,
     BACKOFF_MOST_MS = 60000
 };
 
 struct followed {
-    struct former former;
+    struct previous previous;
     struct metric_series *behind;
     int elected;       /* this process is the one that follows */
     int told;          /* of the generation with this number it was said that it is followed */
@@ -66,7 +66,7 @@ static int open_session(struct follower *follower, struct error *error)
 /* Whether this process is the one that follows the processor. */
 static int elect(struct follower *follower, struct followed *followed, int wanted)
 {
-    const char *values[] = {followed->former.processor->name};
+    const char *values[] = {followed->previous.processor->name};
     PGresult *result = NULL;
     struct error error;
     if (wanted == followed->elected)
@@ -83,56 +83,56 @@ static int elect(struct follower *follower, struct followed *followed, int wante
 
 static int is_wanted(const struct followed *followed)
 {
-    const struct former *former = &followed->former;
-    return former->number && former->fits &&
-           !(followed->given_up == former->number && followed->given_up_live == former->live);
+    const struct previous *previous = &followed->previous;
+    return previous->number && previous->fits &&
+           !(followed->given_up == previous->number && followed->given_up_live == previous->live);
 }
 
 static void tell(struct followed *followed)
 {
-    const struct former *former = &followed->former;
-    const char *name = former->processor->name;
-    if (followed->told == former->number)
+    const struct previous *previous = &followed->previous;
+    const char *name = previous->processor->name;
+    if (followed->told == previous->number)
         return;
-    followed->told = former->number;
+    followed->told = previous->number;
     log_info("follows generation %d of %s, which was live before generation %d, for a rollback, "
              "until `weir rebuild %s --drop-old`",
-             former->number, name, former->live, name);
+             previous->number, name, previous->live, name);
 }
 
 /* What passes by itself is tried again; what does not is left until another generation is live. */
 static void handle_failure(struct followed *followed, const struct error *error)
 {
-    struct former *former = &followed->former;
-    const char *name = former->processor->name;
+    struct previous *previous = &followed->previous;
+    const char *name = previous->processor->name;
     if (error->class == ERROR_FENCED || strcmp(error->code, PG_RESET) == 0)
         return; /* a rebuild had it meanwhile */
     if (error->class == ERROR_RETRY || error->class == ERROR_SHRINK) {
         if (followed->failures++ == 0)
-            log_warn("following generation %d of %s: %s; trying again", former->number, name,
+            log_warn("following generation %d of %s: %s; trying again", previous->number, name,
                      error->message);
         return;
     }
-    followed->given_up = former->number;
-    followed->given_up_live = former->live;
+    followed->given_up = previous->number;
+    followed->given_up_live = previous->live;
     log_error("generation %d of %s is not followed any more: %s. The live one goes on; "
               "`weir rebuild %s --rollback` would meet this again",
-              former->number, name, error->message, name);
+              previous->number, name, error->message, name);
 }
 
 static void run_round(struct follower *follower, struct followed *followed)
 {
-    struct former *former = &followed->former;
+    struct previous *previous = &followed->previous;
     struct error error = {0};
     int64_t began_us = monotonic_now_us();
     followed->looked_us = followed->folded_us = began_us;
-    int code = former_round(former, follower->conn, &error);
+    int code = previous_round(previous, follower->conn, &error);
     if (code == 0)
         followed->failures = 0;
     else
         handle_failure(followed, &error);
     int64_t now_us = monotonic_now_us();
-    int64_t rest_us = former->behind ? BEHIND_MS * INT64_C(1000) : LOOK_MS * INT64_C(1000);
+    int64_t rest_us = previous->behind ? BEHIND_MS * INT64_C(1000) : LOOK_MS * INT64_C(1000);
     if (rest_us < (now_us - began_us) * REST_SHARE)
         rest_us = (now_us - began_us) * REST_SHARE;
     for (int i = 0; i < followed->failures && rest_us < BACKOFF_MOST_MS * INT64_C(1000); i++)
@@ -142,28 +142,28 @@ static void run_round(struct follower *follower, struct followed *followed)
 
 static void take_turn(struct follower *follower, struct followed *followed)
 {
-    struct former *former = &followed->former;
+    struct previous *previous = &followed->previous;
     struct error error = {0};
     int64_t now_us = monotonic_now_us();
     followed->next_us = now_us + LOOK_MS * INT64_C(1000);
-    if (former_look(former, follower->conn, &error) != 0)
+    if (previous_look(previous, follower->conn, &error) != 0)
         return; /* the engine says it, if it lasts */
-    metrics_gauge_set(followed->behind, former->behind);
-    if (!former->number) /* dropped, or reset: numbers may come again */
+    metrics_gauge_set(followed->behind, previous->behind);
+    if (!previous->number) /* dropped, or reset: numbers may come again */
         followed->given_up = followed->failures = 0;
     if (!elect(follower, followed, is_wanted(followed))) {
-        former_close(former);
+        previous_close(previous);
         followed->told = 0;
         return;
     }
     tell(followed);
     int look_through =
-        former->has_left_out && now_us - followed->looked_us > LEFT_OUT_MS * INT64_C(1000);
-    if (former->behind || look_through)
+        previous->has_deferred && now_us - followed->looked_us > DEFERRED_MS * INT64_C(1000);
+    if (previous->behind || look_through)
         run_round(follower, followed);
     else if (now_us - followed->folded_us > IDLE_CLOSE_MS * INT64_C(1000))
-        former_close(former);
-    metrics_gauge_set(followed->behind, former->behind);
+        previous_close(previous);
+    metrics_gauge_set(followed->behind, previous->behind);
 }
 
 static void *run(void *argument)
@@ -192,7 +192,7 @@ static void *run(void *argument)
 static void free_all(struct follower *follower)
 {
     for (size_t i = 0; i < follower->options.processor_count; i++)
-        former_close(&follower->followed[i].former);
+        previous_close(&follower->followed[i].previous);
     PQfinish(follower->conn);
     free(follower->followed);
     free(follower);
@@ -204,15 +204,15 @@ int follow_start(const struct follow_options *options, struct follower **ret_fol
     struct follower *follower = xcalloc(1, sizeof *follower);
     struct metric *metric = metrics_register(
         options->metrics, METRICS_GAUGE, "weir_processor_former_behind_records",
-        "Records that the former generation is behind the live one; 0 without one.", "processor");
+        "Records that the previous generation is behind the live one; 0 without one.", "processor");
     follower->options = *options;
     follower->followed = xcalloc(options->processor_count, sizeof *follower->followed);
     for (size_t i = 0; i < options->processor_count; i++) {
         struct followed *followed = &follower->followed[i];
         followed->behind = metrics_series(metric, options->processors[i]->name);
-        followed->former.config = options->config;
-        followed->former.processor = options->processors[i];
-        followed->former.stop = options->stop;
+        followed->previous.config = options->config;
+        followed->previous.processor = options->processors[i];
+        followed->previous.stop = options->stop;
         followed->next_us = monotonic_now_us() + LOOK_MS * INT64_C(1000); /* live ones first */
     }
     if (pthread_create(&follower->thread, NULL, run, follower) != 0) {

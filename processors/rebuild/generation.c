@@ -244,7 +244,7 @@ int generation_previous(PGconn *conn, const struct processor *processor,
     int code = 0;
     if (PQntuples(result) == 0)
         code = error_set(error, ERROR_USAGE, "no-previous",
-                         "there is no former generation of %s to go back to", processor->name);
+                         "there is no previous generation of %s to go back to", processor->name);
     else if (pg_int(result, 0, 1) != processor->version ||
              strcmp(PQgetvalue(result, 0, 2), processor->consumes) != 0)
         code = error_set(error, ERROR_USAGE, "version-changed",

@@ -34,7 +34,7 @@ static int count_workers(struct rebuild *rebuild, struct error *error)
                  "WHERE p.processor = $1 AND p.generation = $2)",
                  2, values, &result, error) != 0)
         return -1;
-    rebuild->beside = *PQgetvalue(result, 0, 0) == 't' && !rebuild->options->workers;
+    rebuild->low_priority = *PQgetvalue(result, 0, 0) == 't' && !rebuild->options->workers;
     int count = *PQgetvalue(result, 0, 0) == 't' || cores < 1 ? 1 : (int)cores;
     PQclear(result);
     if (rebuild->options->workers)
@@ -127,7 +127,7 @@ static int load_state(struct rebuild *rebuild, struct error *error)
     if (code == 0)
         code = vector_load(&rebuild->own, rebuild->side, name, rebuild->next.number, 0, error);
     if (code == 0)
-        code = rebuild_note_left(rebuild, error);
+        code = rebuild_note_deferred(rebuild, error);
     return pg_commit(rebuild->side, code, error);
 }
 
@@ -255,7 +255,7 @@ static int run_steps(struct rebuild *rebuild, struct error *error)
     if (code == 0 && !rebuild->different && !options->no_swap)
         code = follow(rebuild, error) == 0 ? swap(rebuild, error) : -1;
     rebuild_note_phase(rebuild);
-    json_object_set_new(rebuild->report, "left_out", json_integer(rebuild->left_out));
+    json_object_set_new(rebuild->report, "left_out", json_integer(rebuild->deferred));
     json_object_set_new(rebuild->report, "records", json_integer(vector_sum(&rebuild->own)));
     json_object_set_new(rebuild->report, "seconds",
                         json_real((double)(monotonic_now_us() - started_us) / 1e6));

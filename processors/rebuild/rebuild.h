@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Builds a generation of a processor beside the live one from the first record on, proves it, and
- * makes it the live one. The same steps bring a former generation up to date for a rollback.
+ * Builds a generation of a processor beside the live one from the first record on, verifies it, and
+ * makes it the live one. The same steps bring a previous generation up to date for a rollback.
  *
  *   fold      all records up to where the live generation is, several workers, no indexes
  *   index     indexes and constraints

@@ -31,13 +31,13 @@ struct rebuild {
     const struct rebuild_options *options;
     PGconn *conn; /* control */
     PGconn *side; /* what must be committed while that one holds its locks */
-    int64_t left_out;
+    int64_t deferred;
     struct generation live;
     struct generation next;
     int unfoldable; /* apply.sql does not go through on the stage as a whole */
     int to_end;     /* the live generation says nothing that counts: fold to the ends of the logs */
     int holding;    /* the live positions are locked by this transaction */
-    int beside;     /* somebody works on the live generation: leave it its share of the machine */
+    int low_priority; /* somebody works on the live generation: leave it its share of the machine */
     int worker_count;
     struct fold_thread {
         pthread_t thread;
@@ -81,8 +81,8 @@ void rebuild_sleep(int ms);
 int rebuild_connect(const struct rebuild *rebuild, const char *name, PGconn **ret_conn,
                     struct error *error);
 
-/* Notes what the live generation has not applied; `rebuild->left_out` counts it. */
-int rebuild_note_left(struct rebuild *rebuild, struct error *error);
+/* Notes what the live generation has not applied; `rebuild->deferred` counts it. */
+int rebuild_note_deferred(struct rebuild *rebuild, struct error *error);
 
 /* rebuild_verify.c */
 

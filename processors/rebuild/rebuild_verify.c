@@ -18,7 +18,7 @@ int rebuild_hold(struct rebuild *rebuild, struct error *error)
     int code = vector_load(&rebuild->at_live, rebuild->conn, rebuild->processor->name,
                            rebuild->live.number, 1, error);
     if (code == 0)
-        code = rebuild_note_left(rebuild, error);
+        code = rebuild_note_deferred(rebuild, error);
     if (code == 0) {
         target = vector_copy(&rebuild->at_live);
         vector_raise(&target, &rebuild->own);
@@ -42,10 +42,11 @@ static int open_snapshot(struct rebuild *rebuild, PGconn *conn, int *ret_behind,
     struct vector live = vector_copy(&rebuild->own);
     struct vector next = vector_copy(&rebuild->own);
     /* Helpers would take the cores that live events need. */
-    int code = pg_runf(conn, error,
-                       "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL work_mem = "
-                       "'256MB'; SET LOCAL jit = off%s",
-                       rebuild->beside ? "; SET LOCAL max_parallel_workers_per_gather = 0" : "");
+    int code =
+        pg_runf(conn, error,
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL work_mem = "
+                "'256MB'; SET LOCAL jit = off%s",
+                rebuild->low_priority ? "; SET LOCAL max_parallel_workers_per_gather = 0" : "");
     if (code == 0)
         code = vector_load(&live, conn, rebuild->processor->name, rebuild->live.number, 0, error);
     if (code == 0)

@@ -20,11 +20,10 @@
 
 static int open_consumer(struct worker *worker, struct error *error)
 {
-    int gentle = worker->options.gentle;
-    int little = gentle || worker->options.beside; /* a burst of reading is work for the broker */
     const char *const properties[][2] = {
-        {"fetch.wait.max.ms", gentle ? "500" : "50"},
-        {"queued.max.messages.kbytes", little ? "8192" : "131072"},
+        {"fetch.wait.max.ms", worker->options.follows ? "500" : "50"},
+        /* a burst of reading is work for the broker */
+        {"queued.max.messages.kbytes", worker->options.low_priority ? "8192" : "131072"},
         {"group.id", "weir-rebuild"}, /* librdkafka wants one; it is never joined */
         {"check.crcs", "true"},
         /* a full local queue pauses fetching for a second: it has to last that long */
@@ -67,7 +66,7 @@ static int open_session(struct worker *worker, struct error *error)
     char name[128];
     char *usage = NULL;
     struct buf call = {0};
-    snprintf(name, sizeof name, "weir %s %s %d", options->gentle ? "follow" : "rebuild",
+    snprintf(name, sizeof name, "weir %s %s %d", options->follows ? "follow" : "rebuild",
              options->processor->name, options->index);
     if (pg_connect(config_text(options->config, OPT_DATABASE), name, &worker->conn, error) != 0)
         return -1;
@@ -85,7 +84,7 @@ static int open_session(struct worker *worker, struct error *error)
                        "SET jit = off; SET enable_seqscan = off; SET work_mem = '64MB';"
                        "SET client_connection_check_interval = '1s';"
                        "SET lock_timeout = '30s'; SET statement_timeout = '%ds'",
-                       options->gentle ? WORKER_GENTLE_TIMEOUT_S : WORKER_STATEMENT_TIMEOUT_S);
+                       options->follows ? WORKER_FOLLOW_TIMEOUT_S : WORKER_STATEMENT_TIMEOUT_S);
     if (code == 0)
         code = slice_types_load(worker->conn, options->processor, &worker->types, error);
     if (code == 0) {
@@ -145,9 +144,8 @@ int worker_open(const struct worker_options *options, struct worker **ret_worker
     struct worker *worker = xcalloc(1, sizeof *worker);
     worker->options = *options;
     worker->wake_fd = -1;
-    int little = options->gentle || options->beside;
-    worker->rows_max = little ? WORKER_GENTLE_ROWS : WORKER_BULK_ROWS;
-    worker->bytes_max = little ? WORKER_GENTLE_BYTES : WORKER_BULK_BYTES;
+    worker->rows_max = options->low_priority ? WORKER_LOW_PRIORITY_ROWS : WORKER_BULK_ROWS;
+    worker->bytes_max = options->low_priority ? WORKER_LOW_PRIORITY_BYTES : WORKER_BULK_BYTES;
     worker->filling = batch_new(options->processor, worker->rows_max, message_release);
     worker->applying = batch_new(options->processor, worker->rows_max, message_release);
     worker->single = batch_new(options->processor, 1, NULL); /* a query's result has the bytes */
@@ -194,7 +192,7 @@ void worker_free(struct worker *worker)
     batch_free(worker->filling);
     batch_free(worker->applying);
     batch_free(worker->single);
-    worker_free_left(worker);
+    worker_free_deferred(worker);
     parked_free(worker->parked);
     skips_free(worker->skips);
     worker_drop(worker);
@@ -263,7 +261,7 @@ static int is_done(const struct worker *worker)
 int worker_fold(struct worker *worker, const struct vector *target, struct error *error)
 {
     int64_t moved_us = monotonic_now_us();
-    if (worker_load_left(worker, error) != 0 || worker_set_goals(worker, target, error) != 0)
+    if (worker_load_deferred(worker, error) != 0 || worker_set_goals(worker, target, error) != 0)
         return -1;
     while (!is_done(worker)) {
         size_t before = worker->filling->count;

@@ -19,11 +19,11 @@
 #define WORKER_NEEDS_INDEX "needs-index"
 
 enum {
-    WORKER_BULK_ROWS = 50000,     /* records of a batch while nobody reads */
-    WORKER_BULK_BYTES = 64 << 20, /* and bytes of its rows */
-    WORKER_GENTLE_ROWS = 2000,    /* the same beside live processing */
-    WORKER_GENTLE_BYTES = 4 << 20,
-    WORKER_GENTLE_TIMEOUT_S = 5,
+    WORKER_BULK_ROWS = 50000,        /* records of a batch while nobody reads */
+    WORKER_BULK_BYTES = 64 << 20,    /* and bytes of its rows */
+    WORKER_LOW_PRIORITY_ROWS = 2000, /* the same beside live processing */
+    WORKER_LOW_PRIORITY_BYTES = 4 << 20,
+    WORKER_FOLLOW_TIMEOUT_S = 5,
     WORKER_STATEMENT_TIMEOUT_S = 600, /* a batch may wait for a checkpoint, never for ever */
     WORKER_RETRIES = 20               /* of one batch: deadlocks with another worker */
 };
@@ -34,13 +34,12 @@ struct worker_options {
     const struct config *config;
     const struct processor *processor;
     const struct installed *installed;
-    int32_t index; /* takes the partitions whose number leaves this remainder … */
-    int32_t count; /* … divided by this */
-    int bulk;      /* index and count are those of the sets of the stage */
-    int gentle; /* small batches: whoever waits for the lock, or the core, waits for one of them */
-    int beside; /* small batches as well, but without a deadline: live processing goes on beside it
-                 */
-    int park;   /* events that fail, as the engine does, instead of failing with them */
+    int32_t index;    /* takes the partitions whose number leaves this remainder … */
+    int32_t count;    /* … divided by this */
+    int bulk;         /* index and count are those of the sets of the stage */
+    int low_priority; /* small batches: whoever waits for the lock, or the core, waits for one */
+    int follows;      /* statements have a short deadline as well */
+    int park;         /* events that fail, as the engine does, instead of failing with them */
     const atomic_int *stop;
     _Atomic int64_t *done; /* records dealt with are added here */
 };

@@ -29,12 +29,12 @@ struct goal {
 };
 
 /* A record that the live generation has not applied in its turn. */
-struct left_out {
+struct deferred {
     size_t position;
     int64_t offset;
     int64_t after;          /* due: behind this offset */
     int64_t carried_out_us; /* when it was redriven; INT64_MAX: it was not, it drained */
-    int row;                /* of left_rows: its bytes */
+    int row;                /* of deferred_rows: its bytes */
     int due;                /* to be applied after all, and not yet */
 };
 
@@ -66,11 +66,11 @@ struct worker {
     size_t bytes_max;
     struct batch *filling;
     struct batch *applying;
-    struct batch *single;  /* of one record that is applied out of its turn */
-    struct left_out *left; /* by position and offset */
-    size_t left_count;
+    struct batch *single;      /* of one record that is applied out of its turn */
+    struct deferred *deferred; /* by position and offset */
+    size_t deferred_count;
     size_t due_count;
-    PGresult *left_rows;
+    PGresult *deferred_rows;
     struct parked *parked; /* Spaces that are held back; NULL: nothing is parked here */
     struct skips *skips;   /* records that people decided to skip; NULL as `parked` */
     struct slice *slice;
@@ -115,18 +115,18 @@ int worker_open_stage(struct worker *worker, struct error *error);
 /* Takes the applying batch to the stage, and waits for it. */
 int worker_stage(struct worker *worker, struct error *error);
 
-/* worker_left.c */
+/* worker_deferred.c */
 
 /* Reads which Spaces are held back in this generation. */
 int worker_load_parked(struct worker *worker, struct error *error);
 /* Reads which records are to be skipped, as far as nobody has skipped them. */
 int worker_load_skips(struct worker *worker, struct error *error);
-/* Whether anything at the partition behind that offset is left out, or due only there. */
-int worker_left_beyond(const struct worker *worker, size_t position, int64_t offset);
-/* Reads which records are left out, and which of them are due. The session must be free. */
-int worker_load_left(struct worker *worker, struct error *error);
-void worker_free_left(struct worker *worker);
-int worker_leaves_out(const struct worker *worker, size_t position, int64_t offset);
+/* Whether anything at the partition behind that offset is deferred, or due only there. */
+int worker_deferred_beyond(const struct worker *worker, size_t position, int64_t offset);
+/* Reads which records are deferred, and which of them are due. The session must be free. */
+int worker_load_deferred(struct worker *worker, struct error *error);
+void worker_free_deferred(struct worker *worker);
+int worker_is_deferred(const struct worker *worker, size_t position, int64_t offset);
 /* Whether the turn of one has come that is applied after all. */
 int worker_is_due(const struct worker *worker);
 /* Applies it; everything that was taken before it has been. */

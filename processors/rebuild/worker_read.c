@@ -169,7 +169,8 @@ static int wait_for_call(struct worker *worker, struct error *error)
  * about, only a rebuild can fold as it was decided. */
 static int may_end_early(const struct worker *worker, size_t index, int64_t offset)
 {
-    return worker->options.park && !worker->registry && !worker_left_beyond(worker, index, offset);
+    return worker->options.park && !worker->registry &&
+           !worker_deferred_beyond(worker, index, offset);
 }
 
 /* How a person gets past it, told behind what it is. */
@@ -263,15 +264,15 @@ static int take(struct worker *worker, rd_kafka_message_t *message, struct error
         return 0;
     } else if (position && message->offset >= position->next_offset &&
                message->offset > position->taken_offset) {
-        int left_out = worker_leaves_out(worker, index, message->offset);
-        code = left_out ? 0 : add(worker, index, message, error);
+        int deferred = worker_is_deferred(worker, index, message->offset);
+        code = deferred ? 0 : add(worker, index, message, error);
         if (code == 0) {
             position->taken_offset = message->offset;
             if (message->offset + 1 >= goal->offset) {
                 goal->reached = 1;
                 worker->reached++;
             }
-            if (!left_out)
+            if (!deferred)
                 return 0;
             worker->filling->ends[index] = message->offset + 1;
             rd_kafka_message_destroy(message);

@@ -204,7 +204,7 @@ def test_wrong_usage(letters, words):
     assert letters.run("dead-letters", *words, code=2).stderr.startswith("weir dead-letters: ")
 
 
-def test_former_generations_do_not_show(letters):
+def test_previous_generations_do_not_show(letters):
     letters.set_aside()
     letters.stack.psql("UPDATE weir.processor SET generation = 2 WHERE processor = 'ledger'")
     assert letters.listed() == []

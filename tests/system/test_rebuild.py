@@ -200,7 +200,7 @@ def test_wrong_row_is_named(platform):
 
 
 def test_rollback_loses_nothing(platform):
-    """The former generation catches up with what came meanwhile, and is live again; only then it can be dropped."""
+    """The previous generation catches up with what came meanwhile, and is live again; only then it can be dropped."""
     before, live = platform.psql("SELECT max(generation) FILTER (WHERE state = 'previous'), max(generation) FILTER "
                                  "(WHERE state = 'live') FROM weir.generation WHERE processor = 'overview'")[0]
     with traffic(platform, 500):
@@ -211,7 +211,7 @@ def test_rollback_loses_nothing(platform):
     platform.run("rebuild", "overview", "--drop-old")
     assert not platform.psql("SELECT FROM weir.generation WHERE processor = 'overview' AND state = 'previous'")
     assert platform.value("SELECT to_regnamespace(%s) IS NULL", f"overview_{live}")
-    assert "no former generation" in rebuild(platform, "overview", "--rollback", code=2)
+    assert "no previous generation" in rebuild(platform, "overview", "--rollback", code=2)
     check(platform)
 
 

@@ -144,7 +144,7 @@ def test_redrives_are_folded_in_the_order_they_were_carried_out(engine):
     assert report["verified"] == "equal" and report["swapped"] and engine.chain() == expected
 
 
-def test_the_former_generation_learns_of_decisions(engine):
+def test_the_previous_generation_learns_of_decisions(engine):
     """It follows by itself, with what is redriven and drained meanwhile, in the order of the live one."""
     engine = engine(ONCE + "duplicate_window = 1s\n")
     process = engine.start()
@@ -154,16 +154,16 @@ def test_the_former_generation_learns_of_decisions(engine):
     engine.drain()
     assert engine.rebuild("--verify")["swapped"]
     engine.stack.produce(reactions("d"))
-    former = lambda: engine.stack.psql("SELECT links FROM tally_1.chain WHERE space_id = %s", HERE)
-    wait_until(lambda: former() == [("a b c d",)], 60, lambda: str(former()))
+    previous = lambda: engine.stack.psql("SELECT links FROM tally_1.chain WHERE space_id = %s", HERE)
+    wait_until(lambda: previous() == [("a b c d",)], 60, lambda: str(previous()))
     engine.forbid()
     for offset in (offsets[3], offsets[1]):
         assert engine.decide(offset, "redrive") == "applied"
     expected = ["a", "b", "c", "d", "worse", "bad"]
-    wait_until(lambda: former() == [(" ".join(expected),)], 60, lambda: str(former()))
+    wait_until(lambda: previous() == [(" ".join(expected),)], 60, lambda: str(previous()))
     left = "SELECT count(*) FROM weir.left_out JOIN weir.position USING (position_id) WHERE generation = 1"
     wait_until(lambda: engine.stack.value(left) == 0, 60, "it need not be looked for any more")
-    # a process begins with forgetting what has left the window, of both; of the former one when it has folded all there is
+    # a process begins with forgetting what has left the window, of both; of the previous one when it has folded all there is
     engine.stack.produce(reactions("e"))  # by now, all before it has
     wait_until(lambda: engine.chain()[-1:] == ["e"], 60, lambda: str(engine.chain()))
     assert process.term() == 0

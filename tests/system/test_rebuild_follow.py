@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""After a swap the former generation keeps following, by itself, until --drop-old: a rollback is a matter of moments."""
+"""After a swap the previous generation keeps following, by itself, until --drop-old: a rollback is a matter of moments."""
 
 import json
 
@@ -14,7 +14,7 @@ from test_rebuild_versions import NOW, second, third
 PREVIOUS = "SELECT generation FROM weir.generation WHERE processor = %s AND state = 'previous' ORDER BY live_at DESC LIMIT 1"
 
 
-def former(stack, name):
+def previous(stack, name):
     return stack.value(PREVIOUS, name)
 
 
@@ -44,9 +44,9 @@ def rows(stack, schema):
 
 
 def follows(stack, name, deadline=60):
-    """The former generation comes to where the live one is, and holds the same rows."""
+    """The previous generation comes to where the live one is, and holds the same rows."""
     stack.wait_drained(name)
-    number, live = former(stack, name), stack.live(name)
+    number, live = previous(stack, name), stack.live(name)
     same = lambda: vector(stack, name, number) == vector(stack, name, int(live.rsplit("_", 1)[1]))
     wait_until(same, deadline, lambda: f"{name} {number} follows {live}: {status(stack, name)}\n{stack.logs_tail()}")
     assert status(stack, name)["behind"] == 0
@@ -81,7 +81,7 @@ def test_killed_it_goes_on(platform):
         platform.process.kill()
         platform.process = platform.start_processors(options=FAST)
     follows(platform, "ledger")
-    assert owners(platform, "ledger", former(platform, "ledger")) == {platform.process.pid}
+    assert owners(platform, "ledger", previous(platform, "ledger")) == {platform.process.pid}
 
 
 def test_postgres_crashes(platform):
@@ -97,23 +97,23 @@ def test_postgres_crashes(platform):
 def test_one_of_two_processes_follows(platform):
     other = platform.start_processors(options=FAST)
     epochs = "SELECT max(epoch) FROM weir.position WHERE processor = 'ledger' AND generation = %s"
-    before = platform.value(epochs, former(platform, "ledger"))
+    before = platform.value(epochs, previous(platform, "ledger"))
     with traffic(platform, 2000):
         pass
     follows(platform, "ledger")
-    assert platform.value(epochs, former(platform, "ledger")) <= before + 1, "they take it from each other"
+    assert platform.value(epochs, previous(platform, "ledger")) <= before + 1, "they take it from each other"
     platform.end(platform.process)
     platform.process = other
     with traffic(platform, 500):
         pass
     follows(platform, "ledger")
-    assert owners(platform, "ledger", former(platform, "ledger")) == {other.pid}
+    assert owners(platform, "ledger", previous(platform, "ledger")) == {other.pid}
 
 
 def test_back_and_forth_under_writes(platform):
     with traffic(platform, 3000):
         for _ in range(2):
-            before = former(platform, "ledger")
+            before = previous(platform, "ledger")
             report = rebuild(platform, "ledger", "--rollback", "--verify")
             assert report["verified"] == "equal" and report["swapped"] and platform.live("ledger") == f"ledger_{before}"
     follows(platform, "ledger")
@@ -126,7 +126,7 @@ def test_dropped_while_it_follows(platform):
     for _ in range(2):
         assert rebuild(platform, "overview")["swapped"]
         with traffic(platform):  # without new records there is nothing to follow
-            wait_until(lambda: platform.process.pid in owners(platform, "overview", former(platform, "overview")), 60, "it follows")
+            wait_until(lambda: platform.process.pid in owners(platform, "overview", previous(platform, "overview")), 60, "it follows")
             platform.run("rebuild", "overview", "--drop-old")
             assert not platform.psql(PREVIOUS, "overview")
     check(platform)
@@ -146,7 +146,7 @@ def test_a_frozen_follower_is_in_nobodys_way(platform):
 
 def test_its_failure_leaves_the_live_one_alone(platform):
     assert rebuild(platform, "overview")["swapped"]
-    number = former(platform, "overview")
+    number = previous(platform, "overview")
     platform.psql(f"ALTER TABLE overview_{number}.space RENAME TO elsewhere")
     said = f"generation {number} of overview is not followed any more"
     with traffic(platform):

@@ -188,8 +188,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
           JOIN unnest(topics, partitions) AS c (topic, kafka_partition) USING (topic, kafka_partition)
           JOIN pg_stat_activity a ON a.pid = p.owner_pid AND a.backend_start = p.owner_started_at
           WHERE p.processor = claimed_processor AND p.generation = claimed_generation
-            AND a.pid <> pg_backend_pid()) AS former
-    WHERE pg_terminate_backend(former.pid)
+            AND a.pid <> pg_backend_pid()) AS previous
+    WHERE pg_terminate_backend(previous.pid)
 $$;
 COMMENT ON FUNCTION weir.evict IS 'Ends the database sessions of the owners of partitions: one frozen in mid-transaction blocks nobody for long';
 

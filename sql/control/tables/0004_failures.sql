@@ -225,6 +225,6 @@ CREATE TYPE weir.batch_drained AS (
 );
 COMMENT ON TYPE weir.batch_drained IS 'Parked events that a batch deals with: those of a Space up to an offset';
 
--- weir.left_out, because `weir process` keeps former generations up to date
+-- weir.left_out, because `weir process` keeps previous generations up to date
 GRANT SELECT, INSERT, UPDATE, DELETE ON weir.parked, weir.parked_space, weir.left_out TO weir_processor;
 GRANT SELECT, INSERT, UPDATE ON weir.dead_letter, weir.decision TO weir_processor;

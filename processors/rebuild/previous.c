@@ -4,7 +4,7 @@
  * has not applied is read in one snapshot, and a worker folds up to there. The worker stays open
  * between rounds; when somebody else has claimed the generation meanwhile, its next batch is
  * refused and it is opened anew. */
-#include "processors/rebuild/former.h"
+#include "processors/rebuild/previous.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -18,9 +18,9 @@
 
 enum { TICK_MS = 5 }; /* how often a fold is looked at */
 
-int former_look(struct former *former, PGconn *conn, struct error *error)
+int previous_look(struct previous *previous, PGconn *conn, struct error *error)
 {
-    const struct processor *processor = former->processor;
+    const struct processor *processor = previous->processor;
     const char *values[] = {processor->name};
     PGresult *result = NULL;
     if (pg_query(conn,
@@ -34,42 +34,42 @@ int former_look(struct former *former, PGconn *conn, struct error *error)
                  "WHERE p.processor = $1",
                  1, values, &result, error) != 0)
         return -1;
-    former->number = 0;
-    former->behind = 0;
+    previous->number = 0;
+    previous->behind = 0;
     if (PQntuples(result) > 0) {
-        former->number = (int)pg_int(result, 0, 0);
-        former->live = (int)pg_int(result, 0, 3);
-        former->fits = pg_int(result, 0, 1) == processor->version &&
-                       strcmp(PQgetvalue(result, 0, 2), processor->consumes) == 0;
-        former->behind = pg_int(result, 0, 4);
-        former->has_left_out = *PQgetvalue(result, 0, 5) == 't';
+        previous->number = (int)pg_int(result, 0, 0);
+        previous->live = (int)pg_int(result, 0, 3);
+        previous->fits = pg_int(result, 0, 1) == processor->version &&
+                         strcmp(PQgetvalue(result, 0, 2), processor->consumes) == 0;
+        previous->behind = pg_int(result, 0, 4);
+        previous->has_deferred = *PQgetvalue(result, 0, 5) == 't';
     }
     PQclear(result);
     return 0;
 }
 
-void former_close(struct former *former)
+void previous_close(struct previous *previous)
 {
-    worker_free(former->worker);
-    former->worker = NULL;
+    worker_free(previous->worker);
+    previous->worker = NULL;
 }
 
 /* The procedure is there since the generation was live, unless this build has other schemas than
  * that one had: then `weir migrate` makes it. */
-static int find_generation(struct former *former, PGconn *conn, struct error *error)
+static int find_generation(struct previous *previous, PGconn *conn, struct error *error)
 {
-    struct generation found = {.number = former->number,
-                               .version = former->processor->version,
+    struct generation found = {.number = previous->number,
+                               .version = previous->processor->version,
                                .indexed = 1,
                                .resumed = 1};
     struct installed *installed = &found.installed;
     struct buf sql = {0};
     PGresult *result = NULL;
     installed->generation = found.number;
-    snprintf(installed->schema, sizeof installed->schema, "%s_%d", former->processor->name,
+    snprintf(installed->schema, sizeof installed->schema, "%s_%d", previous->processor->name,
              found.number);
     int code =
-        bind_procedure(former->processor, installed->schema, &sql, installed->procedure, error);
+        bind_procedure(previous->processor, installed->schema, &sql, installed->procedure, error);
     buf_free(&sql);
     const char *values[] = {installed->schema, installed->procedure};
     if (code == 0)
@@ -81,39 +81,40 @@ static int find_generation(struct former *former, PGconn *conn, struct error *er
     PQclear(result);
     if (code == 0 && !there)
         code = error_set(error, ERROR_USAGE, "not-migrated",
-                         "the former generation %d of %s has no procedure of this build; run "
+                         "the previous generation %d of %s has no procedure of this build; run "
                          "`weir migrate`",
-                         found.number, former->processor->name);
-    former->generation = found;
+                         found.number, previous->processor->name);
+    previous->generation = found;
     return code;
 }
 
-static int open_worker(struct former *former, PGconn *conn, struct error *error)
+static int open_worker(struct previous *previous, PGconn *conn, struct error *error)
 {
-    if (former->worker && former->generation.number == former->number)
+    if (previous->worker && previous->generation.number == previous->number)
         return 0;
-    former_close(former);
-    if (find_generation(former, conn, error) != 0)
+    previous_close(previous);
+    if (find_generation(previous, conn, error) != 0)
         return -1;
-    const struct worker_options options = {.config = former->config,
-                                           .processor = former->processor,
-                                           .installed = &former->generation.installed,
+    const struct worker_options options = {.config = previous->config,
+                                           .processor = previous->processor,
+                                           .installed = &previous->generation.installed,
                                            .count = 1,
-                                           .gentle = 1,
-                                           .stop = &former->over,
-                                           .done = &former->done};
-    return worker_open(&options, &former->worker, error);
+                                           .low_priority = 1,
+                                           .follows = 1,
+                                           .stop = &previous->over,
+                                           .done = &previous->done};
+    return worker_open(&options, &previous->worker, error);
 }
 
 /* Where both are, and what the live one has not applied, in one snapshot. *ret_there: both are
  * still what they were when they were looked at. */
-static int load_target(struct former *former, PGconn *conn, struct vector *live, struct vector *own,
-                       int *ret_there, struct error *error)
+static int load_target(struct previous *previous, PGconn *conn, struct vector *live,
+                       struct vector *own, int *ret_there, struct error *error)
 {
-    const char *name = former->processor->name;
+    const char *name = previous->processor->name;
     char numbers[2][16];
-    snprintf(numbers[0], sizeof numbers[0], "%d", former->live);
-    snprintf(numbers[1], sizeof numbers[1], "%d", former->number);
+    snprintf(numbers[0], sizeof numbers[0], "%d", previous->live);
+    snprintf(numbers[1], sizeof numbers[1], "%d", previous->number);
     const char *values[] = {name, numbers[0], numbers[1]};
     PGresult *result = NULL;
     if (pg_run(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ", error) != 0)
@@ -126,15 +127,15 @@ static int load_target(struct former *former, PGconn *conn, struct vector *live,
     *ret_there = code == 0 && PQntuples(result) > 0;
     PQclear(result);
     if (*ret_there &&
-        (vector_load(live, conn, name, former->live, 0, error) != 0 ||
-         vector_load(own, conn, name, former->number, 0, error) != 0 ||
+        (vector_load(live, conn, name, previous->live, 0, error) != 0 ||
+         vector_load(own, conn, name, previous->number, 0, error) != 0 ||
          pg_query(conn, "SELECT weir.note_left_out($1, $2, $3)", 3, values, NULL, error) != 0))
         code = -1;
     return pg_commit(conn, code, error);
 }
 
 struct fold {
-    struct former *former;
+    struct previous *previous;
     const struct vector *target;
     struct error error;
     int code;
@@ -144,24 +145,24 @@ struct fold {
 static void *run_fold(void *argument)
 {
     struct fold *fold = argument;
-    fold->code = worker_fold(fold->former->worker, fold->target, &fold->error);
+    fold->code = worker_fold(fold->previous->worker, fold->target, &fold->error);
     fold->running = 0;
     return NULL;
 }
 
 /* Folds until the target is reached, or the round is over and its last batch done. */
-static int fold(struct former *former, const struct vector *target, struct error *error)
+static int fold(struct previous *previous, const struct vector *target, struct error *error)
 {
     const struct timespec tick = {.tv_nsec = TICK_MS * 1000000L};
-    struct fold fold = {.former = former, .target = target, .running = 1};
-    int64_t end_us = monotonic_now_us() + FORMER_ROUND_MS * INT64_C(1000);
+    struct fold fold = {.previous = previous, .target = target, .running = 1};
+    int64_t end_us = monotonic_now_us() + PREVIOUS_ROUND_MS * INT64_C(1000);
     pthread_t thread;
-    former->over = 0;
+    previous->over = 0;
     if (pthread_create(&thread, NULL, run_fold, &fold) != 0)
         return error_set(error, ERROR_FATAL, "thread", "cannot start a thread");
     while (fold.running) {
-        if (*former->stop || monotonic_now_us() > end_us)
-            former->over = 1;
+        if (*previous->stop || monotonic_now_us() > end_us)
+            previous->over = 1;
         nanosleep(&tick, NULL);
     }
     pthread_join(thread, NULL);
@@ -172,9 +173,9 @@ static int fold(struct former *former, const struct vector *target, struct error
 
 /* What was applied out of its turn is told by applied_event; once it is done nobody needs to look
  * there again. */
-static int forget_left(const struct former *former, PGconn *conn, struct error *error)
+static int forget_deferred(const struct previous *previous, PGconn *conn, struct error *error)
 {
-    const char *values[] = {former->processor->name, PG_NUMBER(former->number)};
+    const char *values[] = {previous->processor->name, PG_NUMBER(previous->number)};
     return pg_query(conn,
                     "DELETE FROM weir.left_out l USING weir.position p "
                     "WHERE p.processor = $1 AND p.generation = $2 "
@@ -184,39 +185,39 @@ static int forget_left(const struct former *former, PGconn *conn, struct error *
 
 /* As the engine does for the live one. Nothing that was applied out of its turn is left to be
  * looked up any more. */
-static int prune(struct former *former, PGconn *conn, struct error *error)
+static int prune(struct previous *previous, PGconn *conn, struct error *error)
 {
     int more = 0;
     int64_t now_us = monotonic_now_us();
-    if (now_us - former->pruned_us < PRUNE_INTERVAL_MS * INT64_C(1000))
+    if (now_us - previous->pruned_us < PRUNE_INTERVAL_MS * INT64_C(1000))
         return 0;
-    int code = prune_old(conn, former->processor, former->number, former->live, &more, error);
-    former->pruned_us =
+    int code = prune_old(conn, previous->processor, previous->number, previous->live, &more, error);
+    previous->pruned_us =
         more ? now_us - (PRUNE_INTERVAL_MS - PRUNE_PAUSE_MS) * INT64_C(1000) : now_us;
     return code;
 }
 
-static int fold_to_live(struct former *former, PGconn *conn, struct error *error)
+static int fold_to_live(struct previous *previous, PGconn *conn, struct error *error)
 {
-    int32_t partitions = (int32_t)config_int(former->config, OPT_PARTITIONS);
-    struct vector live = vector_new(former->processor, partitions);
-    struct vector own = vector_new(former->processor, partitions);
+    int32_t partitions = (int32_t)config_int(previous->config, OPT_PARTITIONS);
+    struct vector live = vector_new(previous->processor, partitions);
+    struct vector own = vector_new(previous->processor, partitions);
     int there = 0;
-    int code = load_target(former, conn, &live, &own, &there, error);
+    int code = load_target(previous, conn, &live, &own, &there, error);
     if (code == 0 && there) {
         struct vector target = vector_copy(&live);
         vector_raise(&target, &own);
-        code = open_worker(former, conn, error);
+        code = open_worker(previous, conn, error);
         if (code == 0)
-            code = fold(former, &target, error);
+            code = fold(previous, &target, error);
         if (code == 0) {
-            worker_positions(former->worker, &own);
-            former->behind = vector_sum(&target) - vector_sum(&own);
+            worker_positions(previous->worker, &own);
+            previous->behind = vector_sum(&target) - vector_sum(&own);
         }
-        if (code == 0 && !former->over && former->has_left_out)
-            code = forget_left(former, conn, error);
-        if (code == 0 && !former->over)
-            code = prune(former, conn, error);
+        if (code == 0 && !previous->over && previous->has_deferred)
+            code = forget_deferred(previous, conn, error);
+        if (code == 0 && !previous->over)
+            code = prune(previous, conn, error);
         vector_free(&target);
     }
     vector_free(&live);
@@ -224,15 +225,15 @@ static int fold_to_live(struct former *former, PGconn *conn, struct error *error
     return code;
 }
 
-int former_round(struct former *former, PGconn *conn, struct error *error)
+int previous_round(struct previous *previous, PGconn *conn, struct error *error)
 {
     int taken = 0;
-    int code = generation_try_lock(conn, former->processor->name, &taken, error);
+    int code = generation_try_lock(conn, previous->processor->name, &taken, error);
     if (code == 0 && taken) {
-        code = fold_to_live(former, conn, error);
-        generation_unlock(conn, former->processor->name);
+        code = fold_to_live(previous, conn, error);
+        generation_unlock(conn, previous->processor->name);
     }
     if (code != 0)
-        former_close(former);
+        previous_close(previous);
     return code;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the live generation has not applied in its turn. It is left out here too; what was applied
- * later than in its turn is applied by itself, behind the offset that it came after there. That it
- * was is told by applied_event, or by the stage, or by weir.duplicate if it counted for nothing, so
- * that a later run does not do it twice. */
+ * Deferred records: those that the live generation has not applied in their turn (weir.left_out).
+ * They are left out here too. One that was applied later there is applied here by itself, behind
+ * the offset that it came after. A row of applied_event, of the stage or of weir.duplicate says
+ * that it was, so that a later run does not do it twice. */
 #include <poll.h>
 #include <stdlib.h>
 
@@ -21,10 +21,10 @@ enum {
     COLUMN_VALUE
 };
 
-static int compare_left(const void *left, const void *right)
+static int compare_deferred(const void *left, const void *right)
 {
-    const struct left_out *a = left;
-    const struct left_out *b = right;
+    const struct deferred *a = left;
+    const struct deferred *b = right;
     if (a->position != b->position)
         return a->position < b->position ? -1 : 1;
     return (a->offset > b->offset) - (a->offset < b->offset);
@@ -78,20 +78,20 @@ int worker_load_parked(struct worker *worker, struct error *error)
     return code;
 }
 
-void worker_free_left(struct worker *worker)
+void worker_free_deferred(struct worker *worker)
 {
-    free(worker->left);
-    PQclear(worker->left_rows);
-    worker->left = NULL;
-    worker->left_rows = NULL;
-    worker->left_count = 0;
+    free(worker->deferred);
+    PQclear(worker->deferred_rows);
+    worker->deferred = NULL;
+    worker->deferred_rows = NULL;
+    worker->deferred_count = 0;
     worker->due_count = 0;
 }
 
-int worker_load_left(struct worker *worker, struct error *error)
+int worker_load_deferred(struct worker *worker, struct error *error)
 {
     struct buf ids = {0};
-    worker_free_left(worker);
+    worker_free_deferred(worker);
     put_ids(worker, &ids);
     const char *values[] = {buf_text(&ids)};
     char applied[STAGE_PREFIX_SIZE];
@@ -110,52 +110,53 @@ int worker_load_left(struct worker *worker, struct error *error)
         "ELSE applied_after END AS after FROM weir.left_out l "
         "WHERE position_id = ANY ($1::integer[]) OFFSET 0) AS left_out",
         applied);
-    worker->left_rows = PQexecParams(worker->conn, sql, 1, NULL, values, NULL, NULL, 1);
+    worker->deferred_rows = PQexecParams(worker->conn, sql, 1, NULL, values, NULL, NULL, 1);
     free(sql);
     buf_free(&ids);
-    if (PQresultStatus(worker->left_rows) != PGRES_TUPLES_OK)
-        return pg_fail(worker->conn, worker->left_rows, error);
-    int count = PQntuples(worker->left_rows);
-    worker->left = xcalloc((size_t)count + 1, sizeof *worker->left);
+    if (PQresultStatus(worker->deferred_rows) != PGRES_TUPLES_OK)
+        return pg_fail(worker->conn, worker->deferred_rows, error);
+    int count = PQntuples(worker->deferred_rows);
+    worker->deferred = xcalloc((size_t)count + 1, sizeof *worker->deferred);
     for (int i = 0; i < count; i++) {
-        struct left_out *left = &worker->left[worker->left_count++];
-        int64_t id = pg_int8(worker->left_rows, i, COLUMN_POSITION);
-        while (worker->positions[left->position].id != id)
-            left->position++;
-        left->offset = pg_int8(worker->left_rows, i, COLUMN_OFFSET);
-        left->row = i;
-        left->due = !PQgetisnull(worker->left_rows, i, COLUMN_AFTER);
-        left->after = left->due ? pg_int8(worker->left_rows, i, COLUMN_AFTER) : -1;
-        left->carried_out_us = PQgetisnull(worker->left_rows, i, COLUMN_CARRIED_OUT)
-                                   ? INT64_MAX
-                                   : pg_int8(worker->left_rows, i, COLUMN_CARRIED_OUT);
-        worker->due_count += (size_t)left->due;
+        struct deferred *deferred = &worker->deferred[worker->deferred_count++];
+        int64_t id = pg_int8(worker->deferred_rows, i, COLUMN_POSITION);
+        while (worker->positions[deferred->position].id != id)
+            deferred->position++;
+        deferred->offset = pg_int8(worker->deferred_rows, i, COLUMN_OFFSET);
+        deferred->row = i;
+        deferred->due = !PQgetisnull(worker->deferred_rows, i, COLUMN_AFTER);
+        deferred->after = deferred->due ? pg_int8(worker->deferred_rows, i, COLUMN_AFTER) : -1;
+        deferred->carried_out_us = PQgetisnull(worker->deferred_rows, i, COLUMN_CARRIED_OUT)
+                                       ? INT64_MAX
+                                       : pg_int8(worker->deferred_rows, i, COLUMN_CARRIED_OUT);
+        worker->due_count += (size_t)deferred->due;
     }
-    qsort(worker->left, worker->left_count, sizeof *worker->left, compare_left);
+    qsort(worker->deferred, worker->deferred_count, sizeof *worker->deferred, compare_deferred);
     return 0;
 }
 
-int worker_left_beyond(const struct worker *worker, size_t position, int64_t offset)
+int worker_deferred_beyond(const struct worker *worker, size_t position, int64_t offset)
 {
-    for (size_t i = 0; i < worker->left_count; i++) {
-        const struct left_out *left = &worker->left[i];
-        if (left->position == position &&
-            (left->offset > offset || (left->due && left->after >= offset)))
+    for (size_t i = 0; i < worker->deferred_count; i++) {
+        const struct deferred *deferred = &worker->deferred[i];
+        if (deferred->position == position &&
+            (deferred->offset > offset || (deferred->due && deferred->after >= offset)))
             return 1;
     }
     return 0;
 }
 
-int worker_leaves_out(const struct worker *worker, size_t position, int64_t offset)
+int worker_is_deferred(const struct worker *worker, size_t position, int64_t offset)
 {
-    const struct left_out wanted = {.position = position, .offset = offset};
-    return worker->left_count > 0 && bsearch(&wanted, worker->left, worker->left_count,
-                                             sizeof *worker->left, compare_left) != NULL;
+    const struct deferred wanted = {.position = position, .offset = offset};
+    return worker->deferred_count > 0 &&
+           bsearch(&wanted, worker->deferred, worker->deferred_count, sizeof *worker->deferred,
+                   compare_deferred) != NULL;
 }
 
 /* Whether `a` was applied before `b`. Behind one offset: those that were redriven as people
  * decided, then those that had waited and were drained. */
-static int is_before(const struct left_out *a, const struct left_out *b)
+static int is_before(const struct deferred *a, const struct deferred *b)
 {
     if (a->after != b->after)
         return a->after < b->after;
@@ -165,17 +166,17 @@ static int is_before(const struct left_out *a, const struct left_out *b)
 }
 
 /* The next one whose turn it is: everything up to the offset before it has been taken. */
-static struct left_out *next_due(const struct worker *worker)
+static struct deferred *next_due(const struct worker *worker)
 {
-    struct left_out *next = NULL;
-    for (size_t i = 0; i < worker->left_count; i++) {
-        struct left_out *left = &worker->left[i];
-        const struct position *position = &worker->positions[left->position];
+    struct deferred *next = NULL;
+    for (size_t i = 0; i < worker->deferred_count; i++) {
+        struct deferred *deferred = &worker->deferred[i];
+        const struct position *position = &worker->positions[deferred->position];
         int64_t taken = position->taken_offset + 1 > position->next_offset
                             ? position->taken_offset + 1
                             : position->next_offset;
-        if (left->due && left->after < taken && (!next || is_before(left, next)))
-            next = left;
+        if (deferred->due && deferred->after < taken && (!next || is_before(deferred, next)))
+            next = deferred;
     }
     return next;
 }
@@ -185,32 +186,32 @@ int worker_is_due(const struct worker *worker)
     return worker->due_count > 0 && next_due(worker) != NULL;
 }
 
-static int add_left(struct worker *worker, const struct left_out *left, struct batch *batch,
-                    struct error *error)
+static int add_deferred(struct worker *worker, const struct deferred *deferred, struct batch *batch,
+                        struct error *error)
 {
-    const PGresult *rows = worker->left_rows;
-    const struct position *position = &worker->positions[left->position];
-    int row = left->row;
+    const PGresult *rows = worker->deferred_rows;
+    const struct position *position = &worker->positions[deferred->position];
+    int row = deferred->row;
     const struct record record = {
         .topic = position->topic,
         .partition = position->partition,
-        .offset = left->offset,
+        .offset = deferred->offset,
         .timestamp_us = pg_int8(rows, row, COLUMN_TIME),
         .key = PQgetisnull(rows, row, COLUMN_KEY) ? NULL : PQgetvalue(rows, row, COLUMN_KEY),
         .key_size = (size_t)PQgetlength(rows, row, COLUMN_KEY),
         .value = PQgetisnull(rows, row, COLUMN_VALUE) ? NULL : PQgetvalue(rows, row, COLUMN_VALUE),
         .value_size = (size_t)PQgetlength(rows, row, COLUMN_VALUE)};
     batch_reset(batch, worker->position_count);
-    batch->drained_position = (int64_t)left->position;
-    return batch_add(batch, worker->decoder, &record, (uint32_t)left->position, error);
+    batch->drained_position = (int64_t)deferred->position;
+    return batch_add(batch, worker->decoder, &record, (uint32_t)deferred->position, error);
 }
 
 /* One record, as a batch of its own that moves no position. */
 int worker_apply_due(struct worker *worker, struct error *error)
 {
-    struct left_out *left = next_due(worker);
+    struct deferred *deferred = next_due(worker);
     struct batch *applying = worker->applying;
-    int code = add_left(worker, left, worker->single, error);
+    int code = add_deferred(worker, deferred, worker->single, error);
     worker->applying = worker->single;
     if (code == 0)
         code = worker_send(worker, error);
@@ -222,7 +223,7 @@ int worker_apply_due(struct worker *worker, struct error *error)
     }
     worker->applying = applying;
     if (code == 0) {
-        left->due = 0;
+        deferred->due = 0;
         worker->due_count--;
     }
     return code;

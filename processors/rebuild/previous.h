@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The former generation of one processor, as a follower sees it. A round of folding takes the lock
- * of rebuilds and gives it back within about FORMER_ROUND_MS, so that `weir rebuild`, which waits
- * for it for seconds, always gets it. One thread owns all of it. */
-#ifndef WEIR_REBUILD_FORMER_H
-#define WEIR_REBUILD_FORMER_H
+ * The previous generation of one processor, as a follower sees it. A round of folding takes the
+ * lock of rebuilds and gives it back within about PREVIOUS_ROUND_MS, so that `weir rebuild`, which
+ * waits for it for seconds, always gets it. One thread owns all of it. */
+#ifndef WEIR_REBUILD_PREVIOUS_H
+#define WEIR_REBUILD_PREVIOUS_H
 
 #include <stdatomic.h>
 
 #include "processors/rebuild/generation.h"
 #include "processors/rebuild/worker.h"
 
-enum { FORMER_ROUND_MS = 500 };
+enum { PREVIOUS_ROUND_MS = 500 };
 
-struct former {
+struct previous {
     const struct config *config;
     const struct processor *processor;
     const atomic_int *stop;
@@ -21,7 +21,7 @@ struct former {
     int number; /* the generation that a rollback would go to; 0: there is none */
     int live;   /* the live one */
     int fits;   /* this build's version made it */
-    int has_left_out;
+    int has_deferred;
     int64_t behind; /* records */
 
     struct generation generation; /* what the worker folds into */
@@ -32,14 +32,14 @@ struct former {
 };
 
 /* Looks which generation there is to follow, and how far it is behind. */
-int former_look(struct former *former, PGconn *conn, struct error *error);
+int previous_look(struct previous *previous, PGconn *conn, struct error *error);
 
 /* Folds what the live generation has dealt with, for a while. Does nothing while a rebuild has the
  * lock, or when the generation has gone meanwhile. Errors: ERROR_RETRY, ERROR_FENCED: the worker is
  * closed, and another round opens one; any other: it does not go on by itself. */
-int former_round(struct former *former, PGconn *conn, struct error *error);
+int previous_round(struct previous *previous, PGconn *conn, struct error *error);
 
 /* Gives back what is kept between rounds. */
-void former_close(struct former *former);
+void previous_close(struct previous *previous);
 
 #endif
