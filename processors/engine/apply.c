@@ -121,7 +121,7 @@ void apply_batch(struct engine *engine, struct batch *batch)
     engine->bisect_to = 0;
     engine->searched = 0;
     engine->resends = 0;
-    storm_defer(engine, 0);
+    storm_hold_back(engine, 0);
     apply_from(engine, 0);
 }
 
@@ -246,7 +246,7 @@ static void bisect(struct engine *engine, const char *code)
     int applies = open < slice->to && engine->current->entries[open].fate == FATE_APPLIED;
     engine->resends = 0;
     if (open + 1 < slice->to) {
-        if (search_helps(&engine->failure) && storm_defer(engine, open))
+        if (search_helps(&engine->failure) && storm_hold_back(engine, open))
             engine->bisect_to = engine->searched = 0;
         else if (search_start(engine, open))
             return;

@@ -174,7 +174,7 @@ struct engine {
     struct breaker breaker;
     int64_t storm_until_us;  /* most of what was searched has failed */
     struct idtable *trusted; /* Spaces of which an event was applied lately */
-    int64_t parked_said_us, postponed_said_us, deferred_said_us;
+    int64_t parked_said_us, postponed_said_us, storm_said_us;
     int parked_unsaid;
     int64_t sent_us;
 
@@ -286,7 +286,7 @@ void storm_trust(struct engine *engine);
 void storm_searched(struct engine *engine, size_t failed, size_t tried);
 /* During a storm marks the Spaces to be parked untried, from an entry to the end of the current
  * batch. Returns whether there were any. */
-int storm_defer(struct engine *engine, size_t from);
+int storm_hold_back(struct engine *engine, size_t from);
 
 /* search.c */
 

@@ -44,13 +44,14 @@ static int waits(const struct engine *engine, const struct entry *entry)
 {
     const struct idtable_key key = make_key(&entry->space_id);
     return entry->decoded_fate == FATE_APPLIED && !idtable_find(engine->trusted, &key) &&
-           parked_since(engine->parked, entry->position, &entry->space_id) == INT64_MAX;
+           parked_since(engine->parked, entry->position, &entry->space_id) == INT64_MAX &&
+           !skips_find(engine->skips, entry->position, entry->record.offset);
 }
 
-int storm_defer(struct engine *engine, size_t from)
+int storm_hold_back(struct engine *engine, size_t from)
 {
     struct batch *batch = engine->current;
-    size_t deferred = 0;
+    size_t held = 0;
     size_t room = (size_t)engine->processor->policy.parked_spaces_max / 2;
     int64_t now_us = monotonic_now_us();
     if (now_us >= engine->storm_until_us || batch != engine->applying ||
@@ -60,15 +61,15 @@ int storm_defer(struct engine *engine, size_t from)
         struct entry *entry = &batch->entries[i];
         if (!waits(engine, entry))
             continue;
-        entry->deferred = 1;
+        entry->untried = 1;
         parked_add(engine->parked, entry->position, &entry->space_id, entry->record.offset);
-        deferred++;
+        held++;
     }
-    if (deferred > 0 && now_us - engine->deferred_said_us >= PARKED_LOG_INTERVAL_MS * 1000) {
-        engine->deferred_said_us = now_us;
+    if (held > 0 && now_us - engine->storm_said_us >= PARKED_LOG_INTERVAL_MS * 1000) {
+        engine->storm_said_us = now_us;
         log_warn("most of what was tried fails: %zu Spaces of which nothing was applied lately "
                  "are parked and tried beside the others",
-                 deferred);
+                 held);
     }
-    return deferred > 0;
+    return held > 0;
 }

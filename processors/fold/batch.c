@@ -191,7 +191,7 @@ size_t batch_classify(struct batch *batch, size_t from, size_t to, const struct 
         if (entry->record.offset >= since) {
             entry->fate = FATE_PARKED;
             entry->failed &= entry->record.offset == since; /* else one before it has failed too */
-            entry->deferred &= entry->record.offset == since;
+            entry->untried &= entry->record.offset == since;
             continue;
         }
         const struct idtable_key key = {entry->event_id, entry->space_id};

@@ -55,7 +55,7 @@ struct entry {
         replaces;          /* applied although an older copy is in the table: that one is too old */
     unsigned char keyless; /* the key names no Space */
     unsigned char failed;  /* parked because it failed; otherwise it waits behind one that did */
-    unsigned char deferred; /* the first of its Space that is parked, without having been tried */
+    unsigned char untried; /* the first of its Space that is parked, without having been tried */
     int64_t retry_after_ms; /* failed: when it is tried again */
     char *code;             /* failed, or a dead letter; owned */
     char *reason;

@@ -191,7 +191,7 @@ static void put_headers(struct buf *out, const struct batch *batch, const struct
 /* Of the first event of a Space that is parked, when it is tried. */
 static void put_first(struct buf *out, const struct entry *entry)
 {
-    if (entry->failed || entry->deferred)
+    if (entry->failed || entry->untried)
         put_int8_of(out, OID_INT8, entry->failed ? entry->retry_after_ms : 0);
     else
         put_field(out, OID_INT8, NULL, -1);
