@@ -56,7 +56,7 @@ enum {
     STORM_MS = 10000, /* of a storm, after the last search of which most has failed */
     STORM_BATCH_MAX = 1000, /* events of a live batch; larger ones are a backlog */
     TRUSTED_MAX = 100000, /* Spaces of which an event was applied lately; then they are forgotten */
-    DRAIN_SEARCH_MAX = 8, /* Spaces whose first events are tried in one call */
+    DRAIN_SEARCH_MAX = 4, /* Spaces whose first events are tried in one call */
     DRAIN_LOCK_SHARE = 5, /* pause of a Space that a lock was in the way of, in lock-timeouts */
     DRAIN_DEADLOCK_MS = 100,
     DRAIN_SCHEMA_MS = 5000,  /* pause of a Space whose events have an unknown schema */
