@@ -58,7 +58,7 @@ static void send_slice(struct engine *engine, size_t from, const struct known *k
     engine->duplicate_key = 0;
     free(engine->screened);
     engine->screened = NULL;
-    engine->searching = 0;
+    search_forget(engine);
     engine->sent_us = monotonic_now_us();
     FAILPOINT_AT("batch.filled", PQsocket(engine->conn));
     int sent = PQsendQueryPrepared(engine->conn, "apply", slice->parameter_count, slice->values,

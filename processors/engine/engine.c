@@ -127,6 +127,7 @@ void engine_free(struct engine *engine)
     idtable_free(engine->trusted);
     buf_free(&engine->position_ids);
     free(engine->screened);
+    free(engine->found);
     batch_free(engine->filling);
     batch_free(engine->applying);
     slice_free(engine->slice);

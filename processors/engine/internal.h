@@ -299,6 +299,9 @@ int search_start(struct engine *engine, size_t open);
 /* Has all of the drain's batch tried one by one. Returns whether it was sent. `untried`: some never
  * were, and may be duplicates. */
 int search_drain(struct engine *engine, int untried);
+/* Nothing is searched any more. What a search found is of no use once the connection was lost
+ * before its end: it would speak of other events. */
+void search_forget(struct engine *engine);
 /* The search has ended: marks what it found, and goes on. */
 void search_finish(struct engine *engine);
 

@@ -37,6 +37,13 @@ int search_helps(const struct error *error)
     return error->class == ERROR_DEAD_LETTER || strncmp(error->code, "54", 2) == 0;
 }
 
+void search_forget(struct engine *engine)
+{
+    free(engine->found);
+    engine->found = NULL;
+    engine->searching = 0;
+}
+
 /* Sends the entries from `open` on to `to` to be tried. Returns whether it was sent. */
 static int start(struct engine *engine, size_t open, size_t to)
 {
@@ -46,6 +53,7 @@ static int start(struct engine *engine, size_t open, size_t to)
     struct buf groups = {0};
     slice_make(slice, batch, open, to, engine->positions, engine->position_count, &engine->types);
     size_t count = slice_bounds(batch, open, to, &ends, &groups);
+    search_forget(engine);
     engine->failure.class = ERROR_NONE;
     engine->search_open = open;
     engine->sent_us = monotonic_now_us();

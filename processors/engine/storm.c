@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A storm: most of what a search tried has failed. Each of these costs a try, and honest events
- * would wait for all of them, though order holds within a Space alone. So while it lasts, Spaces of
- * which no event was applied lately do not take part in a batch that failed: their events are
- * parked untried, and drained in the share of time that drains have. Whoever is new and honest
- * waits with them, for moments.
+ * would wait for all of them, though order holds within a Space alone. So for some seconds Spaces
+ * of which no event was applied lately take no part in live batches: their events are parked
+ * untried, and drained in the share of time that drains have. Whoever is new and honest waits with
+ * them, for moments.
  *
  * Only live batches take part, which are small. In a backlog nobody waits for a moment, and to park
  * much of it would cost more than to search it. */
