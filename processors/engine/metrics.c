@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The metrics of an engine; docs/operate.md says what they mean to an operator. */
+ * The metrics of an engine; docs/metrics.md says what they mean to an operator. */
 #include "processors/engine/internal.h"
 
 static struct metric_series *of_processor(const struct engine *engine, struct metrics *metrics,

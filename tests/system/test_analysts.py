@@ -15,7 +15,7 @@ from harness import ROOT
 from past_answers import Answers
 from platform_past import END, MONTHS, Past
 
-PAGE = (ROOT / "docs/for-analysts.md").read_text()
+PAGE = (ROOT / "docs/analyse.md").read_text()
 PAGES = PAGE + "".join(path.read_text() for path in sorted((ROOT / "docs").glob("questions-*.md")))
 BLOCKS = re.findall(r"^```(\S+)(?: (\S+))?\n(.*?)^```$", PAGES, re.M | re.S)
 QUESTIONS = {name: text for kind, name, text in BLOCKS if kind == "sql" and name and name != "operator"}

@@ -140,7 +140,7 @@ def test_newcomer_adds_event_and_processor(shell, fresh):
     fresh.wait_drained()
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/publish-over-http.md", "docs/registry.md", "docs/read-models.md", "docs/operate-dead-letters.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/build-on.md", "docs/publish-over-http.md", "docs/registry.md", "docs/read-models.md", "docs/operate-dead-letters.md"])
 def test_page_runs(shell, name):
     shell.follow(ROOT / name)
 
@@ -214,7 +214,7 @@ def test_metrics_are_the_ones_listed():
     sources = [path.read_text() for folder in ("producers", "processors", "lib/observe") for path in (ROOT / folder).rglob("*.c")]
     name = r"(?:weir_gateway|weir_processor|weir_outbox|weir_metrics|kafka_consumergroup)_\w+"
     made = {found for text in sources for found in re.findall(rf'"({name})"', text)}
-    listed = set(re.findall(rf"\b{name}", (ROOT / "docs/operate.md").read_text()))
+    listed = set(re.findall(rf"\b{name}", (ROOT / "docs/metrics.md").read_text()))
     assert made and listed == made
 
 
