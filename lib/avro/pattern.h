@@ -2,7 +2,7 @@
  *
  * Patterns of texts: POSIX extended regular expressions on code points, matched in time that is
  * known beforehand: each character costs at most one step for each step of the pattern, and no
- * memory. No library at hand promises that (ARCHITECTURE.md, "Limits"). */
+ * memory. No library at hand promises that (ARCHITECTURE.md, "Limits of the contract"). */
 #ifndef WEIR_AVRO_PATTERN_H
 #define WEIR_AVRO_PATTERN_H
 
