@@ -132,6 +132,11 @@ static int create_generation(PGconn *conn, const struct processor *processor, co
             "    fingerprint bigint NOT NULL,"
             "    position_id integer NOT NULL, kafka_offset bigint NOT NULL, kafka_timestamp "
             "timestamptz NOT NULL);"
+            "CREATE VIEW %1$s.batch AS SELECT true AS is_first;"
+            "GRANT SELECT ON %1$s.batch TO weir_author_%2$s;"
+            "COMMENT ON VIEW %1$s.batch IS 'What apply.sql may ask about its batch';"
+            "COMMENT ON COLUMN %1$s.batch.is_first IS 'It folds all of the past into empty tables, "
+            "before indexes.sql';"
             "COMMENT ON SCHEMA %1$s IS 'Weir: tables of a generation of %2$s; read the views of "
             "the "
             "schema %2$s instead';"
@@ -170,6 +175,9 @@ static int add_applied_key(PGconn *conn, const char *schema, struct error *error
 static int add_indexes(PGconn *conn, const struct processor *processor, const char *schema,
                        struct error *error)
 {
+    if (pg_runf(conn, error, "CREATE OR REPLACE VIEW %s.batch AS SELECT false AS is_first",
+                schema) != 0)
+        return -1;
     return processor->indexes
                ? sandbox_run(conn, processor->name, schema, NULL, processor->indexes, error)
                : 0;

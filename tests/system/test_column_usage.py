@@ -33,6 +33,13 @@ PROCESSORS = {
 }
 
 
+def purchase(total):
+    items = [{"product_id": uuid.uuid4(), "quantity": 2, "unit_price": 50, "label": f"line {line}"} for line in range(2)]
+    fields = {"purchase_id": uuid.uuid4(), "buyer_id": uuid.uuid4(), "items": items, "currency": "EUR", "total": total}
+    value = events.make_record("ProductPurchased", fields)
+    return "weir.commerce", events.partition_of(SPACE.encode()), SPACE.encode(), value, None
+
+
 def note(stack, name):
     return stack.psql("SELECT obj_description(oid, 'pg_proc') FROM pg_proc WHERE pronamespace = %s::regnamespace "
                       "AND proname LIKE 'apply_%%'", f"{name}_1")[0][0]
@@ -53,14 +60,7 @@ def test_what_is_not_read_is_left_out_and_nothing_else(stack, tmp_path):
     for name in ("whole", "nested"):
         assert note(stack, name) == "Applies a batch. "
 
-    records = []
-    for number in range(PURCHASES):
-        items = [{"product_id": uuid.uuid4(), "quantity": 2, "unit_price": 50, "label": f"line {line}"} for line in range(2)]
-        fields = {"purchase_id": uuid.uuid4(), "buyer_id": uuid.uuid4(), "items": items, "currency": "EUR",
-                  "total": 200 + number}
-        value = events.make_record("ProductPurchased", fields)
-        records.append(("weir.commerce", events.partition_of(SPACE.encode()), SPACE.encode(), value, None))
-    stack.produce(records)
+    stack.produce([purchase(200 + number) for number in range(PURCHASES)])
     stack.start_processors(*PROCESSORS, options=("--home", home))
     for name in PROCESSORS:
         stack.wait_drained(name)
@@ -71,3 +71,29 @@ def test_what_is_not_read_is_left_out_and_nothing_else(stack, tmp_path):
     for name in ("whole", "nested"):
         rows = stack.psql(f"SELECT body->>'kafka_topic', body->>'buyer_id' IS NOT NULL, body->>'channel' FROM {name}_1.t")
         assert rows == [("weir.commerce", True, "UNKNOWN")] * PURCHASES
+
+
+def test_a_batch_is_the_first_in_a_rebuild_only(stack, tmp_path):
+    stack.end_all()
+    stack.dirty = True
+    stack.new_database()
+    stack.new_topics()
+    home = make_home(tmp_path / "home", {"first": processor(
+        "CREATE TABLE t (event_id uuid, is_first boolean);",
+        "INSERT INTO t SELECT event_id, is_first FROM product_purchased, batch;")})
+    stack.run("migrate", "--home", home)
+    assert note(stack, "first") == "Applies a batch. It reads: product_purchased.event_id ."
+    rows = lambda generation: stack.psql(f"SELECT is_first, count(*) FROM first_{generation}.t GROUP BY 1 ORDER BY 1")
+
+    stack.produce([purchase(200 + number) for number in range(PURCHASES)])
+    stack.start_processors("first", options=("--home", home))
+    stack.wait_drained("first")
+    assert rows(1) == [(False, PURCHASES)]
+    stack.run("rebuild", "first", "--home", home)
+    assert rows(2) == [(True, PURCHASES)]
+    stack.produce([purchase(300)])
+    stack.wait_drained("first")
+    assert rows(2) == [(False, 1), (True, PURCHASES)]
+    # "everything at once" is a first batch too, and so this is no fold
+    done = stack.run("processor", "test", "first", "--home", home, "--events", "100", check=False)
+    assert done.returncode == 3 and "DIFFERENT" in done.stdout, done

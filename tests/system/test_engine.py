@@ -233,6 +233,9 @@ def test_broken_sql_is_refused_by_migrate(engine):
     tables.write_text("CREATE TABLE fine (a int);\nCREATE TABLE broken (a nonsense);\n")
     done = engine.migrate(check=False)
     assert done.returncode == 2 and "sql/processors/tally/tables.sql:2" in done.stderr, done.stderr
+    tables.write_text("CREATE TABLE fine (a int);\nCREATE TABLE batch (a int);\n")
+    done = engine.migrate(check=False)
+    assert done.returncode == 2 and 'tables.sql: relation "batch" already exists' in done.stderr, done.stderr
     assert engine.stack.psql("SELECT to_regnamespace('tally_1')::text") == [(None,)], "it left something behind"
 
 

@@ -104,6 +104,30 @@ def test_views_with_windows_read_one_space_only(made, view):
         assert "space_id" in scan.get("Index Cond", "") + scan.get("Recheck Cond", "") + scan.get("Filter", ""), scan
 
 
+def applied_plan(made, is_first=False):
+    """The scans of the plan by which the ledger's refunds and credits are applied, as the engine's session makes it."""
+    connection, _ = made
+    plans = []
+    connection.add_notice_handler(handler := lambda notice: plans.append(notice.message_primary))
+    with connection.transaction(force_rollback=True):
+        connection.execute("RESET ROLE; LOAD 'auto_explain'; SET LOCAL auto_explain.log_level = notice; "
+                           "SET LOCAL auto_explain.log_min_duration = 0; SET LOCAL auto_explain.log_nested_statements = on; "
+                           "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off")
+        if is_first:
+            connection.execute("CREATE OR REPLACE VIEW ledger_1.batch AS SELECT true AS is_first")
+        name, count = connection.execute("SELECT oid::regproc::text, pronargs FROM pg_proc WHERE proname LIKE 'apply\\_%' "
+                                         "AND pronamespace = 'ledger_1'::regnamespace").fetchone()
+        connection.execute(f"CALL {name}({', '.join(['$${}$$'] * count)})")
+    connection.remove_notice_handler(handler)
+    return re.findall(r"\w+ Scan (?:using \w+ )?on transfer\b", next(plan for plan in plans if "WITH" in plan and "asked AS" in plan))
+
+
+def test_what_only_a_first_batch_needs_is_in_no_plan(made):
+    """`batch.is_first` is a constant to the planner: each purchase and its refunds by index, or all purchases at once."""
+    assert applied_plan(made) == ["Index Scan using transfer_purchase on transfer", "Index Scan using transfer_refund on transfer"]
+    assert len(applied_plan(made, is_first=True)) == 1
+
+
 def test_balances_by_month_agree_with_the_entries(made):
     """The made-up past went through the procedures of the processors, so their checks hold for it too."""
     connection, space = made

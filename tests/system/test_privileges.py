@@ -34,6 +34,7 @@ FORBIDDEN = {
     "DO $do$ BEGIN PERFORM weir.advance('{}'); END $do$": "permission denied for schema weir",
     "DELETE FROM tally_1.reaction": "permission denied for schema tally_1",
     "CREATE OR REPLACE VIEW tally.reaction AS SELECT 1 AS one": "permission denied for schema tally",
+    "CREATE OR REPLACE VIEW batch AS SELECT true AS is_first": "permission denied for schema rogue_1|must be owner of view batch",
     "CREATE TEMP TABLE stolen AS SELECT rolpassword FROM pg_authid": "permission denied for table pg_authid",
     "DO $do$ BEGIN COPY (SELECT 1) TO PROGRAM 'true'; END $do$": "pg_execute_server_program",
     "ALTER ROLE weir_author_rogue SUPERUSER": "superuser|permission denied",

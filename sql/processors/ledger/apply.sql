@@ -15,17 +15,16 @@
 
 -- The first valid purchase of an id takes its place in transfer_purchase. Those that found it taken by an earlier batch are
 -- looked for only when there are any; those behind another one of this batch are known. In the order of that index, because
--- purchase ids are random: a fifth less CPU in large batches. ON CONFLICT names no index: a rebuild has none of them yet,
--- and then inserts as if it were not there, and in the order of events.
+-- purchase ids are random: a fifth less CPU in large batches. ON CONFLICT names no index, because a rebuild's first batch has
+-- none of them yet. That one is inserted in the order of events.
 WITH again AS (
-    -- Those behind another one of this batch, which only matters while there is no index to tell.
+    -- Those behind another one of this batch, which only matters where no index tells.
     SELECT seq
     FROM (SELECT seq, row_number() OVER (PARTITION BY purchase_id, space_id ORDER BY seq) AS nth
           FROM product_purchased
           WHERE total BETWEEN 0 AND 100000000000000 AND currency ~ '^[A-Z]{3}$'
             AND fee_bps >= 0 AND referral_bps >= 0 AND fee_bps::bigint + referral_bps <= 10000) n
-    WHERE nth > 1 AND to_regclass('transfer_purchase') IS NULL
-      AND (SELECT count(DISTINCT purchase_id) < count(*) FROM product_purchased)
+    WHERE nth > 1 AND (SELECT count(DISTINCT purchase_id) < count(*) FROM product_purchased)
 ), posted AS (
     INSERT INTO transfer (event_id, space_id, occurred_at, kind, currency, amount, member_id, counterparty_id,
                           reference_id, clearing, space, fee, suspense, member, counterparty, problem)
@@ -39,15 +38,15 @@ WITH again AS (
            CASE WHEN NOT sound THEN 'invalid amount' WHEN NOT valid THEN 'purchase id used twice' END
     FROM (SELECT s.*, CASE WHEN sound THEN total * fee_bps / 10000 END AS fee,
                  CASE WHEN NOT sound OR referrer_id IS NULL THEN 0 ELSE total * referral_bps / 10000 END AS referral,
-                 sound AND seq NOT IN (SELECT seq FROM again) AS valid
+                 sound AND (NOT batch.is_first OR seq NOT IN (SELECT seq FROM again)) AS valid
           FROM (SELECT e.seq, e.event_id, e.space_id, e.occurred_at, e.currency, e.total, e.buyer_id, e.referrer_id,
                        e.purchase_id, e.fee_bps, e.referral_bps,
                        e.total BETWEEN 0 AND 100000000000000 AND e.currency ~ '^[A-Z]{3}$'
                        AND e.fee_bps >= 0 AND e.referral_bps >= 0
                        AND e.fee_bps::bigint + e.referral_bps <= 10000 AS sound
-                FROM product_purchased e
-                ORDER BY CASE WHEN (SELECT to_regclass('transfer_purchase') IS NOT NULL) THEN e.purchase_id END, e.seq
-                OFFSET 0) s
+                FROM product_purchased e, batch
+                ORDER BY CASE WHEN NOT batch.is_first THEN e.purchase_id END, e.seq
+                OFFSET 0) s, batch
           OFFSET 0) p
     ON CONFLICT DO NOTHING
     RETURNING event_id, space_id, occurred_at, currency, counterparty_id, clearing, space, fee, suspense, counterparty
@@ -87,33 +86,33 @@ SET balance = b.balance + excluded.balance;
 
 WITH asked AS (
     -- Each refund with its purchase: one by one through the index, so that a plan made on small tables stays good when they
-    -- have grown; all at once while there is no index.
+    -- have grown; all at once where there is no index.
     SELECT r.*, t.event_id AS bought_by, t.currency AS bought_in, t.amount AS total, t.fee, t.counterparty AS referral,
            t.counterparty_id AS referrer_id
-    FROM purchase_refunded r
+    FROM batch, purchase_refunded r
     LEFT JOIN LATERAL (SELECT * FROM transfer x
                        WHERE x.reference_id = r.purchase_id AND x.space_id IS NOT DISTINCT FROM r.space_id
                          AND x.kind = 'purchase' AND x.problem IS NULL
                        LIMIT 1) t ON true
-    WHERE to_regclass('transfer_purchase') IS NOT NULL
+    WHERE NOT batch.is_first
     UNION ALL
     SELECT r.*, t.event_id, t.currency, t.amount, t.fee, t.counterparty, t.counterparty_id
-    FROM purchase_refunded r
+    FROM batch, purchase_refunded r
     LEFT JOIN transfer t ON t.reference_id = r.purchase_id AND t.space_id = r.space_id AND t.kind = 'purchase'
         AND t.problem IS NULL
-    WHERE to_regclass('transfer_purchase') IS NULL
+    WHERE batch.is_first
 ), refund AS (
-    -- How much of the purchase is paid back before and after each refund. Without the index there are no earlier ones.
+    -- How much of the purchase is paid back before and after each refund. The first batch has no earlier ones.
     SELECT s.*, least(s.total, s.asked_before) AS before, least(s.total, s.asked_before + s.wanted) AS after
     FROM (SELECT w.*,
                  w.accepted + sum(w.wanted) OVER (PARTITION BY w.purchase_id, w.space_id ORDER BY w.seq) - w.wanted
                      AS asked_before
           FROM (SELECT m.*, CASE WHEN m.problem IS NULL THEN m.amount ELSE 0 END AS wanted,
-                       (SELECT coalesce(sum(x.clearing + x.suspense), 0) FROM transfer x
-                        WHERE x.reference_id = m.purchase_id AND x.space_id IS NOT DISTINCT FROM m.space_id
-                          AND x.kind = 'refund' AND to_regclass('transfer_refund') IS NOT NULL)
-                           AS accepted
-                FROM (SELECT r.seq, r.event_id, r.space_id, r.occurred_at, r.currency, r.amount, r.buyer_id,
+                       CASE WHEN batch.is_first THEN 0 ELSE
+                           (SELECT coalesce(sum(x.clearing + x.suspense), 0) FROM transfer x
+                            WHERE x.reference_id = m.purchase_id AND x.space_id IS NOT DISTINCT FROM m.space_id
+                              AND x.kind = 'refund') END AS accepted
+                FROM batch, (SELECT r.seq, r.event_id, r.space_id, r.occurred_at, r.currency, r.amount, r.buyer_id,
                              r.purchase_id, r.total, r.fee, r.referral, r.referrer_id,
                              CASE WHEN r.amount NOT BETWEEN 0 AND 100000000000000 OR r.currency !~ '^[A-Z]{3}$'
                                       THEN 'invalid amount'
