@@ -20,7 +20,6 @@ struct run {
     struct letters_context *context;
     struct assets *assets;
     struct catalog *catalog;
-    PGconn *conn; /* of the rehearsal */
     struct processor *processor;
     struct rehearsal *rehearsal; /* of that processor */
     const PGresult *rows;
@@ -109,7 +108,7 @@ static int open_processor(struct run *run, const char *name, struct error *error
     close_processor(run);
     if (processor_load(run->assets, run->catalog, name, &run->processor, error) != 0)
         return -1;
-    return rehearse_open(run->context->config, run->conn, run->processor, &run->rehearsal, error);
+    return rehearse_open(run->context->config, run->processor, &run->rehearsal, error);
 }
 
 static int rehearse_row(struct run *run, int row, struct error *error)
@@ -186,13 +185,9 @@ int letters_rehearse(struct letters_context *context, const PGresult *rows, int 
     if (code == 0)
         code = ids_open_catalog(context->config, run.assets, IDS_LOOK_UP, &run.catalog, error);
     if (code == 0)
-        code = pg_connect(config_text(context->config, OPT_DATABASE), "weir rehearsal", &run.conn,
-                          error);
-    if (code == 0)
         code = rehearse_rows(&run, count, &done, error);
     if (done > 0)
         print_sum(&run, count, done);
-    PQfinish(run.conn);
     catalog_free(run.catalog);
     assets_free(run.assets);
     json_decref(run.report);

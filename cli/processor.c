@@ -80,7 +80,8 @@ static int run_fold(struct context *context, const struct processor *processor,
                                    .seed = (uint64_t)config_int(context->config, OPT_SEED) + index};
     snprintf(schema, sizeof schema, "weir_test_%d_%zu", (int)getpid(), index);
     snprintf(first, sizeof first, "weir_test_%d_0", (int)getpid());
-    int code = fold_corpus(context->conn, processor, corpus, schema, &options, error);
+    int code =
+        fold_corpus(context->config, context->conn, processor, corpus, schema, &options, error);
     if (code == 0)
         code = index == 0
                    ? verify_checks(context->conn, processor, schema, findings, &checks, error)

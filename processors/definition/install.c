@@ -272,6 +272,14 @@ static int build(PGconn *conn, const struct processor *processor, enum install_t
     return install_procedure(conn, processor, installed, error);
 }
 
+static int grant(PGconn *conn, const struct installed *installed, struct error *error)
+{
+    return pg_runf(conn, error,
+                   "GRANT USAGE ON SCHEMA %s TO weir_processor;"
+                   "GRANT SELECT, INSERT, DELETE ON %s.applied_event TO weir_processor",
+                   installed->schema, installed->schema);
+}
+
 int install_scratch(PGconn *conn, const struct processor *processor, const char *schema, int bare,
                     struct installed *ret_installed, struct error *error)
 {
@@ -279,7 +287,7 @@ int install_scratch(PGconn *conn, const struct processor *processor, const char 
     snprintf(installed.schema, sizeof installed.schema, "%s", schema);
     if (build(conn, processor, bare ? INSTALL_BARE : INSTALL_INDEXED, &installed, error) != 0 ||
         (bare && add_applied_key(conn, schema, error) != 0) ||
-        dry_run(conn, processor, &installed, error) != 0)
+        grant(conn, &installed, error) != 0 || dry_run(conn, processor, &installed, error) != 0)
         return -1;
     *ret_installed = installed;
     return 0;
@@ -314,14 +322,6 @@ static int find_generation(PGconn *conn, const struct processor *processor,
              installed->generation);
     PQclear(result);
     return code;
-}
-
-static int grant(PGconn *conn, const struct installed *installed, struct error *error)
-{
-    return pg_runf(conn, error,
-                   "GRANT USAGE ON SCHEMA %s TO weir_processor;"
-                   "GRANT SELECT, INSERT, DELETE ON %s.applied_event TO weir_processor",
-                   installed->schema, installed->schema);
 }
 
 /* Runs the procedure as the engine will, and notes what it reads. */

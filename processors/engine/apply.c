@@ -53,26 +53,27 @@ static void send_slice(struct engine *engine, size_t from, const struct known *k
     struct batch *batch = engine->current;
     struct slice *slice = engine->slice;
     size_t to = batch_classify(batch, from, slice_end(engine, from), known, known_count);
-    slice_make(slice, batch, from, to, engine->positions, engine->position_count, &engine->types);
+    slice_make(slice, batch, from, to, engine->positions.list, engine->positions.count,
+               session_types(engine->session));
     engine->failure.class = ERROR_NONE;
     engine->duplicate_key = 0;
     free(engine->screened);
     engine->screened = NULL;
     search_forget(engine);
     engine->sent_us = monotonic_now_us();
-    FAILPOINT_AT("batch.filled", PQsocket(engine->conn));
-    int sent = PQsendQueryPrepared(engine->conn, "apply", slice->parameter_count, slice->values,
-                                   slice->lengths, slice->formats, 1);
+    FAILPOINT_AT("batch.filled", PQsocket(session_conn(engine->session)));
+    int sent = PQsendQueryPrepared(session_conn(engine->session), "apply", slice->parameter_count,
+                                   slice->values, slice->lengths, slice->formats, 1);
     slice_uncover(slice, batch);
     if (!sent) {
         struct error error;
-        pg_fail(engine->conn, NULL, &error);
+        pg_fail(session_conn(engine->session), NULL, &error);
         attach_recover(engine, &error);
         return;
     }
     engine->in_flight = 1;
-    PQflush(engine->conn);
-    FAILPOINT_AT("batch.sent", PQsocket(engine->conn));
+    PQflush(session_conn(engine->session));
+    FAILPOINT_AT("batch.sent", PQsocket(session_conn(engine->session)));
 }
 
 void apply_from(struct engine *engine, size_t from)
@@ -84,8 +85,8 @@ static int has_work(const struct engine *engine, const struct batch *batch)
 {
     if (batch->count > 0)
         return 1;
-    for (size_t i = 0; i < engine->position_count; i++)
-        if (batch->ends[i] > engine->positions[i].next_offset)
+    for (size_t i = 0; i < engine->positions.count; i++)
+        if (batch->ends[i] > engine->positions.list[i].next_offset)
             return 1;
     return 0;
 }
@@ -109,7 +110,7 @@ void apply_start(struct engine *engine)
     struct batch *batch = engine->filling;
     engine->filling = engine->applying;
     engine->applying = batch;
-    batch_reset(engine->filling, engine->position_count);
+    batch_reset(engine->filling, engine->positions.count);
     engine->drain.spent_us = 0;
     apply_batch(engine, batch);
 }
@@ -172,9 +173,9 @@ static void grow_slices(struct engine *engine)
 static void finish_slice(struct engine *engine)
 {
     const struct slice *slice = engine->slice;
-    FAILPOINT_AT("batch.done", PQsocket(engine->conn));
-    for (size_t i = 0; i < engine->position_count; i++) {
-        struct position *position = &engine->positions[i];
+    FAILPOINT_AT("batch.done", PQsocket(session_conn(engine->session)));
+    for (size_t i = 0; i < engine->positions.count; i++) {
+        struct position *position = &engine->positions.list[i];
         if (slice->next_offsets[i] < 0)
             continue;
         position->next_offset = slice->next_offsets[i];
@@ -207,7 +208,7 @@ static void finish_slice(struct engine *engine)
     if (slice->to < engine->current->count)
         apply_from(engine, slice->to);
     else if (engine->current == engine->applying)
-        batch_reset(engine->applying, engine->position_count);
+        batch_reset(engine->applying, engine->positions.count);
     else
         drain_finish(engine);
 }
@@ -219,8 +220,9 @@ static void resolve_duplicates(struct engine *engine)
     struct known *known = NULL;
     size_t count = 0;
     struct error error;
-    if (duplicates_find(engine->conn, engine->installed.schema, engine->current, from,
-                        engine->slice->to, &engine->types, &known, &count, &error) != 0)
+    if (duplicates_find(session_conn(engine->session), engine->installed.schema, engine->current,
+                        from, engine->slice->to, session_types(engine->session), &known, &count,
+                        &error) != 0)
         apply_fail(engine, &error);
     else
         send_slice(engine, from, known, count);
@@ -295,7 +297,8 @@ static void find_halting(struct engine *engine)
         engine->bisect_to = slice->to;
         apply_from(engine, slice->from);
     } else {
-        halt(engine, &engine->failure, entry ? &engine->positions[entry->position] : NULL, entry);
+        halt(engine, &engine->failure, entry ? &engine->positions.list[entry->position] : NULL,
+             entry);
     }
 }
 
@@ -362,7 +365,7 @@ static void note_failure(struct engine *engine, const PGresult *result)
 {
     if (engine->failure.class != ERROR_NONE)
         return;
-    pg_fail(engine->conn, result, &engine->failure);
+    pg_fail(session_conn(engine->session), result, &engine->failure);
     engine->duplicate_key = duplicates_caused(result);
     /* Somebody cancelled it before its time was up: that says nothing about its size. */
     if (strcmp(engine->failure.code, QUERY_CANCELED) == 0 &&
@@ -385,15 +388,15 @@ void apply_poll(struct engine *engine)
 {
     if (!engine->in_flight)
         return;
-    int flushed = PQflush(engine->conn);
-    if (flushed < 0 || !PQconsumeInput(engine->conn)) {
+    int flushed = PQflush(session_conn(engine->session));
+    if (flushed < 0 || !PQconsumeInput(session_conn(engine->session))) {
         struct error error;
-        pg_fail(engine->conn, NULL, &error);
+        pg_fail(session_conn(engine->session), NULL, &error);
         attach_recover(engine, &error);
         return;
     }
-    while (engine->in_flight && !PQisBusy(engine->conn)) {
-        PGresult *result = PQgetResult(engine->conn);
+    while (engine->in_flight && !PQisBusy(session_conn(engine->session))) {
+        PGresult *result = PQgetResult(session_conn(engine->session));
         if (!result) {
             engine->in_flight = 0;
             if (engine->failure.class != ERROR_NONE)
@@ -410,24 +413,23 @@ void apply_poll(struct engine *engine)
                       "Postgres answered %s instead of CALL", PQcmdStatus(result));
         PQclear(result);
     }
-    int64_t limit_ms = config_int(engine->config, OPT_STATEMENT_TIMEOUT) + APPLY_GRACE_MS;
+    int64_t limit_ms = config_int(engine->config, OPT_STATEMENT_TIMEOUT) + SESSION_GRACE_MS;
     if (engine->in_flight && monotonic_now_us() - engine->sent_us > limit_ms * 1000) {
         struct error error;
         error_set(&error, ERROR_RETRY, "connection", "Postgres has not answered for %" PRId64 " ms",
                   limit_ms);
-        PQfinish(engine->conn);
-        engine->conn = NULL;
+        engine_close_session(engine);
         attach_recover(engine, &error);
     }
 }
 
 void apply_watch(struct engine *engine)
 {
-    if (PQconsumeInput(engine->conn) && !PQisBusy(engine->conn) &&
-        PQstatus(engine->conn) == CONNECTION_OK)
+    if (PQconsumeInput(session_conn(engine->session)) && !PQisBusy(session_conn(engine->session)) &&
+        PQstatus(session_conn(engine->session)) == CONNECTION_OK)
         return;
     struct error error;
-    pg_fail(engine->conn, NULL, &error);
+    pg_fail(session_conn(engine->session), NULL, &error);
     attach_recover(engine, &error);
 }
 
@@ -435,8 +437,8 @@ void apply_wait(struct engine *engine, int64_t timeout_ms)
 {
     int64_t deadline_us = monotonic_now_us() + timeout_ms * 1000;
     while (engine->in_flight && monotonic_now_us() < deadline_us) {
-        short events = PQflush(engine->conn) > 0 ? POLLIN | POLLOUT : POLLIN;
-        struct pollfd fd = {.fd = PQsocket(engine->conn), .events = events};
+        short events = PQflush(session_conn(engine->session)) > 0 ? POLLIN | POLLOUT : POLLIN;
+        struct pollfd fd = {.fd = PQsocket(session_conn(engine->session)), .events = events};
         poll(&fd, 1, IDLE_WAIT_MS);
         apply_poll(engine);
     }

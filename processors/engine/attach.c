@@ -7,25 +7,12 @@
  * for Postgres; the partitions are assigned when they have been claimed. Each starts at its anchor,
  * the last record dealt with: reading it again proves that the log is still the same. */
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "processors/engine/internal.h"
-#include "processors/fold/positions.h"
 #include "processors/outbox/past.h"
-
-enum { CLAIM_TRIES = 3 };
-
-static void free_positions(struct engine *engine)
-{
-    positions_free(engine->positions, engine->position_count);
-    engine->positions = NULL;
-    engine->position_count = 0;
-    engine->last_position = 0;
-}
 
 static void assign_nothing(struct engine *engine)
 {
@@ -36,9 +23,9 @@ static void assign_nothing(struct engine *engine)
 
 void attach_detach(struct engine *engine, int64_t pause_ms)
 {
-    if (engine->in_flight && engine->conn) { /* the outcome will be read from the position table */
-        PQfinish(engine->conn);
-        engine->conn = NULL;
+    if (engine->in_flight &&
+        engine->session) { /* the outcome will be read from the position table */
+        engine_close_session(engine);
     }
     engine->in_flight = 0;
     if (engine->attached) {
@@ -57,7 +44,7 @@ void attach_detach(struct engine *engine, int64_t pause_ms)
     engine->drain.due_next = 0;
     batch_reset(engine->filling, 0);
     batch_reset(engine->applying, 0);
-    free_positions(engine);
+    positions_free(&engine->positions);
     engine->attach_at_us = monotonic_now_us() + pause_ms * 1000;
     metrics_gauge_set(engine->metrics.attached, 0);
 }
@@ -71,9 +58,8 @@ void attach_recover(struct engine *engine, const struct error *error)
     health_set(engine->health, engine->check, 0, error->message);
     /* A session whose procedure or prepared statement is gone is opened anew, which looks again. */
     int useless = strcmp(error->code, PG_RESET) == 0 || strcmp(error->code, "26000") == 0;
-    if (engine->conn && (useless || PQstatus(engine->conn) == CONNECTION_BAD)) {
-        PQfinish(engine->conn);
-        engine->conn = NULL;
+    if (engine->session && (useless || PQstatus(session_conn(engine->session)) == CONNECTION_BAD)) {
+        engine_close_session(engine);
     }
     attach_detach(engine, engine->backoff_ms);
 }
@@ -110,64 +96,21 @@ static int check_partitions(struct engine *engine, struct error *error)
     return code;
 }
 
-static void put_element(struct buf *out, const char *text)
-{
-    buf_put_text(out, out->size ? "," : "{");
-    buf_put_text(out, text);
-}
-
 /* Claims every partition of the group's assignment in one transaction. */
 static int claim(struct engine *engine, struct error *error)
 {
-    struct buf topics = {0};
-    struct buf partitions = {0};
-    char host[128] = "";
-    char owner[192];
-    gethostname(host, sizeof host - 1);
-    snprintf(owner, sizeof owner, "%s:%d", host, (int)getpid());
-    for (int i = 0; i < engine->group->cnt; i++) {
-        put_element(&topics, engine->group->elems[i].topic);
-        put_element(&partitions, PG_NUMBER(engine->group->elems[i].partition));
-    }
-    buf_put_text(&topics, "}");
-    buf_put_text(&partitions, "}");
-    const char *values[] = {engine->processor->name,
-                            PG_NUMBER(engine->installed.generation),
-                            buf_text(&topics),
-                            buf_text(&partitions),
-                            owner,
-                            engine->started_at};
-    PGresult *result = NULL;
-    int code = -1;
-    for (int i = 0; code != 0 && i < CLAIM_TRIES; i++) {
-        code = pg_query(engine->conn,
-                        "SELECT " POSITION_COLUMNS " FROM weir.claim($1, $2, $3, $4, $5, $6)", 6,
-                        values, &result, error);
-        if (code == 0 || strcmp(error->code, "55P03") != 0)
-            break;
-        log_warn("the previous owner holds a partition for longer than lock-timeout; ending its "
-                 "database session");
-        struct error failure;
-        if (pg_query(engine->conn, "SELECT weir.evict($1, $2, $3, $4)", 4, values, NULL,
-                     &failure) != 0)
-            log_warn("it could not be ended: %s", failure.message);
-    }
-    if (code == 0) {
-        engine->positions = positions_read(result);
-        engine->position_count = (size_t)PQntuples(result);
-    }
-    PQclear(result);
-    buf_free(&topics);
-    buf_free(&partitions);
-    return code;
+    for (int i = 0; i < engine->group->cnt; i++)
+        session_want(engine->session, engine->group->elems[i].topic,
+                     engine->group->elems[i].partition);
+    return session_claim(engine->session, &engine->positions, error);
 }
 
 static int assign_positions(struct engine *engine, struct error *error)
 {
     rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new((int)engine->position_count);
-    for (size_t i = 0; i < engine->position_count; i++) {
-        const struct position *position = &engine->positions[i];
+        rd_kafka_topic_partition_list_new((int)engine->positions.count);
+    for (size_t i = 0; i < engine->positions.count; i++) {
+        const struct position *position = &engine->positions.list[i];
         rd_kafka_topic_partition_list_add(list, position->topic, position->partition)->offset =
             position->verified ? position->next_offset : position->anchor_offset;
     }
@@ -189,9 +132,9 @@ void attach_restart(struct engine *engine)
         attach_detach(engine, BACKOFF_MAX_MS);
         return;
     }
-    batch_reset(engine->filling, engine->position_count);
-    for (size_t i = 0; i < engine->position_count; i++)
-        engine->positions[i].taken_offset = -1;
+    batch_reset(engine->filling, engine->positions.count);
+    for (size_t i = 0; i < engine->positions.count; i++)
+        engine->positions.list[i].taken_offset = -1;
     if (assign_positions(engine, &error) != 0)
         attach_recover(engine, &error);
 }
@@ -239,7 +182,7 @@ int attach_try(struct engine *engine, struct error *error)
     if (engine->attached || monotonic_now_us() < engine->attach_at_us || *engine->stop)
         return 0;
     struct error failure = {0};
-    int code = engine->conn ? 0 : session_open(engine, &failure);
+    int code = engine->session ? 0 : engine_open_session(engine, &failure);
     if (code == 0)
         code = join(engine, &failure);
     int halted = code == 0 ? halt_check(engine, &failure) : 0;
@@ -257,7 +200,8 @@ int attach_try(struct engine *engine, struct error *error)
         code = check_partitions(engine, &failure);
     }
     if (code == 0 && halted == 0 && !engine->past_known)
-        code = past_check(engine->conn, engine->config, engine->processor, engine->stop, &failure);
+        code = past_check(session_conn(engine->session), engine->config, engine->processor,
+                          engine->stop, &failure);
     if (code == 0 && halted == 0) {
         engine->past_known = 1;
         code = claim(engine, &failure);
@@ -265,16 +209,16 @@ int attach_try(struct engine *engine, struct error *error)
     if (code == 0 && halted == 0)
         code = decisions_load(engine, &failure);
     if (code == 0 && halted == 0) {
-        batch_reset(engine->filling, engine->position_count);
-        batch_reset(engine->applying, engine->position_count);
+        batch_reset(engine->filling, engine->positions.count);
+        batch_reset(engine->applying, engine->positions.count);
         code = assign_positions(engine, &failure);
     }
     if (code == 0 && halted == 0) {
         engine->attached = 1;
-        metrics_gauge_set(engine->metrics.attached, (int64_t)engine->position_count);
+        metrics_gauge_set(engine->metrics.attached, (int64_t)engine->positions.count);
         upkeep_show_lag(engine);
         health_set(engine->health, engine->check, 1, NULL);
-        log_info("owns %zu partitions", engine->position_count);
+        log_info("owns %zu partitions", engine->positions.count);
         return 0;
     }
     /* Once they fitted, a reset or a newer build is at work on the database: wait for its end. */

@@ -19,34 +19,24 @@ int decisions_prepare(PGconn *conn, struct error *error)
                       error);
 }
 
-static void list_positions(struct engine *engine)
-{
-    struct buf *out = &engine->position_ids;
-    buf_reset(out);
-    for (size_t i = 0; i < engine->position_count; i++)
-        buf_printf(out, "%s%d", i ? "," : "{", engine->positions[i].id);
-    buf_put_text(out, engine->position_count ? "}" : "{}");
-}
-
 static int64_t epoch_of(const struct engine *engine, int64_t id)
 {
-    size_t i = 0;
-    while (engine->positions[i].id != id)
-        i++;
-    return engine->positions[i].epoch;
+    return engine->positions.list[positions_index(&engine->positions, id)].epoch;
 }
 
 static int carry_out(struct engine *engine, int *ret_count, struct error *error)
 {
     PGresult *result = NULL;
-    const char *values[] = {buf_text(&engine->position_ids)};
-    int code = pg_query_prepared(engine->conn, "decisions", 1, values, &result, error);
+    const char *values[] = {buf_text(&engine->positions.ids)};
+    int code =
+        pg_query_prepared(session_conn(engine->session), "decisions", 1, values, &result, error);
     int count = code == 0 ? PQntuples(result) : 0;
     for (int i = 0; code == 0 && i < count; i++) {
         const char *arguments[] = {PQgetvalue(result, i, 0),
                                    PG_NUMBER(epoch_of(engine, pg_int(result, i, 0)))};
         FAILPOINT("decide.found");
-        code = pg_query(engine->conn, "SELECT weir.carry_out($1, $2)", 2, arguments, NULL, error);
+        code = pg_query(session_conn(engine->session), "SELECT weir.carry_out($1, $2)", 2,
+                        arguments, NULL, error);
         FAILPOINT("decide.done");
     }
     PQclear(result);
@@ -60,15 +50,13 @@ static int carry_out(struct engine *engine, int *ret_count, struct error *error)
 static int read_state(struct engine *engine, struct error *error)
 {
     return drain_load(engine, error) == 0
-               ? skips_load(engine->skips, engine->conn, engine->positions,
-                            buf_text(&engine->position_ids), error)
+               ? skips_load(engine->skips, session_conn(engine->session), &engine->positions, error)
                : -1;
 }
 
 int decisions_load(struct engine *engine, struct error *error)
 {
     int count;
-    list_positions(engine);
     return carry_out(engine, &count, error) == 0 ? read_state(engine, error) : -1;
 }
 

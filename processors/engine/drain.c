@@ -111,7 +111,7 @@ void drain_drop(struct engine *engine)
 {
     if (!engine->drain.batch)
         return;
-    batch_reset(engine->drain.batch, engine->position_count);
+    batch_reset(engine->drain.batch, engine->positions.count);
     PQclear(engine->drain.rows);
     engine->drain.rows = NULL;
     buf_reset(&engine->drain.failed);
@@ -129,47 +129,25 @@ void drain_part(struct engine *engine)
     drain->spent_us += monotonic_now_us() - drain->began_us;
 }
 
-static int64_t find_position(const struct engine *engine, int64_t id)
-{
-    for (size_t i = 0; i < engine->position_count; i++)
-        if (engine->positions[i].id == id)
-            return (int64_t)i;
-    return -1;
-}
-
 int drain_load(struct engine *engine, struct error *error)
 {
-    const char *values[] = {buf_text(&engine->position_ids)};
-    PGresult *result = NULL;
-    int code = pg_query(engine->conn,
-                        "SELECT position_id, space_id FROM weir.parked_space "
-                        "WHERE position_id = ANY ($1::integer[])",
-                        1, values, &result, error);
-    parked_clear(engine->parked);
     engine->drain.due_count = 0;
     engine->drain.due_next = 0;
-    for (int i = 0; code == 0 && i < PQntuples(result); i++) {
-        struct uuid space_id;
-        uuid_parse(PQgetvalue(result, i, 1), UUID_TEXT_SIZE, &space_id);
-        parked_add(engine->parked, (uint32_t)find_position(engine, pg_int(result, i, 0)), &space_id,
-                   0);
-    }
-    PQclear(result);
-    return code;
+    return parked_load(engine->parked, session_conn(engine->session), &engine->positions, error);
 }
 
 /* The Spaces whose turn it is. */
 static int find_due(struct engine *engine, struct error *error)
 {
     struct drain *drain = &engine->drain;
-    const char *values[] = {buf_text(&engine->position_ids)};
+    const char *values[] = {buf_text(&engine->positions.ids)};
     PGresult *result = NULL;
-    int code = pg_query_prepared(engine->conn, "due", 1, values, &result, error);
+    int code = pg_query_prepared(session_conn(engine->session), "due", 1, values, &result, error);
     drain->due_count = 0;
     drain->due_next = 0;
     for (int i = 0; code == 0 && i < PQntuples(result); i++) {
         struct due *due = &drain->due[drain->due_count++];
-        due->position = (uint32_t)find_position(engine, pg_int(result, i, 0));
+        due->position = positions_index(&engine->positions, pg_int(result, i, 0));
         uuid_parse(PQgetvalue(result, i, 1), UUID_TEXT_SIZE, &due->space_id);
         due->state = DUE_ANY;
     }
@@ -188,16 +166,18 @@ static int load_rows(struct engine *engine, struct error *error)
     for (size_t i = 0; i < drain->taken_count; i++) {
         char space[UUID_TEXT_SIZE + 1];
         uuid_format(&drain->taken[i].space_id, space);
-        buf_printf(&ids, "%s%d", i ? "," : "{", engine->positions[drain->taken[i].position].id);
+        buf_printf(&ids, "%s%d", i ? "," : "{",
+                   engine->positions.list[drain->taken[i].position].id);
         buf_printf(&spaces, "%s%s", i ? "," : "{", space);
     }
     buf_put_text(&ids, "}");
     buf_put_text(&spaces, "}");
     const char *values[] = {buf_text(&ids), buf_text(&spaces),
                             drain->taken_count > 1 ? "1" : DRAIN_ROWS_TEXT};
-    int code = pg_answer(engine->conn,
-                         PQsendQueryPrepared(engine->conn, "parked", 3, values, NULL, NULL, 1),
-                         &drain->rows, error);
+    int code = pg_answer(
+        session_conn(engine->session),
+        PQsendQueryPrepared(session_conn(engine->session), "parked", 3, values, NULL, NULL, 1),
+        &drain->rows, error);
     buf_free(&ids);
     buf_free(&spaces);
     return code;
@@ -214,11 +194,11 @@ static int fill_batch(struct engine *engine, struct error *error)
     struct drain *drain = &engine->drain;
     const PGresult *rows = drain->rows;
     int code = 0;
-    batch_reset(drain->batch, engine->position_count);
+    batch_reset(drain->batch, engine->positions.count);
     drain->batch->drained_position = drain->taken->position;
     for (int i = 0; code == 0 && i < PQntuples(rows); i++) {
         uint32_t index = due_of(drain, (size_t)i)->position;
-        const struct position *position = &engine->positions[index];
+        const struct position *position = &engine->positions.list[index];
         drain->headers[i] = (struct parked_headers){PQgetvalue(rows, i, COLUMN_HEADERS),
                                                     PQgetlength(rows, i, COLUMN_HEADERS)};
         const struct record record = {
@@ -239,7 +219,7 @@ static int fill_batch(struct engine *engine, struct error *error)
 void drain_postpone(struct engine *engine, const struct error *reason, int64_t pause_ms)
 {
     const struct due held = *engine->drain.taken;
-    const struct position *position = &engine->positions[held.position];
+    const struct position *position = &engine->positions.list[held.position];
     char id[16], epoch[24], space[UUID_TEXT_SIZE + 1], pause[24];
     struct error error;
     snprintf(id, sizeof id, "%d", position->id);
@@ -254,8 +234,8 @@ void drain_postpone(struct engine *engine, const struct error *reason, int64_t p
     drain_drop(engine);
     engine->drain.spent_us += monotonic_now_us() - engine->drain.began_us;
     const char *values[] = {id, epoch, space, pause};
-    if (pg_query(engine->conn, "SELECT weir.postpone($1, $2, $3, $4)", 4, values, NULL, &error) !=
-        0)
+    if (pg_query(session_conn(engine->session), "SELECT weir.postpone($1, $2, $3, $4)", 4, values,
+                 NULL, &error) != 0)
         apply_fail(engine, &error);
 }
 
@@ -268,8 +248,8 @@ static int fill_known(struct engine *engine)
     /* Where it came from the partition waited for its schema, but that was another process. */
     while (code != 0 && strcmp(error.code, DECODER_UNKNOWN) == 0 &&
            monotonic_now_us() >= drain->look_up_at_us) {
-        code = decoder_look_up(engine->decoder, decoder_unknown_id(engine->decoder), engine->conn,
-                               &error);
+        code = decoder_look_up(engine->decoder, decoder_unknown_id(engine->decoder),
+                               session_conn(engine->session), &error);
         if (code == 0)
             code = fill_batch(engine, &error);
         else /* it may have taken long, and others may wait for the same */
@@ -380,7 +360,7 @@ int drain_mark(struct engine *engine, size_t row, const char *code, const char *
     struct buf *out = &drain->failed;
     const struct policy *policy = &engine->processor->policy;
     struct due *due = due_of(drain, row);
-    const struct position *position = &engine->positions[due->position];
+    const struct position *position = &engine->positions.list[due->position];
     const struct entry *entry = &drain->batch->entries[row];
     int first = row == 0 || drain->taken_count > 1;
     int64_t failures = (first ? pg_int8(drain->rows, (int)row, COLUMN_ATTEMPTS) : 0) + 1;
@@ -424,7 +404,8 @@ void drain_record(struct engine *engine)
     buf_put_text(&drain->failed, "]");
     const char *values[] = {buf_text(&drain->failed)};
     FAILPOINT("head.failed");
-    int code = pg_query_prepared(engine->conn, "heads_failed", 1, values, &result, &error);
+    int code = pg_query_prepared(session_conn(engine->session), "heads_failed", 1, values, &result,
+                                 &error);
     FAILPOINT("head.sent");
     for (int i = 0; code == 0 && i < PQntuples(result); i++) {
         const struct due *due = &drain->taken[pg_int(result, i, 0)];

@@ -16,7 +16,6 @@
 #include "lib/kafka/client.h"
 #include "processors/engine/internal.h"
 #include "processors/fold/message.h"
-#include "processors/fold/positions.h"
 #include "processors/fold/prune.h"
 
 static int make_consumer(struct engine *engine, rd_kafka_conf_t *conf, struct error *error)
@@ -77,7 +76,7 @@ int engine_new(const struct engine_options *options, struct engine **ret_engine,
     engine->processor = processor;
     engine->stop = options->stop;
     engine->health = options->health;
-    engine->session = options->session;
+    engine->index = options->session;
     engine->session_count = options->session_count;
     snprintf(engine->session_name, sizeof engine->session_name, "%zu", options->session + 1);
     engine->wake_fd = -1;
@@ -125,7 +124,6 @@ void engine_free(struct engine *engine)
     drain_free(engine);
     skips_free(engine->skips);
     idtable_free(engine->trusted);
-    buf_free(&engine->position_ids);
     free(engine->screened);
     free(engine->found);
     batch_free(engine->filling);
@@ -133,16 +131,22 @@ void engine_free(struct engine *engine)
     slice_free(engine->slice);
     decoder_free(engine->decoder);
     registry_free(engine->registry);
-    positions_free(engine->positions, engine->position_count);
+    positions_free(&engine->positions);
     if (engine->queue)
         rd_kafka_queue_destroy(engine->queue);
     if (engine->kafka)
         rd_kafka_destroy(engine->kafka);
     if (engine->wake_fd >= 0)
         close(engine->wake_fd);
-    PQfinish(engine->conn);
+    session_free(engine->session);
     free(engine->check);
     free(engine);
+}
+
+void engine_close_session(struct engine *engine)
+{
+    session_free(engine->session);
+    engine->session = NULL;
 }
 
 int engine_subscribe(struct engine *engine, struct error *error)
@@ -154,7 +158,7 @@ int engine_subscribe(struct engine *engine, struct error *error)
     int64_t partitions = forced ? config_int(engine->config, OPT_PARTITIONS) : 1;
     for (size_t i = 0; i < processor->topic_count; i++)
         for (int32_t j = 0; j < partitions; j++)
-            if (!forced || (size_t)j % engine->session_count == engine->session)
+            if (!forced || (size_t)j % engine->session_count == engine->index)
                 rd_kafka_topic_partition_list_add(list, processor->topics[i],
                                                   forced ? j : RD_KAFKA_PARTITION_UA);
     if (forced) {
@@ -176,12 +180,15 @@ static void wait_for_work(struct engine *engine, int timeout_ms)
     /* With both batches full there is no room for records: only the result matters. */
     if (!fetch_is_full(engine))
         fds[count++] = (struct pollfd){.fd = engine->wake_fd, .events = POLLIN};
-    if (engine->conn) {
-        short events = engine->in_flight && PQflush(engine->conn) > 0 ? POLLIN | POLLOUT : POLLIN;
-        fds[count++] = (struct pollfd){.fd = PQsocket(engine->conn), .events = events};
+    if (engine->session) {
+        short events = engine->in_flight && PQflush(session_conn(engine->session)) > 0
+                           ? POLLIN | POLLOUT
+                           : POLLIN;
+        fds[count++] =
+            (struct pollfd){.fd = PQsocket(session_conn(engine->session)), .events = events};
     }
     poll(fds, count, timeout_ms);
-    if (engine->conn && fds[count - 1].revents && !engine->in_flight)
+    if (engine->session && fds[count - 1].revents && !engine->in_flight)
         apply_watch(engine);
     uint64_t wakes;
     if (read(engine->wake_fd, &wakes, sizeof wakes) < 0)

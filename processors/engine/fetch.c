@@ -20,53 +20,20 @@ int fetch_is_full(const struct engine *engine)
            (int64_t)engine->filling->bytes >= engine->bytes_max;
 }
 
-static int is_at(const struct position *position, const char *topic, int32_t partition)
-{
-    return position->partition == partition && strcmp(position->topic, topic) == 0;
-}
-
 static struct position *find_position(struct engine *engine, const rd_kafka_message_t *message)
 {
-    const char *topic = rd_kafka_topic_name(message->rkt);
-    if (engine->last_position < engine->position_count &&
-        is_at(&engine->positions[engine->last_position], topic, message->partition))
-        return &engine->positions[engine->last_position];
-    for (size_t i = 0; i < engine->position_count; i++) {
-        if (is_at(&engine->positions[i], topic, message->partition)) {
-            engine->last_position = (uint32_t)i;
-            return &engine->positions[i];
-        }
-    }
-    return NULL;
-}
-
-static void log_changed(struct engine *engine, const struct position *position, const char *what,
-                        int64_t found)
-{
-    struct error error;
-    error_set(&error, ERROR_HALT, "log-changed",
-              "%s [%d] is not the log it was: %s at offset %" PRId64
-              " (the last record dealt with has offset %" PRId64 ", the position is %" PRId64
-              "); the topic was truncated or created anew, so nothing more is written",
-              position->topic, position->partition, what, found, position->anchor_offset,
-              position->next_offset);
-    halt(engine, &error, position, NULL);
+    return positions_find(&engine->positions, rd_kafka_topic_name(message->rkt),
+                          message->partition);
 }
 
 /* Compares the record at the anchor's offset with the anchor. */
 static void verify_anchor(struct engine *engine, struct position *position,
                           const rd_kafka_message_t *message)
 {
-    int64_t timestamp_us = rd_kafka_message_timestamp(message, NULL) * 1000;
-    struct uuid id = decoder_event_id(message->payload, message->len);
-    if (message->offset != position->anchor_offset)
-        log_changed(engine, position, "the next record is", message->offset);
-    else if (timestamp_us != position->anchor_timestamp_us)
-        log_changed(engine, position, "another timestamp stands", message->offset);
-    else if (memcmp(&id, &position->anchor_event_id, sizeof id) != 0)
-        log_changed(engine, position, "another event stands", message->offset);
-    else
-        position->verified = 1;
+    struct error error;
+    if (position_verify(position, message->offset, rd_kafka_message_timestamp(message, NULL) * 1000,
+                        message->payload, message->len, &error) != 0)
+        halt(engine, &error, position, NULL);
 }
 
 /* The anchor's offset, or the position itself, is outside the log. */
@@ -103,10 +70,13 @@ static void handle_out_of_range(struct engine *engine, struct position *position
 
 static void handle_end(struct engine *engine, struct position *position, int64_t offset)
 {
-    if (!position->verified)
-        log_changed(engine, position, "the log ends", offset);
-    else if (offset > position->next_offset && position->unknown_id < 0)
-        engine->filling->ends[position - engine->positions] = offset;
+    struct error error;
+    if (!position->verified) {
+        position_log_changed(position, "the log ends", offset, &error);
+        halt(engine, &error, position, NULL);
+    } else if (offset > position->next_offset && position->unknown_id < 0) {
+        engine->filling->ends[position - engine->positions.list] = offset;
+    }
 }
 
 static void handle_error(struct engine *engine, const rd_kafka_message_t *message)
@@ -159,9 +129,9 @@ static void wait_for_schema(struct engine *engine, struct position *position, in
 
 int fetch_waits_for_skipped(const struct engine *engine)
 {
-    for (size_t i = 0; i < engine->position_count; i++)
-        if (engine->positions[i].unknown_id >= 0 &&
-            skips_find(engine->skips, (uint32_t)i, engine->positions[i].waits_offset))
+    for (size_t i = 0; i < engine->positions.count; i++)
+        if (engine->positions.list[i].unknown_id >= 0 &&
+            skips_find(engine->skips, (uint32_t)i, engine->positions.list[i].waits_offset))
             return 1;
     return 0;
 }
@@ -173,8 +143,8 @@ static int note_waiting(struct engine *engine, struct position *position, const 
     PGresult *result = NULL;
     const char *values[] = {PG_NUMBER(position->id), PG_NUMBER(position->epoch),
                             PG_NUMBER(position->waits_offset), why->code, why->message};
-    int code = pg_query(engine->conn, "SELECT weir.note_waiting($1, $2, $3, $4, $5)", 5, values,
-                        &result, error);
+    int code = pg_query(session_conn(engine->session),
+                        "SELECT weir.note_waiting($1, $2, $3, $4, $5)", 5, values, &result, error);
     if (code == 0)
         position->waits_since_us = pg_int(result, 0, 0);
     PQclear(result);
@@ -202,7 +172,8 @@ static int look_up(struct engine *engine, struct position *position)
 {
     struct error error = {0};
     struct error failure;
-    if (decoder_look_up(engine->decoder, position->unknown_id, engine->conn, &error) == 0) {
+    if (decoder_look_up(engine->decoder, position->unknown_id, session_conn(engine->session),
+                        &error) == 0) {
         log_info("schema id %d is known now", position->unknown_id);
         attach_detach(engine, 0); /* reads on from the positions */
         return 0;
@@ -233,8 +204,9 @@ void fetch_look_up(struct engine *engine)
     if (!engine->waiting || engine->in_flight || now_us < engine->look_up_at_us)
         return;
     engine->look_up_at_us = now_us + LOOK_UP_INTERVAL_MS * 1000;
-    for (size_t i = 0; i < engine->position_count; i++)
-        if (engine->positions[i].unknown_id >= 0 && !look_up(engine, &engine->positions[i]))
+    for (size_t i = 0; i < engine->positions.count; i++)
+        if (engine->positions.list[i].unknown_id >= 0 &&
+            !look_up(engine, &engine->positions.list[i]))
             return;
 }
 
@@ -269,7 +241,7 @@ static int take_record(struct engine *engine, rd_kafka_message_t *message)
         rd_kafka_message_destroy(message);
         return engine->attached;
     }
-    uint32_t index = (uint32_t)(position - engine->positions);
+    uint32_t index = (uint32_t)(position - engine->positions.list);
     const struct record record = message_record(message, position->topic);
     if (batch_add(engine->filling, engine->decoder, &record, index, &error) == 0) {
         position->taken_offset = message->offset;

@@ -16,7 +16,7 @@
 #include "processors/engine/breaker.h"
 #include "processors/engine/engine.h"
 #include "processors/fold/duplicates.h"
-#include "processors/fold/slice.h"
+#include "processors/fold/session.h"
 
 enum {
     BACKOFF_FIRST_MS = 50, /* after a failure that may pass; doubles up to BACKOFF_MAX_MS */
@@ -29,7 +29,6 @@ enum {
     GROW_WAIT_MS = 5,
     METADATA_TIMEOUT_MS = 5000,
     REVOKE_WAIT_MS = 20000,   /* how long a rebalance or a shutdown waits for the batch under way */
-    APPLY_GRACE_MS = 5000,    /* beyond statement-timeout; then the connection is given up */
     OWNER_INTERVAL_MS = 2000, /* how often an idle owner looks whether it still is one */
     HINT_INTERVAL_MS = 1000,  /* how often Kafka learns the positions, for lag tools */
     LAG_INTERVAL_MS = 2000,   /* how often Kafka is asked for the lag while nothing is consumed */
@@ -112,9 +111,9 @@ struct engine {
     const atomic_int *stop;
     struct health *health;
     struct engine_metrics metrics;
-    char *check; /* name of the health check */
-    size_t session, session_count;
-    char session_name[24]; /* from 1 on */
+    char *check;                 /* name of the health check */
+    size_t index, session_count; /* of the sessions of this processor, here */
+    char session_name[24];       /* from 1 on */
     struct installed installed;
 
     rd_kafka_t *kafka;
@@ -122,18 +121,13 @@ struct engine {
     int wake_fd;
     rd_kafka_topic_partition_list_t *group; /* what the group gave this member; NULL: nothing yet */
 
-    PGconn *conn;
+    struct session *session; /* NULL: none is open */
     int past_known; /* by the database of this session, which cannot become another one meanwhile */
-    char started_at[48]; /* of its backend */
-    struct slice_types types;
     struct decoder *decoder;
     struct registry *registry; /* NULL without one */
 
-    struct position *positions; /* sorted by id; only while attached */
-    size_t position_count;
-    struct buf position_ids; /* "{1,2,3}" */
-    uint32_t last_position;  /* of the record before: records come in runs */
-    int drained;             /* the consumer's queue was empty when it was read last */
+    struct positions positions; /* only while attached */
+    int drained;                /* the consumer's queue was empty when it was read last */
     int attached;
     int64_t attach_at_us; /* monotonic: not before */
     int64_t backoff_ms;
@@ -192,6 +186,9 @@ struct engine {
 /* Joins the group, or with force-partitions takes all partitions. Errors: ERROR_USAGE. */
 int engine_subscribe(struct engine *engine, struct error *error);
 
+/* The next attachment opens another one. */
+void engine_close_session(struct engine *engine);
+
 /* metrics.c */
 
 /* Registers the engine's metrics. */
@@ -225,9 +222,9 @@ int halt_check(struct engine *engine, struct error *error);
 
 /* session.c */
 
-/* Connects and prepares; sets engine->conn. Errors: ERROR_USAGE when build and database do not
+/* Connects and prepares; sets engine->session. Errors: ERROR_USAGE when build and database do not
  * fit; "version-changed" when another version is live: then engine->previous is set. */
-int session_open(struct engine *engine, struct error *error);
+int engine_open_session(struct engine *engine, struct error *error);
 
 /* fetch.c */
 

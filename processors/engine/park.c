@@ -58,7 +58,7 @@ int park_halts(struct engine *engine, const struct entry *entry, const char *mes
     else
         return 0;
     breaker_passed(&engine->breaker);
-    halt(engine, &error, &engine->positions[entry->position], entry);
+    halt(engine, &error, &engine->positions.list[entry->position], entry);
     return 1;
 }
 
@@ -83,7 +83,7 @@ int park_mark(struct engine *engine, struct entry *entry, const char *code, cons
     entry->failed = 1;
     entry->retry_after_ms = policy_pause_ms(policy, 1);
     parked_add(engine->parked, entry->position, &entry->space_id, entry->record.offset);
-    log_parked(engine, entry, &engine->positions[entry->position]);
+    log_parked(engine, entry, &engine->positions.list[entry->position]);
     return 0;
 }
 

@@ -29,7 +29,8 @@ static int send_search(struct engine *engine, struct buf *ends, struct buf *grou
     memcpy(formats, slice->formats + BIND_FIXED_PARAMETERS, count * sizeof *formats);
     values[count] = buf_text(ends);
     values[count + 1] = buf_text(groups);
-    return PQsendQueryPrepared(engine->conn, "search", (int)count + 2, values, lengths, formats, 0);
+    return PQsendQueryPrepared(session_conn(engine->session), "search", (int)count + 2, values,
+                               lengths, formats, 0);
 }
 
 int search_helps(const struct error *error)
@@ -51,7 +52,8 @@ static int start(struct engine *engine, size_t open, size_t to)
     struct batch *batch = engine->current;
     struct buf ends = {0};
     struct buf groups = {0};
-    slice_make(slice, batch, open, to, engine->positions, engine->position_count, &engine->types);
+    slice_make(slice, batch, open, to, engine->positions.list, engine->positions.count,
+               session_types(engine->session));
     size_t count = slice_bounds(batch, open, to, &ends, &groups);
     search_forget(engine);
     engine->failure.class = ERROR_NONE;
@@ -65,7 +67,7 @@ static int start(struct engine *engine, size_t open, size_t to)
         return 0; /* if the connection is lost, the next call says so */
     engine->searching = 1;
     engine->in_flight = 1;
-    PQflush(engine->conn);
+    PQflush(session_conn(engine->session));
     FAILPOINT("search.sent");
     return 1;
 }
@@ -95,8 +97,9 @@ int search_drain(struct engine *engine, int untried)
     engine->current = batch;
     engine->search_untried = untried;
     /* A copy of what was applied would fail for that; those that were tried before are none. */
-    if (untried && duplicates_look_up(engine->conn, engine->installed.schema, batch, 0,
-                                      batch->count, &engine->types, &known, &count, &error) != 0)
+    if (untried && duplicates_look_up(session_conn(engine->session), engine->installed.schema,
+                                      batch, 0, batch->count, session_types(engine->session),
+                                      &known, &count, &error) != 0)
         return 0;
     size_t to = batch_classify(batch, 0, batch->count, known, count);
     free(known);

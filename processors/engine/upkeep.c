@@ -20,8 +20,8 @@ static struct metric_series *lag_of(const struct engine *engine, const char *top
 void upkeep_show_lag(struct engine *engine)
 {
     size_t dropped = 0;
-    for (size_t i = 0; i < engine->position_count; i++) {
-        struct position *position = &engine->positions[i];
+    for (size_t i = 0; i < engine->positions.count; i++) {
+        struct position *position = &engine->positions.list[i];
         position->lag = lag_of(engine, position->topic, position->partition);
         dropped += !position->lag;
     }
@@ -77,9 +77,9 @@ void upkeep_hint(struct engine *engine)
         return;
     engine->hinted_us = now_us;
     rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new((int)engine->position_count);
-    for (size_t i = 0; i < engine->position_count; i++) {
-        struct position *position = &engine->positions[i];
+        rd_kafka_topic_partition_list_new((int)engine->positions.count);
+    for (size_t i = 0; i < engine->positions.count; i++) {
+        struct position *position = &engine->positions.list[i];
         int64_t low;
         int64_t high = -1;
         rd_kafka_get_watermark_offsets(engine->kafka, position->topic, position->partition, &low,
@@ -110,7 +110,7 @@ void upkeep_check_owner(struct engine *engine)
     struct error error;
     PGresult *result = NULL;
     const char *values[] = {engine->processor->name, PG_NUMBER(engine->installed.generation)};
-    if (pg_query(engine->conn,
+    if (pg_query(session_conn(engine->session),
                  "SELECT count(*) FILTER (WHERE owner_pid = pg_backend_pid()), "
                  "EXISTS (SELECT FROM weir.processor WHERE processor = $1 AND generation <> $2) "
                  "FROM weir.position WHERE processor = $1 AND generation = $2",
@@ -118,10 +118,9 @@ void upkeep_check_owner(struct engine *engine)
         attach_recover(engine, &error);
     } else if (*PQgetvalue(result, 0, 1) == 't') {
         log_info("another generation of the processor is live now; going on with that");
-        PQfinish(engine->conn); /* a session belongs to one generation */
-        engine->conn = NULL;
+        engine_close_session(engine); /* a session belongs to one generation */
         attach_detach(engine, 0);
-    } else if ((size_t)pg_int(result, 0, 0) < engine->position_count) {
+    } else if ((size_t)pg_int(result, 0, 0) < engine->positions.count) {
         log_warn("partitions of this instance were claimed by another owner or reset");
         attach_detach(engine, BACKOFF_MAX_MS);
     }
@@ -138,7 +137,8 @@ void upkeep_prune(struct engine *engine)
     int generation = engine->installed.generation;
     int more = 0;
     struct error error;
-    if (prune_old(engine->conn, engine->processor, generation, generation, &more, &error) != 0)
+    if (prune_old(session_conn(engine->session), engine->processor, generation, generation, &more,
+                  &error) != 0)
         attach_recover(engine, &error);
     else if (more)
         engine->pruned_us = now_us - (PRUNE_INTERVAL_MS - PRUNE_PAUSE_MS) * INT64_C(1000);

@@ -8,6 +8,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/idtable.h"
+#include "processors/fold/positions.h"
 
 struct held {
     struct idtable_key space; /* in a position */
@@ -73,4 +74,23 @@ void parked_remove(struct parked *parked, uint32_t position, const struct uuid *
 {
     const struct idtable_key key = make_key(position, space_id);
     idtable_remove(parked->held, &key);
+}
+
+int parked_load(struct parked *parked, PGconn *conn, const struct positions *positions,
+                struct error *error)
+{
+    const char *values[] = {positions->ids.data};
+    PGresult *result = NULL;
+    int code = pg_query(conn,
+                        "SELECT position_id, space_id FROM weir.parked_space "
+                        "WHERE position_id = ANY ($1::integer[])",
+                        1, values, &result, error);
+    parked_clear(parked);
+    for (int i = 0; code == 0 && i < PQntuples(result); i++) {
+        struct uuid space_id;
+        uuid_parse(PQgetvalue(result, i, 1), UUID_TEXT_SIZE, &space_id);
+        parked_add(parked, positions_index(positions, pg_int(result, i, 0)), &space_id, 0);
+    }
+    PQclear(result);
+    return code;
 }

@@ -11,12 +11,17 @@
 #include <stdint.h>
 
 #include "lib/base/uuid.h"
+#include "lib/pg/pg.h"
 
 struct parked;
+struct positions;
 
 struct parked *parked_new(void);
 void parked_free(struct parked *parked);
 void parked_clear(struct parked *parked);
+/* Reads them anew. */
+int parked_load(struct parked *parked, PGconn *conn, const struct positions *positions,
+                struct error *error);
 size_t parked_count(const struct parked *parked);
 
 /* The offset from which on records of the Space wait, or INT64_MAX when none does. `position` is an

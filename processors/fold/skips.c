@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "processors/fold/batch.h"
+#include "processors/fold/positions.h"
 
 enum { COLUMN_POSITION, COLUMN_OFFSET, COLUMN_WHY };
 
@@ -52,9 +52,9 @@ static int compare(const void *left, const void *right)
 }
 
 static int load(struct skips *skips, PGconn *conn, const char *sql,
-                const struct position *positions, const char *position_ids, struct error *error)
+                const struct positions *positions, struct error *error)
 {
-    const char *values[] = {position_ids};
+    const char *values[] = {positions->ids.data};
     PGresult *rows = NULL;
     if (pg_query(conn, sql, 1, values, &rows, error) != 0)
         return -1;
@@ -62,18 +62,16 @@ static int load(struct skips *skips, PGconn *conn, const char *sql,
     skips->rows = rows;
     skips->count = (size_t)PQntuples(rows);
     skips->list = xcalloc(skips->count + 1, sizeof *skips->list);
-    for (uint32_t i = 0, position = 0; i < skips->count; i++) {
-        while (positions[position].id != pg_int(rows, (int)i, COLUMN_POSITION))
-            position++;
-        skips->list[i] = (struct skip){.position = position,
-                                       .offset = pg_int(rows, (int)i, COLUMN_OFFSET),
-                                       .why = PQgetvalue(rows, (int)i, COLUMN_WHY)};
-    }
+    for (int i = 0; i < PQntuples(rows); i++)
+        skips->list[i] =
+            (struct skip){.position = positions_index(positions, pg_int(rows, i, COLUMN_POSITION)),
+                          .offset = pg_int(rows, i, COLUMN_OFFSET),
+                          .why = PQgetvalue(rows, i, COLUMN_WHY)};
     return 0;
 }
 
-int skips_load(struct skips *skips, PGconn *conn, const struct position *positions,
-               const char *position_ids, struct error *error)
+int skips_load(struct skips *skips, PGconn *conn, const struct positions *positions,
+               struct error *error)
 {
     return load(skips, conn,
                 "SELECT DISTINCT ON (position_id, kafka_offset) position_id, kafka_offset, "
@@ -81,11 +79,11 @@ int skips_load(struct skips *skips, PGconn *conn, const struct position *positio
                 "WHERE position_id = ANY ($1::integer[]) AND outcome IS NULL "
                 "AND verdict = 'skip' AND taken_at IS NOT NULL "
                 "ORDER BY position_id, kafka_offset, decided_at",
-                positions, position_ids, error);
+                positions, error);
 }
 
-int skips_load_live(struct skips *skips, PGconn *conn, const struct position *positions,
-                    const char *position_ids, struct error *error)
+int skips_load_live(struct skips *skips, PGconn *conn, const struct positions *positions,
+                    struct error *error)
 {
     return load(skips, conn,
                 "SELECT DISTINCT ON (p.position_id, d.kafka_offset) p.position_id, d.kafka_offset, "
@@ -96,7 +94,7 @@ int skips_load_live(struct skips *skips, PGconn *conn, const struct position *po
                 "(l.processor, l.topic, l.kafka_partition) "
                 "WHERE p.position_id = ANY ($1::integer[]) AND d.outcome IS NULL "
                 "AND d.verdict = 'skip' ORDER BY p.position_id, d.kafka_offset, d.decided_at",
-                positions, position_ids, error);
+                positions, error);
 }
 
 const char *skips_find(const struct skips *skips, uint32_t position, int64_t offset)

@@ -12,22 +12,21 @@
 /* Code of such a dead letter. */
 #define SKIPS_CODE "skipped"
 
-struct position;
+struct positions;
 struct skips;
 
 struct skips *skips_new(void);
 void skips_free(struct skips *skips);
 void skips_clear(struct skips *skips);
 
-/* Reads what the owner has taken up about its positions, which are sorted by id; `position_ids` is
- * the text of an array of their ids. */
-int skips_load(struct skips *skips, PGconn *conn, const struct position *positions,
-               const char *position_ids, struct error *error);
+/* Reads what the owner has taken up about its positions. */
+int skips_load(struct skips *skips, PGconn *conn, const struct positions *positions,
+               struct error *error);
 
 /* The same for positions of a generation that is not live: what was decided about the live one's.
  */
-int skips_load_live(struct skips *skips, PGconn *conn, const struct position *positions,
-                    const char *position_ids, struct error *error);
+int skips_load_live(struct skips *skips, PGconn *conn, const struct positions *positions,
+                    struct error *error);
 
 /* Who skipped a record and why, or NULL when nobody did. `position` is an index. */
 const char *skips_find(const struct skips *skips, uint32_t position, int64_t offset);

@@ -8,82 +8,55 @@
 
 #include "processors/definition/column_usage.h"
 #include "processors/fold/duplicates.h"
+#include "processors/fold/session.h"
+
+enum { LOCK_TIMEOUT_MS = 30000, STATEMENT_TIMEOUT_MS = 600000 }; /* a fold may be one batch */
 
 struct fold {
-    PGconn *conn;
+    PGconn *conn; /* of who may create what is folded into */
     const struct processor *processor;
     const struct corpus *corpus;
     struct installed installed;
     int bare; /* its indexes are missing */
-    struct slice_types types;
-    struct position *positions; /* one per stream of the corpus */
+    struct session *session;
+    struct positions positions; /* one per stream of the corpus */
     struct decoder *decoder;
     struct batch *batch;
     struct slice *slice;
 };
 
-/* Claims a position for each stream. Scratch schemas have names of their own, so position ids
- * ascend with streams. */
-static int claim_positions(struct fold *fold, const char *schema, struct error *error)
+static int make_scratch(struct fold *fold, const char *schema, struct error *error)
 {
-    const struct corpus *corpus = fold->corpus;
-    fold->positions = xcalloc(corpus->stream_count, sizeof *fold->positions);
-    for (size_t i = 0; i < corpus->stream_count; i++) {
-        const struct record *record = &corpus->records[corpus->streams[i]];
-        const char *values[] = {schema, record->topic, PG_NUMBER(record->partition)};
-        PGresult *result = NULL;
-        if (pg_query(fold->conn,
-                     "SELECT position_id, epoch FROM weir.claim($1, 0, ARRAY[$2], "
-                     "ARRAY[$3::integer], 'test')",
-                     3, values, &result, error) != 0)
-            return -1;
-        fold->positions[i] = (struct position){.topic = xstrdup(record->topic),
-                                               .partition = record->partition,
-                                               .id = (int32_t)pg_int(result, 0, 0),
-                                               .epoch = pg_int(result, 0, 1),
-                                               .anchor_offset = -1,
-                                               .verified = 1};
-        PQclear(result);
-    }
-    return 0;
-}
-
-static int open_scratch(struct fold *fold, const char *schema, const struct fold_options *options,
-                        struct error *error)
-{
-    char *usage = NULL;
-    struct buf call = {0};
     if (pg_run(fold->conn, "BEGIN", error) != 0)
         return -1;
-    int code = install_scratch(fold->conn, fold->processor, schema, options->bare, &fold->installed,
-                               error);
+    int code =
+        install_scratch(fold->conn, fold->processor, schema, fold->bare, &fold->installed, error);
     if (code == 0)
         code = column_usage_record(fold->conn, fold->processor, &fold->installed, error);
-    if (code == 0)
-        code = column_usage_load(fold->conn, &fold->installed, &usage, error);
+    return pg_commit(fold->conn, code, error);
+}
+
+static int open_session(struct fold *fold, const struct config *config,
+                        const struct fold_options *options, struct error *error)
+{
+    const struct corpus *corpus = fold->corpus;
+    const struct session_options session = {.config = config,
+                                            .processor = fold->processor,
+                                            .application = "weir processor test",
+                                            .work_mem = "64MB",
+                                            .lock_timeout_ms = LOCK_TIMEOUT_MS,
+                                            .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+                                            .live = 1};
+    if (session_connect(&session, &fold->session, error) != 0 ||
+        session_prepare(fold->session, &fold->installed, fold->decoder, error) != 0)
+        return -1;
     if (options->all_columns)
-        free(usage);
-    else
-        decoder_set_column_usage(fold->decoder, usage);
-    if (code == 0)
-        code = claim_positions(fold, schema, error);
-    if (code != 0) {
-        pg_run(fold->conn, "ROLLBACK", NULL);
-        return -1;
+        decoder_set_column_usage(fold->decoder, NULL);
+    for (size_t i = 0; i < corpus->stream_count; i++) {
+        const struct record *record = &corpus->records[corpus->streams[i]];
+        session_want(fold->session, record->topic, record->partition);
     }
-    if (pg_run(fold->conn, "COMMIT", error) != 0 ||
-        pg_runf(fold->conn, error,
-                "DEALLOCATE ALL; SET search_path = pg_catalog, pg_temp; SET plan_cache_mode = "
-                "force_generic_plan;"
-                "SET synchronous_commit = off; SET jit = off") != 0 ||
-        slice_types_load(fold->conn, fold->processor, &fold->types, error) != 0)
-        return -1;
-    bind_call(fold->processor, fold->installed.schema, fold->installed.procedure, &call);
-    PGresult *result = PQprepare(fold->conn, "apply", buf_text(&call), 0, NULL);
-    code = PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : pg_fail(fold->conn, result, error);
-    PQclear(result);
-    buf_free(&call);
-    return code;
+    return session_claim(fold->session, &fold->positions, error);
 }
 
 /* Applies entries from `from` on. Sets *ret_to to the end of what was applied. */
@@ -96,41 +69,37 @@ static int apply(struct fold *fold, size_t from, size_t *ret_to, struct error *e
     int code = -1;
     for (int tries = 0; tries < 2; tries++) {
         size_t to = batch_classify(batch, from, batch->count, known, known_count);
-        slice_make(slice, batch, from, to, fold->positions, fold->corpus->stream_count,
-                   &fold->types);
-        PGresult *result = PQexecPrepared(fold->conn, "apply", slice->parameter_count,
-                                          slice->values, slice->lengths, slice->formats, 1);
+        slice_make(slice, batch, from, to, fold->positions.list, fold->positions.count,
+                   session_types(fold->session));
+        PGresult *result =
+            PQexecPrepared(session_conn(fold->session), "apply", slice->parameter_count,
+                           slice->values, slice->lengths, slice->formats, 1);
         slice_uncover(slice, batch);
         int duplicate = duplicates_caused(result);
-        code = PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : pg_fail(fold->conn, result, error);
+        code = PQresultStatus(result) == PGRES_COMMAND_OK
+                   ? 0
+                   : pg_fail(session_conn(fold->session), result, error);
         PQclear(result);
         if (code == 0 || !duplicate ||
-            duplicates_find(fold->conn, fold->installed.schema, batch, from, to, &fold->types,
-                            &known, &known_count, error) != 0)
+            duplicates_find(session_conn(fold->session), fold->installed.schema, batch, from, to,
+                            session_types(fold->session), &known, &known_count, error) != 0)
             break;
     }
     free(known);
     if (code == 0 && error)
         *error = (struct error){0}; /* of the try that found the duplicates */
-    for (size_t i = 0; code == 0 && i < fold->corpus->stream_count; i++)
-        if (slice->next_offsets[i] >= 0)
-            fold->positions[i].next_offset = slice->next_offsets[i];
+    if (code == 0)
+        positions_advance(&fold->positions, slice);
     *ret_to = slice->to;
     return code;
 }
 
-static uint32_t stream_of(const struct corpus *corpus, size_t record)
+static int add_record(struct fold *fold, const struct record *record, struct error *error)
 {
-    size_t low = 0;
-    size_t high = corpus->stream_count;
-    while (high - low > 1) {
-        size_t middle = (low + high) / 2;
-        if (corpus->streams[middle] <= record)
-            low = middle;
-        else
-            high = middle;
-    }
-    return (uint32_t)low;
+    const struct position *position =
+        positions_find(&fold->positions, record->topic, record->partition);
+    return batch_add(fold->batch, fold->decoder, record,
+                     (uint32_t)(position - fold->positions.list), error);
 }
 
 /* A batch that was cut at a duplicate is more than one. */
@@ -152,8 +121,7 @@ static int fold_batches(struct fold *fold, const struct fold_options *options, s
     for (size_t at = 0; code == 0 && at < corpus->count;) {
         batch_reset(fold->batch, corpus->stream_count);
         for (; code == 0 && at < corpus->count && fold->batch->count < options->batch; at++)
-            code = batch_add(fold->batch, fold->decoder, &corpus->records[order[at]],
-                             stream_of(corpus, order[at]), error);
+            code = add_record(fold, &corpus->records[order[at]], error);
         for (size_t from = 0; code == 0 && from < fold->batch->count;) {
             if (fold->bare && from > 0 && add_indexes(fold, error) != 0)
                 code = -1;
@@ -165,20 +133,22 @@ static int fold_batches(struct fold *fold, const struct fold_options *options, s
     return code;
 }
 
-int fold_corpus(PGconn *conn, const struct processor *processor, const struct corpus *corpus,
-                const char *schema, const struct fold_options *options, struct error *error)
+int fold_corpus(const struct config *config, PGconn *conn, const struct processor *processor,
+                const struct corpus *corpus, const char *schema, const struct fold_options *options,
+                struct error *error)
 {
     struct fold fold = {
         .conn = conn, .processor = processor, .corpus = corpus, .bare = options->bare};
     fold.decoder = decoder_new(processor);
     fold.batch = batch_new(processor, options->batch, NULL); /* the corpus keeps its records */
     fold.slice = slice_new();
-    int code = open_scratch(&fold, schema, options, error);
+    int code = make_scratch(&fold, schema, error);
+    if (code == 0)
+        code = open_session(&fold, config, options, error);
     if (code == 0)
         code = fold_batches(&fold, options, error);
-    for (size_t i = 0; fold.positions && i < corpus->stream_count; i++)
-        free(fold.positions[i].topic);
-    free(fold.positions);
+    session_free(fold.session);
+    positions_free(&fold.positions);
     slice_free(fold.slice);
     batch_free(fold.batch);
     decoder_free(fold.decoder);

@@ -5,6 +5,7 @@
 #ifndef WEIR_PROCESSOR_TEST_FOLD_H
 #define WEIR_PROCESSOR_TEST_FOLD_H
 
+#include "lib/base/config.h"
 #include "lib/pg/pg.h"
 #include "processors/definition/install.h"
 #include "processors/processor_test/corpus.h"
@@ -17,9 +18,11 @@ struct fold_options {
     uint64_t seed;   /* of a random order */
 };
 
-/* Creates the schema `schema` and folds into it. Errors: of the SQL, with the event. */
-int fold_corpus(PGconn *conn, const struct processor *processor, const struct corpus *corpus,
-                const char *schema, const struct fold_options *options, struct error *error);
+/* Creates the schema `schema` by `conn` and folds into it by a session of its own, as the engine's.
+ * Errors: of the SQL, with the event. */
+int fold_corpus(const struct config *config, PGconn *conn, const struct processor *processor,
+                const struct corpus *corpus, const char *schema, const struct fold_options *options,
+                struct error *error);
 
 /* Drops what fold_corpus made. */
 int fold_drop(PGconn *conn, const char *schema, struct error *error);

@@ -10,17 +10,15 @@
 #include <string.h>
 
 #include "lib/base/timestamp.h"
-#include "processors/definition/column_usage.h"
-#include "processors/definition/install.h"
 #include "processors/definition/place.h"
 #include "processors/definition/source.h"
 #include "processors/fold/duplicates.h"
+#include "processors/fold/session.h"
 
 struct rehearsal {
-    PGconn *conn;
+    struct session *session;
     const struct processor *processor;
     struct installed installed;
-    struct slice_types types;
     struct registry *registry; /* NULL without one */
     struct decoder *decoder;
     struct batch *batch;
@@ -28,57 +26,49 @@ struct rehearsal {
     int64_t end_us;
 };
 
+static PGconn *conn_of(const struct rehearsal *rehearsal)
+{
+    return session_conn(rehearsal->session);
+}
+
 /* Ids are looked up as the engine does it. */
 static int open_decoder(struct rehearsal *rehearsal, const struct config *config,
                         struct error *error)
 {
-    char *usage = NULL;
     rehearsal->decoder = decoder_new(rehearsal->processor);
     if (registry_open(config, &rehearsal->registry, error) != 0)
         return -1;
     if (rehearsal->registry)
         decoder_use_registry(rehearsal->decoder, rehearsal->registry);
-    if (source_check(rehearsal->conn, config_text(config, OPT_SCHEMA_REGISTRY_URL), error) != 0 ||
-        column_usage_load(rehearsal->conn, &rehearsal->installed, &usage, error) != 0)
-        return -1;
-    decoder_set_column_usage(rehearsal->decoder, usage);
-    return decoder_load(rehearsal->decoder, rehearsal->conn, error);
+    return source_check(conn_of(rehearsal), config_text(config, OPT_SCHEMA_REGISTRY_URL), error);
 }
 
 static int begin(struct rehearsal *rehearsal, struct error *error)
 {
-    struct buf call = {0};
-    PGconn *conn = rehearsal->conn;
-    if (pg_runf(
-            conn, error,
-            "BEGIN; SET LOCAL ROLE weir_processor; SET LOCAL search_path = pg_catalog, pg_temp; "
-            "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL jit = off; "
-            "SET LOCAL enable_seqscan = off; SET LOCAL lock_timeout = %d; "
-            "SET LOCAL statement_timeout = %d; "
-            "SET LOCAL idle_in_transaction_session_timeout = %d",
-            REHEARSE_LOCK_MS, REHEARSE_STATEMENT_MS, 2 * REHEARSE_BUDGET_MS) != 0)
-        return -1;
-    bind_call(rehearsal->processor, rehearsal->installed.schema, rehearsal->installed.procedure,
-              &call);
-    PGresult *result = PQprepare(conn, "rehearse", buf_text(&call), 0, NULL);
-    int code = PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : pg_fail(conn, result, error);
-    PQclear(result);
-    buf_free(&call);
     rehearsal->end_us = monotonic_now_us() + REHEARSE_BUDGET_MS * 1000;
-    return code;
+    return pg_runf(conn_of(rehearsal), error,
+                   "BEGIN; SET LOCAL idle_in_transaction_session_timeout = %d",
+                   2 * REHEARSE_BUDGET_MS);
 }
 
-int rehearse_open(const struct config *config, PGconn *conn, const struct processor *processor,
+int rehearse_open(const struct config *config, const struct processor *processor,
                   struct rehearsal **ret_rehearsal, struct error *error)
 {
     struct rehearsal *rehearsal = xcalloc(1, sizeof *rehearsal);
-    rehearsal->conn = conn;
+    const struct session_options options = {.config = config,
+                                            .processor = processor,
+                                            .application = "weir rehearsal",
+                                            .work_mem = "32MB",
+                                            .lock_timeout_ms = REHEARSE_LOCK_MS,
+                                            .statement_timeout_ms = REHEARSE_STATEMENT_MS};
     rehearsal->processor = processor;
     rehearsal->batch = batch_new(processor, 1, NULL); /* the caller keeps its records */
     rehearsal->slice = slice_new();
-    if (install_find(conn, processor, &rehearsal->installed, error) == 0 &&
+    if (session_connect(&options, &rehearsal->session, error) == 0 &&
+        install_find(conn_of(rehearsal), processor, &rehearsal->installed, error) == 0 &&
         open_decoder(rehearsal, config, error) == 0 &&
-        slice_types_load(conn, processor, &rehearsal->types, error) == 0 &&
+        session_prepare(rehearsal->session, &rehearsal->installed, rehearsal->decoder, error) ==
+            0 &&
         begin(rehearsal, error) == 0) {
         *ret_rehearsal = rehearsal;
         return 0;
@@ -91,8 +81,7 @@ void rehearse_free(struct rehearsal *rehearsal)
 {
     if (!rehearsal)
         return;
-    pg_run(rehearsal->conn, "ROLLBACK", NULL);
-    pg_run(rehearsal->conn, "DEALLOCATE ALL", NULL);
+    session_free(rehearsal->session); /* which takes everything back */
     decoder_free(rehearsal->decoder);
     registry_free(rehearsal->registry);
     batch_free(rehearsal->batch);
@@ -105,7 +94,7 @@ void rehearse_free(struct rehearsal *rehearsal)
 static int count_rows(struct rehearsal *rehearsal, PGresult **ret_counts, struct error *error)
 {
     const char *values[] = {rehearsal->installed.schema};
-    return pg_query(rehearsal->conn,
+    return pg_query(conn_of(rehearsal),
                     "SELECT relname, n_tup_ins, n_tup_upd, n_tup_del "
                     "FROM pg_catalog.pg_stat_xact_user_tables WHERE schemaname = $1 AND relname <> "
                     "'applied_event' ORDER BY 1",
@@ -133,7 +122,7 @@ static void note_failure(struct rehearsal *rehearsal, const PGresult *result, st
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
     const char *reason = detail ? strchr(detail, '\t') : NULL;
-    pg_fail(rehearsal->conn, result, error);
+    pg_fail(conn_of(rehearsal), result, error);
     if (state && strncmp(state, "WR", 2) == 0 && reason)
         error_set(error, ERROR_DEAD_LETTER, "screened", "screened: %.*s",
                   (int)strcspn(reason + 1, "\n"), reason + 1);
@@ -146,11 +135,12 @@ static int call(struct rehearsal *rehearsal, const struct position *position, in
                 struct error *error)
 {
     struct slice *slice = rehearsal->slice;
-    slice_make(slice, rehearsal->batch, 0, 1, position, 1, &rehearsal->types);
-    uint32_t none[] = {0, 0, htobe32(rehearsal->types.oids[0])}; /* an array without elements */
+    slice_make(slice, rehearsal->batch, 0, 1, position, 1, session_types(rehearsal->session));
+    uint32_t none[] = {
+        0, 0, htobe32(session_types(rehearsal->session)->oids[0])}; /* an array without elements */
     slice->values[0] = (const char *)none;
     slice->lengths[0] = sizeof none;
-    PGresult *result = PQexecPrepared(rehearsal->conn, "rehearse", slice->parameter_count,
+    PGresult *result = PQexecPrepared(conn_of(rehearsal), "apply", slice->parameter_count,
                                       slice->values, slice->lengths, slice->formats, 1);
     slice_uncover(slice, rehearsal->batch);
     *ret_duplicate = duplicates_caused(result);
@@ -160,7 +150,7 @@ static int call(struct rehearsal *rehearsal, const struct position *position, in
         code = -1;
     }
     PQclear(result);
-    return code == 0 ? pg_run(rehearsal->conn, "SET CONSTRAINTS ALL IMMEDIATE", error) : -1;
+    return code == 0 ? pg_run(conn_of(rehearsal), "SET CONSTRAINTS ALL IMMEDIATE", error) : -1;
 }
 
 /* Whether a failure is the record's own. */
@@ -192,9 +182,9 @@ static int apply(struct rehearsal *rehearsal, const struct position *position,
         code = call(rehearsal, position, &duplicate, &out->error);
         if (code == 0 || !duplicate)
             break;
-        if (pg_run(rehearsal->conn, "ROLLBACK TO SAVEPOINT record", error) != 0 ||
-            duplicates_find(rehearsal->conn, rehearsal->installed.schema, rehearsal->batch, 0, 1,
-                            &rehearsal->types, &known, &count, error) != 0) {
+        if (pg_run(conn_of(rehearsal), "ROLLBACK TO SAVEPOINT record", error) != 0 ||
+            duplicates_find(conn_of(rehearsal), rehearsal->installed.schema, rehearsal->batch, 0, 1,
+                            session_types(rehearsal->session), &known, &count, error) != 0) {
             code = -2;
             break;
         }
@@ -206,7 +196,7 @@ static int apply(struct rehearsal *rehearsal, const struct position *position,
         return 0;
     out->fate = REHEARSED_FAILED;
     if (is_its_own(&out->error))
-        return pg_run(rehearsal->conn, "ROLLBACK TO SAVEPOINT record", error);
+        return pg_run(conn_of(rehearsal), "ROLLBACK TO SAVEPOINT record", error);
     if (error)
         *error = out->error;
     return -1;
@@ -224,13 +214,13 @@ static int add_record(struct rehearsal *rehearsal, const struct record *record,
             break;
         struct error unknown;
         if (decoder_look_up(rehearsal->decoder, decoder_unknown_id(rehearsal->decoder),
-                            rehearsal->conn, &unknown) != 0) {
+                            conn_of(rehearsal), &unknown) != 0) {
             out->error = unknown;
             break;
         }
     }
     out->fate = REHEARSED_FAILED;
-    if (PQtransactionStatus(rehearsal->conn) == PQTRANS_INTRANS)
+    if (PQtransactionStatus(conn_of(rehearsal)) == PQTRANS_INTRANS)
         return 1;
     if (error)
         *error = out->error;
@@ -252,7 +242,7 @@ int rehearse_record(struct rehearsal *rehearsal, int32_t position_id, const stru
         return added < 0 ? -1 : 0;
     int code = count_rows(rehearsal, &before, error);
     if (code == 0)
-        code = pg_run(rehearsal->conn, "SAVEPOINT record", error);
+        code = pg_run(conn_of(rehearsal), "SAVEPOINT record", error);
     if (code == 0)
         code = apply(rehearsal, &position, ret_rehearsed, error);
     if (code == 0 && ret_rehearsed->fate == REHEARSED_APPLIED) {
@@ -261,7 +251,7 @@ int rehearse_record(struct rehearsal *rehearsal, int32_t position_id, const stru
             put_difference(before, after, ret_rehearsed);
     }
     if (code == 0)
-        code = pg_run(rehearsal->conn, "RELEASE SAVEPOINT record", error);
+        code = pg_run(conn_of(rehearsal), "RELEASE SAVEPOINT record", error);
     PQclear(before);
     PQclear(after);
     return code;

@@ -39,9 +39,9 @@ struct rehearsed {
 
 struct rehearsal;
 
-/* Begins the transaction. `conn` is the rehearsal's until it is freed. Errors: ERROR_USAGE when
- * build and database do not fit; those of Postgres. */
-int rehearse_open(const struct config *config, PGconn *conn, const struct processor *processor,
+/* Begins the transaction, in a session of its own. Errors: ERROR_USAGE when build and database do
+ * not fit; those of Postgres. */
+int rehearse_open(const struct config *config, const struct processor *processor,
                   struct rehearsal **ret_rehearsal, struct error *error);
 
 /* Applies one record, behind those before it. What it did stays for those behind it unless it

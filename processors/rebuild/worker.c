@@ -13,9 +13,7 @@
 #include "lib/base/timestamp.h"
 #include "lib/kafka/client.h"
 #include "lib/registry/client.h"
-#include "processors/definition/column_usage.h"
 #include "processors/fold/message.h"
-#include "processors/fold/positions.h"
 #include "processors/rebuild/worker_parts.h"
 
 static int open_consumer(struct worker *worker, struct error *error)
@@ -47,95 +45,50 @@ static int open_consumer(struct worker *worker, struct error *error)
     return 0;
 }
 
-/* Has to be read before SET ROLE, which may not see it. */
-static int read_start(struct worker *worker, struct error *error)
-{
-    PGresult *result = NULL;
-    int code = pg_query(worker->conn,
-                        "SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()",
-                        0, NULL, &result, error);
-    if (code == 0)
-        snprintf(worker->started_at, sizeof worker->started_at, "%s", PQgetvalue(result, 0, 0));
-    PQclear(result);
-    return code;
-}
-
+/* As the engine's session, with more time and memory: batches are larger. */
 static int open_session(struct worker *worker, struct error *error)
 {
     const struct worker_options *options = &worker->options;
     char name[128];
-    char *usage = NULL;
-    struct buf call = {0};
+    const struct session_options session = {
+        .config = options->config,
+        .processor = options->processor,
+        .application = name,
+        .work_mem = "64MB",
+        .lock_timeout_ms = WORKER_LOCK_TIMEOUT_MS,
+        .statement_timeout_ms =
+            1000 * (options->follows ? WORKER_FOLLOW_TIMEOUT_S : WORKER_STATEMENT_TIMEOUT_S),
+        .copies = options->bulk};
     snprintf(name, sizeof name, "weir %s %s %d", options->follows ? "follow" : "rebuild",
              options->processor->name, options->index);
-    if (pg_connect(config_text(options->config, OPT_DATABASE), name, &worker->conn, error) != 0)
-        return -1;
-    int code = column_usage_load(worker->conn, options->installed, &usage, error);
-    decoder_set_column_usage(worker->decoder, usage);
-    if (code == 0)
-        code = decoder_load(worker->decoder, worker->conn, error);
-    if (code == 0)
-        code = read_start(worker, error);
-    /* As the engine's session, with more time and memory: batches are larger. */
-    if (code == 0)
-        code = pg_runf(worker->conn, error,
-                       "SET ROLE weir_processor; SET search_path = pg_catalog, pg_temp;"
-                       "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off;"
-                       "SET jit = off; SET enable_seqscan = off; SET work_mem = '64MB';"
-                       "SET client_connection_check_interval = '1s';"
-                       "SET lock_timeout = '30s'; SET statement_timeout = '%ds'",
-                       options->follows ? WORKER_FOLLOW_TIMEOUT_S : WORKER_STATEMENT_TIMEOUT_S);
-    if (code == 0)
-        code = slice_types_load(worker->conn, options->processor, &worker->types, error);
-    if (code == 0) {
-        bind_call(options->processor, options->installed->schema, options->installed->procedure,
-                  &call);
-        PGresult *result = PQprepare(worker->conn, "apply", buf_text(&call), 0, NULL);
-        code =
-            PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : pg_fail(worker->conn, result, error);
-        PQclear(result);
-    }
-    buf_free(&call);
-    return code;
+    return session_connect(&session, &worker->session, error) == 0
+               ? session_prepare(worker->session, options->installed, worker->decoder, error)
+               : -1;
 }
 
 static int claim(struct worker *worker, struct error *error)
 {
     const struct worker_options *options = &worker->options;
-    struct buf topics = {0};
-    struct buf partitions = {0};
-    char host[128] = "";
-    char owner[192];
-    gethostname(host, sizeof host - 1);
-    snprintf(owner, sizeof owner, "%s:%d", host, (int)getpid());
     int32_t count = (int32_t)config_int(options->config, OPT_PARTITIONS);
     for (size_t i = 0; i < options->processor->topic_count; i++)
-        for (int32_t j = options->index; j < count; j += options->count) {
-            buf_printf(&topics, "%s%s", topics.size ? "," : "{", options->processor->topics[i]);
-            buf_printf(&partitions, "%s%d", partitions.size ? "," : "{", j);
-        }
-    buf_put_text(&topics, topics.size ? "}" : "{}");
-    buf_put_text(&partitions, partitions.size ? "}" : "{}");
-    const char *values[] = {options->processor->name,
-                            PG_NUMBER(options->installed->generation),
-                            buf_text(&topics),
-                            buf_text(&partitions),
-                            owner,
-                            worker->started_at};
-    PGresult *result = NULL;
-    int code =
-        pg_query(worker->conn,
-                 "SELECT " POSITION_COLUMNS " FROM weir.claim_generation($1, $2, $3, $4, $5, $6)",
-                 6, values, &result, error);
-    if (code == 0) {
-        worker->positions = positions_read(result);
-        worker->position_count = (size_t)PQntuples(result);
-        worker->goals = xcalloc(worker->position_count + 1, sizeof *worker->goals);
-    }
-    PQclear(result);
-    buf_free(&topics);
-    buf_free(&partitions);
-    return code;
+        for (int32_t j = options->index; j < count; j += options->count)
+            session_want(worker->session, options->processor->topics[i], j);
+    if (session_claim(worker->session, &worker->positions, error) != 0)
+        return -1;
+    worker->goals = xcalloc(worker->positions.count + 1, sizeof *worker->goals);
+    return 0;
+}
+
+/* What is held of the partitions in memory, where events that fail are parked. */
+static int load_parked(struct worker *worker, struct error *error)
+{
+    worker->parked = parked_new();
+    worker->filling->parked = worker->parked;
+    worker->applying->parked = worker->parked;
+    return parked_load(worker->parked, session_conn(worker->session), &worker->positions, error) ==
+                   0
+               ? worker_load_skips(worker, error)
+               : -1;
 }
 
 int worker_open(const struct worker_options *options, struct worker **ret_worker,
@@ -165,21 +118,17 @@ int worker_open(const struct worker_options *options, struct worker **ret_worker
     if (code == 0)
         code = claim(worker, error);
     if (code == 0 && options->park)
-        code = worker_load_parked(worker, error);
-    if (code == 0 && options->park)
-        code = worker_load_skips(worker, error);
+        code = load_parked(worker, error);
     if (code == 0 && options->bulk)
         code = worker_open_stage(worker, error);
     if (code == 0)
         code = open_consumer(worker, error);
-    if (code == 0 && PQsetnonblocking(worker->conn, !options->bulk) != 0)
-        code = pg_fail(worker->conn, NULL, error);
     if (code != 0) {
         worker_free(worker);
         return -1;
     }
-    batch_reset(worker->filling, worker->position_count);
-    batch_reset(worker->applying, worker->position_count);
+    batch_reset(worker->filling, worker->positions.count);
+    batch_reset(worker->applying, worker->positions.count);
     *ret_worker = worker;
     return 0;
 }
@@ -188,7 +137,7 @@ void worker_free(struct worker *worker)
 {
     if (!worker)
         return;
-    PQfinish(worker->conn);
+    session_free(worker->session);
     batch_free(worker->filling);
     batch_free(worker->applying);
     batch_free(worker->single);
@@ -204,7 +153,7 @@ void worker_free(struct worker *worker)
     seen_free(worker->seen);
     free(worker->known);
     buf_free(&worker->copy);
-    positions_free(worker->positions, worker->position_count);
+    positions_free(&worker->positions);
     free(worker->goals);
     if (worker->queue)
         rd_kafka_queue_destroy(worker->queue);
@@ -219,8 +168,8 @@ void worker_free(struct worker *worker)
 
 void worker_positions(const struct worker *worker, struct vector *vector)
 {
-    for (size_t i = 0; i < worker->position_count; i++) {
-        const struct position *position = &worker->positions[i];
+    for (size_t i = 0; i < worker->positions.count; i++) {
+        const struct position *position = &worker->positions.list[i];
         struct vector_element *element = vector_find(vector, position->topic, position->partition);
         if (element)
             element->offset = position->next_offset;
@@ -232,11 +181,12 @@ static void wait_for_work(struct worker *worker)
     struct pollfd fds[2];
     nfds_t count = 0;
     uint64_t wakes;
-    if (!worker_is_full(worker) && worker->reached < worker->position_count)
+    if (!worker_is_full(worker) && worker->reached < worker->positions.count)
         fds[count++] = (struct pollfd){.fd = worker->wake_fd, .events = POLLIN};
     if (worker->in_flight) {
-        short events = PQflush(worker->conn) > 0 ? POLLIN | POLLOUT : POLLIN;
-        fds[count++] = (struct pollfd){.fd = PQsocket(worker->conn), .events = events};
+        short events = PQflush(session_conn(worker->session)) > 0 ? POLLIN | POLLOUT : POLLIN;
+        fds[count++] =
+            (struct pollfd){.fd = PQsocket(session_conn(worker->session)), .events = events};
     }
     poll(fds, count, WORKER_IDLE_MS);
     if (read(worker->wake_fd, &wakes, sizeof wakes) < 0)
@@ -246,14 +196,14 @@ static void wait_for_work(struct worker *worker)
 /* Larger batches cost less per event, so that in bulk one waits for its records. */
 static int may_grow(const struct worker *worker)
 {
-    return worker->seen && !worker_is_full(worker) && worker->reached < worker->position_count &&
+    return worker->seen && !worker_is_full(worker) && worker->reached < worker->positions.count &&
            !*worker->options.stop && !worker_is_due(worker) &&
            monotonic_now_us() - worker->filling->opened_us < WORKER_GROW_US;
 }
 
 static int is_done(const struct worker *worker)
 {
-    int over = *worker->options.stop || worker->reached == worker->position_count;
+    int over = *worker->options.stop || worker->reached == worker->positions.count;
     return over && !worker->in_flight && !worker_has_work(worker) &&
            (*worker->options.stop || !worker_is_due(worker));
 }

@@ -23,6 +23,7 @@ enum {
     WORKER_BULK_BYTES = 64 << 20,    /* and bytes of its rows */
     WORKER_LOW_PRIORITY_ROWS = 2000, /* the same beside live processing */
     WORKER_LOW_PRIORITY_BYTES = 4 << 20,
+    WORKER_LOCK_TIMEOUT_MS = 30000,
     WORKER_FOLLOW_TIMEOUT_S = 5,
     WORKER_STATEMENT_TIMEOUT_S = 600, /* a batch may wait for a checkpoint, never for ever */
     WORKER_RETRIES = 20               /* of one batch: deadlocks with another worker */

@@ -13,8 +13,8 @@ int worker_has_work(const struct worker *worker)
 {
     if (worker->filling->count > 0)
         return 1;
-    for (size_t i = 0; i < worker->position_count; i++)
-        if (worker->filling->ends[i] > worker->positions[i].next_offset)
+    for (size_t i = 0; i < worker->positions.count; i++)
+        if (worker->filling->ends[i] > worker->positions.list[i].next_offset)
             return 1;
     return 0;
 }
@@ -25,16 +25,17 @@ static int send_slice(struct worker *worker, size_t from, struct error *error)
     struct slice *slice = worker->slice;
     size_t to = from + worker->limit < batch->count ? from + worker->limit : batch->count;
     to = batch_classify(batch, from, to, worker->known, worker->known_count);
-    slice_make(slice, batch, from, to, worker->positions, worker->position_count, &worker->types);
+    slice_make(slice, batch, from, to, worker->positions.list, worker->positions.count,
+               session_types(worker->session));
     worker->failure = (struct error){0};
     worker->duplicate_key = 0;
-    int sent = PQsendQueryPrepared(worker->conn, "apply", slice->parameter_count, slice->values,
-                                   slice->lengths, slice->formats, 1);
+    int sent = PQsendQueryPrepared(session_conn(worker->session), "apply", slice->parameter_count,
+                                   slice->values, slice->lengths, slice->formats, 1);
     slice_uncover(slice, batch);
     if (!sent)
-        return pg_fail(worker->conn, NULL, error);
+        return pg_fail(session_conn(worker->session), NULL, error);
     worker->in_flight = 1;
-    PQflush(worker->conn);
+    PQflush(session_conn(worker->session));
     return 0;
 }
 
@@ -51,7 +52,7 @@ int worker_apply(struct worker *worker, struct error *error)
     struct batch *batch = worker->filling;
     worker->filling = worker->applying;
     worker->applying = batch;
-    batch_reset(worker->filling, worker->position_count);
+    batch_reset(worker->filling, worker->positions.count);
     return worker_send(worker, error);
 }
 
@@ -59,8 +60,8 @@ void worker_move_on(struct worker *worker)
 {
     const struct slice *slice = worker->slice;
     int64_t done = 0;
-    for (size_t i = 0; i < worker->position_count; i++) {
-        struct position *position = &worker->positions[i];
+    for (size_t i = 0; i < worker->positions.count; i++) {
+        struct position *position = &worker->positions.list[i];
         if (slice->next_offsets[i] < 0)
             continue;
         done += slice->next_offsets[i] - position->next_offset;
@@ -82,7 +83,7 @@ static int finish_slice(struct worker *worker, struct error *error)
     worker->limit = worker->limit * 2 < worker->rows_max ? worker->limit * 2 : worker->rows_max;
     if (worker->slice->to < worker->applying->count)
         return send_slice(worker, worker->slice->to, error);
-    batch_reset(worker->applying, worker->position_count);
+    batch_reset(worker->applying, worker->positions.count);
     return 0;
 }
 
@@ -92,9 +93,9 @@ static int resolve_duplicates(struct worker *worker, struct error *error)
     free(worker->known);
     worker->known = NULL;
     worker->known_count = 0;
-    if (duplicates_find(worker->conn, worker->options.installed->schema, worker->applying, from,
-                        worker->slice->to, &worker->types, &worker->known, &worker->known_count,
-                        error) != 0)
+    if (duplicates_find(session_conn(worker->session), worker->options.installed->schema,
+                        worker->applying, from, worker->slice->to, session_types(worker->session),
+                        &worker->known, &worker->known_count, error) != 0)
         return -1;
     return send_slice(worker, from, error);
 }
@@ -135,7 +136,8 @@ static int handle_failure(struct worker *worker, struct error *error)
     if (worker->duplicate_key && worker->tries++ < WORKER_RETRIES)
         return resolve_duplicates(worker, error);
     if ((error->class == ERROR_RETRY || error->class == ERROR_UNSURE) &&
-        PQstatus(worker->conn) == CONNECTION_OK && worker->tries++ < WORKER_RETRIES) {
+        PQstatus(session_conn(worker->session)) == CONNECTION_OK &&
+        worker->tries++ < WORKER_RETRIES) {
         const struct timespec pause = {.tv_nsec = (worker->options.index + 1) * 5000000L};
         nanosleep(&pause, NULL); /* not in step with the other worker of a deadlock */
         return send_slice(worker, worker->slice->from, error);
@@ -160,7 +162,7 @@ static void note_failure(struct worker *worker, const PGresult *result)
 {
     if (worker->failure.class != ERROR_NONE)
         return;
-    pg_fail(worker->conn, result, &worker->failure);
+    pg_fail(session_conn(worker->session), result, &worker->failure);
     worker->duplicate_key = duplicates_caused(result);
     if (worker->failure.class != ERROR_FENCED)
         place_prefix(worker->options.processor, PQresultErrorField(result, PG_DIAG_CONTEXT),
@@ -171,10 +173,11 @@ int worker_poll(struct worker *worker, struct error *error)
 {
     if (!worker->in_flight)
         return 0;
-    if (PQflush(worker->conn) < 0 || !PQconsumeInput(worker->conn))
-        return pg_fail(worker->conn, NULL, error);
-    while (worker->in_flight && !PQisBusy(worker->conn)) {
-        PGresult *result = PQgetResult(worker->conn);
+    if (PQflush(session_conn(worker->session)) < 0 ||
+        !PQconsumeInput(session_conn(worker->session)))
+        return pg_fail(session_conn(worker->session), NULL, error);
+    while (worker->in_flight && !PQisBusy(session_conn(worker->session))) {
+        PGresult *result = PQgetResult(session_conn(worker->session));
         if (!result) {
             worker->in_flight = 0;
             return worker->failure.class != ERROR_NONE ? handle_failure(worker, error)

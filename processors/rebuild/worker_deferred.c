@@ -7,7 +7,6 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#include "lib/base/buf.h"
 #include "processors/rebuild/stage.h"
 #include "processors/rebuild/worker_parts.h"
 
@@ -30,52 +29,13 @@ static int compare_deferred(const void *left, const void *right)
     return (a->offset > b->offset) - (a->offset < b->offset);
 }
 
-/* The positions' ids as an array literal. */
-static void put_ids(const struct worker *worker, struct buf *ids)
-{
-    for (size_t i = 0; i < worker->position_count; i++)
-        buf_printf(ids, "%s%d", i ? "," : "{", worker->positions[i].id);
-    buf_put_text(ids, worker->position_count ? "}" : "{}");
-}
-
 int worker_load_skips(struct worker *worker, struct error *error)
 {
-    struct buf ids = {0};
-    put_ids(worker, &ids);
     if (!worker->skips)
         worker->skips = skips_new();
     worker->filling->skips = worker->skips;
     worker->applying->skips = worker->skips;
-    int code =
-        skips_load_live(worker->skips, worker->conn, worker->positions, buf_text(&ids), error);
-    buf_free(&ids);
-    return code;
-}
-
-int worker_load_parked(struct worker *worker, struct error *error)
-{
-    struct buf ids = {0};
-    put_ids(worker, &ids);
-    const char *values[] = {buf_text(&ids)};
-    PGresult *result = NULL;
-    int code = pg_query(worker->conn,
-                        "SELECT position_id, space_id FROM weir.parked_space "
-                        "WHERE position_id = ANY ($1::integer[])",
-                        1, values, &result, error);
-    buf_free(&ids);
-    worker->parked = parked_new();
-    for (int i = 0; code == 0 && i < PQntuples(result); i++) {
-        struct uuid space_id;
-        uint32_t position = 0;
-        while (worker->positions[position].id != pg_int(result, i, 0))
-            position++;
-        uuid_parse(PQgetvalue(result, i, 1), UUID_TEXT_SIZE, &space_id);
-        parked_add(worker->parked, position, &space_id, 0);
-    }
-    PQclear(result);
-    worker->filling->parked = worker->parked;
-    worker->applying->parked = worker->parked;
-    return code;
+    return skips_load_live(worker->skips, session_conn(worker->session), &worker->positions, error);
 }
 
 void worker_free_deferred(struct worker *worker)
@@ -90,10 +50,8 @@ void worker_free_deferred(struct worker *worker)
 
 int worker_load_deferred(struct worker *worker, struct error *error)
 {
-    struct buf ids = {0};
     worker_free_deferred(worker);
-    put_ids(worker, &ids);
-    const char *values[] = {buf_text(&ids)};
+    const char *values[] = {worker->positions.ids.data};
     char applied[STAGE_PREFIX_SIZE];
     snprintf(applied, sizeof applied, "%s.applied_event", worker->options.installed->schema);
     if (worker->seen) /* that table is still empty */
@@ -110,18 +68,17 @@ int worker_load_deferred(struct worker *worker, struct error *error)
         "ELSE applied_after END AS after FROM weir.left_out l "
         "WHERE position_id = ANY ($1::integer[]) OFFSET 0) AS left_out",
         applied);
-    worker->deferred_rows = PQexecParams(worker->conn, sql, 1, NULL, values, NULL, NULL, 1);
+    PGconn *conn = session_conn(worker->session);
+    int sent = PQsendQueryParams(conn, sql, 1, NULL, values, NULL, NULL, 1);
     free(sql);
-    buf_free(&ids);
-    if (PQresultStatus(worker->deferred_rows) != PGRES_TUPLES_OK)
-        return pg_fail(worker->conn, worker->deferred_rows, error);
+    if (pg_answer(conn, sent, &worker->deferred_rows, error) != 0)
+        return -1;
     int count = PQntuples(worker->deferred_rows);
     worker->deferred = xcalloc((size_t)count + 1, sizeof *worker->deferred);
     for (int i = 0; i < count; i++) {
         struct deferred *deferred = &worker->deferred[worker->deferred_count++];
-        int64_t id = pg_int8(worker->deferred_rows, i, COLUMN_POSITION);
-        while (worker->positions[deferred->position].id != id)
-            deferred->position++;
+        deferred->position =
+            positions_index(&worker->positions, pg_int8(worker->deferred_rows, i, COLUMN_POSITION));
         deferred->offset = pg_int8(worker->deferred_rows, i, COLUMN_OFFSET);
         deferred->row = i;
         deferred->due = !PQgetisnull(worker->deferred_rows, i, COLUMN_AFTER);
@@ -171,7 +128,7 @@ static struct deferred *next_due(const struct worker *worker)
     struct deferred *next = NULL;
     for (size_t i = 0; i < worker->deferred_count; i++) {
         struct deferred *deferred = &worker->deferred[i];
-        const struct position *position = &worker->positions[deferred->position];
+        const struct position *position = &worker->positions.list[deferred->position];
         int64_t taken = position->taken_offset + 1 > position->next_offset
                             ? position->taken_offset + 1
                             : position->next_offset;
@@ -190,7 +147,7 @@ static int add_deferred(struct worker *worker, const struct deferred *deferred, 
                         struct error *error)
 {
     const PGresult *rows = worker->deferred_rows;
-    const struct position *position = &worker->positions[deferred->position];
+    const struct position *position = &worker->positions.list[deferred->position];
     int row = deferred->row;
     const struct record record = {
         .topic = position->topic,
@@ -201,7 +158,7 @@ static int add_deferred(struct worker *worker, const struct deferred *deferred, 
         .key_size = (size_t)PQgetlength(rows, row, COLUMN_KEY),
         .value = PQgetisnull(rows, row, COLUMN_VALUE) ? NULL : PQgetvalue(rows, row, COLUMN_VALUE),
         .value_size = (size_t)PQgetlength(rows, row, COLUMN_VALUE)};
-    batch_reset(batch, worker->position_count);
+    batch_reset(batch, worker->positions.count);
     batch->drained_position = (int64_t)deferred->position;
     return batch_add(batch, worker->decoder, &record, (uint32_t)deferred->position, error);
 }
@@ -216,8 +173,8 @@ int worker_apply_due(struct worker *worker, struct error *error)
     if (code == 0)
         code = worker_send(worker, error);
     while (code == 0 && worker->in_flight) {
-        short events = PQflush(worker->conn) > 0 ? POLLIN | POLLOUT : POLLIN;
-        struct pollfd fd = {.fd = PQsocket(worker->conn), .events = events};
+        short events = PQflush(session_conn(worker->session)) > 0 ? POLLIN | POLLOUT : POLLIN;
+        struct pollfd fd = {.fd = PQsocket(session_conn(worker->session)), .events = events};
         poll(&fd, 1, WORKER_IDLE_MS);
         code = worker_poll(worker, error);
     }

@@ -8,7 +8,7 @@
 
 #include "lib/base/buf.h"
 #include "processors/fold/duplicates.h"
-#include "processors/fold/slice.h"
+#include "processors/fold/session.h"
 #include "processors/rebuild/seen.h"
 #include "processors/rebuild/worker.h"
 
@@ -43,16 +43,12 @@ struct worker {
     rd_kafka_t *kafka;
     rd_kafka_queue_t *queue;
     int wake_fd;
-    PGconn *conn;
-    char started_at[48];
-    struct slice_types types;
+    struct session *session;
     struct decoder *decoder;
-    struct registry *registry;  /* NULL without one */
-    struct position *positions; /* sorted by id */
+    struct registry *registry; /* NULL without one */
+    struct positions positions;
     struct goal *goals;
-    size_t position_count;
     size_t reached;
-    uint32_t last_position;
     int assigned;               /* all partitions are delivered */
     rd_kafka_message_t **ahead; /* of partitions that have reached their goal */
     size_t ahead_count;
@@ -117,8 +113,6 @@ int worker_stage(struct worker *worker, struct error *error);
 
 /* worker_deferred.c */
 
-/* Reads which Spaces are held back in this generation. */
-int worker_load_parked(struct worker *worker, struct error *error);
 /* Reads which records are to be skipped, as far as nobody has skipped them. */
 int worker_load_skips(struct worker *worker, struct error *error);
 /* Whether anything at the partition behind that offset is deferred, or due only there. */

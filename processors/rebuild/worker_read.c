@@ -38,10 +38,10 @@ void worker_drop(struct worker *worker)
 static int assign(struct worker *worker, int all, struct error *error)
 {
     rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new((int)worker->position_count);
+        rd_kafka_topic_partition_list_new((int)worker->positions.count);
     worker_drop(worker);
-    for (size_t i = 0; i < worker->position_count; i++) {
-        const struct position *position = &worker->positions[i];
+    for (size_t i = 0; i < worker->positions.count; i++) {
+        const struct position *position = &worker->positions.list[i];
         int64_t next = position->taken_offset + 1 > position->next_offset
                            ? position->taken_offset + 1
                            : position->next_offset;
@@ -58,8 +58,8 @@ static int assign(struct worker *worker, int all, struct error *error)
 int worker_set_goals(struct worker *worker, const struct vector *target, struct error *error)
 {
     worker->reached = 0;
-    for (size_t i = 0; i < worker->position_count; i++) {
-        const struct position *position = &worker->positions[i];
+    for (size_t i = 0; i < worker->positions.count; i++) {
+        const struct position *position = &worker->positions.list[i];
         const struct vector_element *element =
             vector_find(target, position->topic, position->partition);
         worker->goals[i].offset = element ? element->offset : 0;
@@ -85,46 +85,19 @@ int worker_set_goals(struct worker *worker, const struct vector *target, struct 
 
 static struct position *find_position(struct worker *worker, const rd_kafka_message_t *message)
 {
-    const char *topic = rd_kafka_topic_name(message->rkt);
-    for (size_t tried = 0; tried < worker->position_count; tried++) {
-        size_t i = (worker->last_position + tried) % worker->position_count;
-        struct position *position = &worker->positions[i];
-        if (position->partition == message->partition && strcmp(position->topic, topic) == 0) {
-            worker->last_position = (uint32_t)i;
-            return position;
-        }
-    }
-    return NULL;
-}
-
-static int log_changed(const struct position *position, struct error *error)
-{
-    return error_set(error, ERROR_HALT, "log-changed",
-                     "%s [%d] is not the log that this generation was built from: another record "
-                     "stands at offset %" PRId64 "; the topic was truncated or created anew",
-                     position->topic, position->partition, position->anchor_offset);
-}
-
-static int verify_anchor(struct position *position, const rd_kafka_message_t *message,
-                         struct error *error)
-{
-    int64_t timestamp_us = rd_kafka_message_timestamp(message, NULL) * 1000;
-    struct uuid id = decoder_event_id(message->payload, message->len);
-    position->verified = message->offset == position->anchor_offset &&
-                         timestamp_us == position->anchor_timestamp_us &&
-                         memcmp(&id, &position->anchor_event_id, sizeof id) == 0;
-    return position->verified ? 0 : log_changed(position, error);
+    return positions_find(&worker->positions, rd_kafka_topic_name(message->rkt),
+                          message->partition);
 }
 
 static int handle_error(struct worker *worker, const rd_kafka_message_t *message,
                         struct error *error)
 {
     struct position *position = message->rkt ? find_position(worker, message) : NULL;
-    size_t index = position ? (size_t)(position - worker->positions) : 0;
+    size_t index = position ? (size_t)(position - worker->positions.list) : 0;
     switch (message->err) {
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
         if (position && !position->verified)
-            return log_changed(position, error);
+            return position_log_changed(position, "the log ends", message->offset, error);
         if (position && !worker->goals[index].reached &&
             message->offset >= worker->goals[index].offset) {
             worker->goals[index].reached = 1;
@@ -154,8 +127,8 @@ static int handle_error(struct worker *worker, const rd_kafka_message_t *message
 static int wait_for_call(struct worker *worker, struct error *error)
 {
     while (worker->in_flight) {
-        short events = PQflush(worker->conn) > 0 ? POLLIN | POLLOUT : POLLIN;
-        struct pollfd fd = {.fd = PQsocket(worker->conn), .events = events};
+        short events = PQflush(session_conn(worker->session)) > 0 ? POLLIN | POLLOUT : POLLIN;
+        struct pollfd fd = {.fd = PQsocket(session_conn(worker->session)), .events = events};
         poll(&fd, 1, WORKER_IDLE_MS);
         if (worker_poll(worker, error) != 0)
             return -1;
@@ -176,7 +149,7 @@ static int may_end_early(const struct worker *worker, size_t index, int64_t offs
 /* How a person gets past it, told behind what it is. */
 static int tell_way(const struct worker *worker, size_t index, int64_t offset, struct error *error)
 {
-    const struct position *position = &worker->positions[index];
+    const struct position *position = &worker->positions.list[index];
     struct error reason = *error;
     error->class = ERROR_HALT; /* other than a broker, it need not come back by itself */
     if (!worker->options.park)
@@ -195,7 +168,7 @@ static int wait_for_schema(struct worker *worker, size_t index, int64_t offset, 
     int64_t deadline_us = monotonic_now_us() + WORKER_LOOK_UP_MS * INT64_C(1000);
     if (wait_for_call(worker, error) != 0)
         return -1;
-    while (decoder_look_up(worker->decoder, id, worker->conn, error) != 0) {
+    while (decoder_look_up(worker->decoder, id, session_conn(worker->session), error) != 0) {
         const struct timespec pause = {.tv_nsec = 200000000};
         int newer = strcmp(error->code, DECODER_NEWER) == 0;
         if ((strcmp(error->code, DECODER_UNKNOWN) != 0 && !(newer && worker->options.park)) ||
@@ -216,7 +189,7 @@ static int wait_for_schema(struct worker *worker, size_t index, int64_t offset, 
 static int add(struct worker *worker, size_t index, rd_kafka_message_t *message,
                struct error *error)
 {
-    const struct record record = message_record(message, worker->positions[index].topic);
+    const struct record record = message_record(message, worker->positions.list[index].topic);
     if (batch_add(worker->filling, worker->decoder, &record, (uint32_t)index, error) == 0)
         return 0;
     if (error->class != ERROR_RETRY || wait_for_schema(worker, index, record.offset, error) != 0)
@@ -227,7 +200,7 @@ static int add(struct worker *worker, size_t index, rd_kafka_message_t *message,
 /* The partition ends at this record, if it may. Returns whether it does. */
 static int end_early(struct worker *worker, size_t index, int64_t offset, struct error *error)
 {
-    struct position *position = &worker->positions[index];
+    struct position *position = &worker->positions.list[index];
     if (!may_end_early(worker, index, offset) ||
         (strcmp(error->code, DECODER_UNKNOWN) != 0 && strcmp(error->code, DECODER_NEWER) != 0))
         return 0;
@@ -245,11 +218,13 @@ static int end_early(struct worker *worker, size_t index, int64_t offset, struct
 static int take(struct worker *worker, rd_kafka_message_t *message, struct error *error)
 {
     struct position *position = find_position(worker, message);
-    size_t index = position ? (size_t)(position - worker->positions) : 0;
+    size_t index = position ? (size_t)(position - worker->positions.list) : 0;
     struct goal *goal = &worker->goals[index];
     int code = 0;
     if (position && !position->verified) {
-        code = verify_anchor(position, message, error);
+        code = position_verify(position, message->offset,
+                               rd_kafka_message_timestamp(message, NULL) * 1000, message->payload,
+                               message->len, error);
     } else if (position && message->offset >= goal->offset) {
         if (!goal->reached) { /* nothing but control records was left below it */
             goal->reached = 1;
@@ -304,7 +279,7 @@ static rd_kafka_message_t *next_message(struct worker *worker)
 
 int worker_read(struct worker *worker, struct error *error)
 {
-    while (!worker_is_full(worker) && worker->reached < worker->position_count &&
+    while (!worker_is_full(worker) && worker->reached < worker->positions.count &&
            !worker_is_due(worker)) {
         rd_kafka_message_t *message = next_message(worker);
         if (!message)

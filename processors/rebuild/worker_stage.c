@@ -51,8 +51,8 @@ static void look_up(struct worker *worker, size_t from, size_t to)
 static void set_horizon(struct worker *worker)
 {
     int64_t oldest_us = INT64_MAX;
-    for (size_t i = 0; i < worker->position_count; i++) {
-        const struct position *position = &worker->positions[i];
+    for (size_t i = 0; i < worker->positions.count; i++) {
+        const struct position *position = &worker->positions.list[i];
         if (position->anchor_offset >= 0 && position->anchor_timestamp_us < oldest_us)
             oldest_us = position->anchor_timestamp_us;
         else if (position->anchor_offset < 0 && worker->goals[i].offset > 0)
@@ -87,11 +87,12 @@ static int call(struct worker *worker, const char *sql, int count, const int *pa
         values[i] = worker->slice->values[parameters[i]];
         lengths[i] = worker->slice->lengths[parameters[i]];
     }
-    PGresult *result = PQexecParams(worker->conn, sql, count, NULL, values, lengths, formats, 1);
+    PGresult *result =
+        PQexecParams(session_conn(worker->session), sql, count, NULL, values, lengths, formats, 1);
     ExecStatusType status = PQresultStatus(result);
     int code = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK
                    ? 0
-                   : pg_fail(worker->conn, result, error);
+                   : pg_fail(session_conn(worker->session), result, error);
     PQclear(result);
     return code;
 }
@@ -144,7 +145,7 @@ static int copy_rows(struct worker *worker, const char *table, int parameter, in
     struct buf *out = &worker->copy;
     if (at >= end)
         return 0;
-    int code = pg_copy_begin(worker->conn, table, error);
+    int code = pg_copy_begin(session_conn(worker->session), table, error);
     if (code != 0)
         return -1;
     buf_reset(out);
@@ -152,10 +153,10 @@ static int copy_rows(struct worker *worker, const char *table, int parameter, in
         at = put_row(out, at, first);
         if (out->size < COPY_CHUNK && at < end)
             continue;
-        code = pg_copy_put(worker->conn, out->data, out->size, error);
+        code = pg_copy_put(session_conn(worker->session), out->data, out->size, error);
         buf_reset(out);
     }
-    return pg_copy_end(worker->conn, code, error);
+    return pg_copy_end(session_conn(worker->session), code, error);
 }
 
 /* The events that count, in one value. A record out of its turn is noted even if it counts not. */
@@ -172,8 +173,8 @@ static int stage_events(struct worker *worker, struct error *error)
     while (at < end)
         at = put_row(&worker->copy, at, -1);
     stage_table(worker->options.installed, worker->options.index, table);
-    return stage_events_add(worker->conn, table, &worker->copy,
-                            in_turn ? -1 : worker->positions[batch->drained_position].id,
+    return stage_events_add(session_conn(worker->session), table, &worker->copy,
+                            in_turn ? -1 : worker->positions.list[batch->drained_position].id,
                             in_turn ? -1 : batch->entries[0].record.offset, error);
 }
 
@@ -197,9 +198,9 @@ static int stage_slice(struct worker *worker, size_t from, struct error *error)
     struct batch *batch = worker->applying;
     look_up(worker, from, batch->count);
     size_t to = batch_classify(batch, from, batch->count, worker->known, worker->known_count);
-    slice_make(worker->slice, batch, from, to, worker->positions, worker->position_count,
-               &worker->types);
-    int code = pg_run(worker->conn, "BEGIN", error);
+    slice_make(worker->slice, batch, from, to, worker->positions.list, worker->positions.count,
+               session_types(worker->session));
+    int code = pg_run(session_conn(worker->session), "BEGIN", error);
     if (code == 0)
         code = advance(worker, error);
     if (code == 0)
@@ -207,7 +208,7 @@ static int stage_slice(struct worker *worker, size_t from, struct error *error)
     if (code == 0)
         code = copy_relations(worker, error);
     slice_uncover(worker->slice, batch);
-    if (pg_commit(worker->conn, code, error) != 0)
+    if (pg_commit(session_conn(worker->session), code, error) != 0)
         return -1;
     FAILPOINT("rebuild.staged");
     worker_move_on(worker);
@@ -224,7 +225,7 @@ int worker_stage(struct worker *worker, struct error *error)
         done = worker->slice->to >= batch->count;
     }
     worker->staged += (int64_t)batch->count;
-    batch_reset(batch, worker->position_count);
+    batch_reset(batch, worker->positions.count);
     return 0;
 }
 
@@ -241,7 +242,7 @@ static int load_staged(struct worker *worker, struct error *error)
         buf_printf(&sql, "%sSELECT max(seq) AS n FROM %s%s", i ? " UNION ALL " : "", prefix,
                    processor->relations[i]->name);
     buf_put_text(&sql, ") AS s");
-    int code = pg_query(worker->conn, buf_text(&sql), 0, NULL, &result, error);
+    int code = pg_query(session_conn(worker->session), buf_text(&sql), 0, NULL, &result, error);
     if (code == 0)
         worker->staged = pg_int(result, 0, 0);
     PQclear(result);
@@ -254,7 +255,7 @@ int worker_open_stage(struct worker *worker, struct error *error)
     char table[STAGE_PREFIX_SIZE];
     worker->seen = seen_new(worker->options.processor->duplicate_window_ms * 1000);
     stage_table(worker->options.installed, worker->options.index, table);
-    return stage_events_load(worker->conn, table, worker->seen, error) == 0
+    return stage_events_load(session_conn(worker->session), table, worker->seen, error) == 0
                ? load_staged(worker, error)
                : -1;
 }
