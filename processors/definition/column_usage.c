@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The note is "… It reads: relation.column relation.column … ." with a space on both sides of each
- * name; "relation." stands for one that is used without a column, as in count(*). */
+ * In memory it is the text of the array in weir.column_usage, "{relation.column,relation,…}". Names
+ * are in snake case, so that Postgres quotes none. */
 #include "processors/definition/column_usage.h"
 
 #include <stdio.h>
@@ -11,8 +11,6 @@
 #include "lib/base/buf.h"
 #include "lib/pg/sql_scan.h"
 #include "processors/definition/bind.h"
-
-static const char LEAD[] = "It reads: ";
 
 static void put_statements(const struct asset *asset, struct buf *sql)
 {
@@ -51,8 +49,7 @@ static int make_procedure(PGconn *conn, const struct processor *processor)
 /* A use of a row as a whole is no dependency on its columns, but stands in the procedure's body as
  * a variable of attribute 0 and the row's type. */
 static const char FIND[] =
-    "SELECT string_agg(c.relname || '.' || coalesce(a.attname, ''), ' ' ORDER BY c.relname, "
-    "a.attnum) "
+    "SELECT array_agg(concat_ws('.', c.relname, a.attname) ORDER BY c.relname, a.attnum) "
     "FROM pg_proc p "
     "JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid "
     "    AND d.refclassid = 'pg_class'::regclass "
@@ -62,6 +59,13 @@ static const char FIND[] =
     "WHERE p.pronamespace = pg_my_temp_schema() AND p.proname = 'weir_reads' "
     "HAVING NOT bool_or(p.prosqlbody::text ~ "
     "    (':varattno 0 :vartype (2249|' || c.reltype || '|' || c.reloftype || ') '))";
+
+/* Generations that were dropped are forgotten on the way. */
+static const char RECORD[] =
+    "WITH dropped AS (DELETE FROM weir.column_usage "
+    "    WHERE to_regnamespace(quote_ident(schema_name)) IS NULL) "
+    "INSERT INTO weir.column_usage (schema_name, procedure, columns) VALUES ($1, $2, $3) "
+    "ON CONFLICT (schema_name, procedure) DO UPDATE SET columns = excluded.columns";
 
 static char *find_columns(PGconn *conn, const struct processor *processor)
 {
@@ -83,11 +87,10 @@ int column_usage_record(PGconn *conn, const struct processor *processor,
                 installed->schema) != 0)
         return -1;
     char *columns = find_columns(conn, processor);
+    const char *values[] = {installed->schema, installed->procedure, columns};
     int code = pg_run(conn, "ROLLBACK TO weir_reads; RELEASE weir_reads", error);
-    if (code == 0) /* names that are identifiers: nothing to quote */
-        code = pg_runf(conn, error, "COMMENT ON PROCEDURE %s.%s IS 'Applies a batch. %s%s%s'",
-                       installed->schema, installed->procedure, columns ? LEAD : "",
-                       columns ? columns : "", columns ? " ." : "");
+    if (code == 0)
+        code = pg_query(conn, RECORD, 3, values, NULL, error);
     free(columns);
     return code;
 }
@@ -99,25 +102,23 @@ int column_usage_load(PGconn *conn, const struct installed *installed, char **re
     PGresult *result = NULL;
     *ret_usage = NULL;
     if (pg_query(conn,
-                 "SELECT obj_description(p.oid, 'pg_proc') FROM pg_proc p "
-                 "JOIN pg_namespace n ON n.oid = p.pronamespace "
-                 "WHERE n.nspname = $1 AND p.proname = $2",
+                 "SELECT columns FROM weir.column_usage WHERE (schema_name, procedure) = ($1, $2)",
                  2, values, &result, error) != 0)
         return -1;
-    const char *note = PQntuples(result) ? PQgetvalue(result, 0, 0) : "";
-    const char *columns = strstr(note, LEAD);
-    if (columns) /* the lead's space is the first name's */
-        *ret_usage = xstrdup(columns + sizeof LEAD - 2);
+    if (PQntuples(result) > 0 && !PQgetisnull(result, 0, 0))
+        *ret_usage = xstrdup(PQgetvalue(result, 0, 0));
     PQclear(result);
     return 0;
 }
 
-static int is_read(const char *usage, const char *relation, const char *column, const char *end)
+/* Whether the name is an element of the array, or the head of one that ends with a column. */
+static int is_read(const char *usage, const char *name, const char *ends)
 {
-    char *name = xasprintf(" %s.%s%s", relation, column, end);
-    int found = strstr(usage, name) != NULL;
-    free(name);
-    return found;
+    size_t size = strlen(name);
+    for (const char *at = usage; (at = strstr(at, name)); at += size)
+        if (strchr("{,", at[-1]) && strchr(ends, at[size]))
+            return 1;
+    return 0;
 }
 
 int column_usage_trim(const char *usage, const struct relation_set *set, struct plan *plan,
@@ -125,11 +126,14 @@ int column_usage_trim(const char *usage, const struct relation_set *set, struct 
 {
     for (size_t i = 0; i < relation_count(set); i++) {
         const struct relation *relation = relation_at(set, i);
-        if (!is_read(usage, relation->name, "", ""))
+        if (!is_read(usage, relation->name, ".,}"))
             plan_omit_relation(plan, i);
-        for (size_t k = 0; k < relation->column_count; k++)
-            if (!is_read(usage, relation->name, relation->columns[k].name, " "))
+        for (size_t k = 0; k < relation->column_count; k++) {
+            char *name = xasprintf("%s.%s", relation->name, relation->columns[k].name);
+            if (!is_read(usage, name, ",}"))
                 plan_omit_column(plan, i, k);
+            free(name);
+        }
     }
     return plan_trim(plan, error);
 }

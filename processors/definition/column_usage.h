@@ -6,9 +6,9 @@
  *
  * Postgres itself says it. At migration the author's statements are made, in a savepoint, the body
  * of an SQL procedure over empty tables of the relations' types, and Postgres notes for each
- * procedure of that kind which columns it depends on, stars and all. What it noted is kept as the
- * comment of the processor's procedure, which lives as long as the very text it was found from.
- * Where a statement uses a row as a whole, or cannot be put there, everything is read. */
+ * procedure of that kind which columns it depends on, stars and all. That is kept in
+ * weir.column_usage, under the name of the processor's procedure, which is a hash of its text. When
+ * a statement uses a row as a whole, or cannot be put there, everything is read. */
 #ifndef WEIR_DEFINITION_COLUMN_USAGE_H
 #define WEIR_DEFINITION_COLUMN_USAGE_H
 

@@ -40,9 +40,9 @@ def purchase(total):
     return "weir.commerce", events.partition_of(SPACE.encode()), SPACE.encode(), value, None
 
 
-def note(stack, name):
-    return stack.psql("SELECT obj_description(oid, 'pg_proc') FROM pg_proc WHERE pronamespace = %s::regnamespace "
-                      "AND proname LIKE 'apply_%%'", f"{name}_1")[0][0]
+def usage(stack, name):
+    columns = stack.psql("SELECT columns FROM weir.column_usage WHERE schema_name = %s AND procedure LIKE 'apply_%%'", f"{name}_1")
+    return columns[0][0]
 
 
 def test_what_is_not_read_is_left_out_and_nothing_else(stack, tmp_path):
@@ -52,13 +52,12 @@ def test_what_is_not_read_is_left_out_and_nothing_else(stack, tmp_path):
     stack.new_topics()
     home = make_home(tmp_path / "home", PROCESSORS)
     stack.run("migrate", "--home", home)
-    assert note(stack, "narrow") == ("Applies a batch. It reads: product_purchased.event_id product_purchased.currency "
-                                     "product_purchased.total .")
-    assert note(stack, "counting") == "Applies a batch. It reads: product_purchased. ."
-    assert "product_purchased_items.label" in note(stack, "star")
-    assert "product_purchased." not in note(stack, "star").replace("product_purchased_items.", "")
+    assert usage(stack, "narrow") == [f"product_purchased.{column}" for column in ("event_id", "currency", "total")]
+    assert usage(stack, "counting") == ["product_purchased"]
+    columns = "seq", "ordinal", "product_id", "quantity", "unit_price", "label"
+    assert usage(stack, "star") == [f"product_purchased_items.{column}" for column in columns]
     for name in ("whole", "nested"):
-        assert note(stack, name) == "Applies a batch. "
+        assert usage(stack, name) is None
 
     stack.produce([purchase(200 + number) for number in range(PURCHASES)])
     stack.start_processors(*PROCESSORS, options=("--home", home))
@@ -82,7 +81,7 @@ def test_a_batch_is_the_first_in_a_rebuild_only(stack, tmp_path):
         "CREATE TABLE t (event_id uuid, is_first boolean);",
         "INSERT INTO t SELECT event_id, is_first FROM product_purchased, batch;")})
     stack.run("migrate", "--home", home)
-    assert note(stack, "first") == "Applies a batch. It reads: product_purchased.event_id ."
+    assert usage(stack, "first") == ["product_purchased.event_id"]
     rows = lambda generation: stack.psql(f"SELECT is_first, count(*) FROM first_{generation}.t GROUP BY 1 ORDER BY 1")
 
     stack.produce([purchase(200 + number) for number in range(PURCHASES)])
@@ -97,3 +96,7 @@ def test_a_batch_is_the_first_in_a_rebuild_only(stack, tmp_path):
     # "everything at once" is a first batch too, and so this is no fold
     done = stack.run("processor", "test", "first", "--home", home, "--events", "100", check=False)
     assert done.returncode == 3 and "DIFFERENT" in done.stdout, done
+
+    stack.run("rebuild", "first", "--drop-old", "--home", home)
+    stack.run("migrate", "--home", home)
+    assert stack.psql("SELECT schema_name FROM weir.column_usage") == [("first_2",)], "what is gone is forgotten"

@@ -58,6 +58,17 @@ COMMENT ON COLUMN weir.generation.caught_up_at IS 'When it had come as far as th
 COMMENT ON COLUMN weir.generation.live_at IS 'When it was published last';
 COMMENT ON COLUMN weir.generation.updated_at IS 'When the rebuild last said how far it is';
 
+CREATE TABLE weir.column_usage (
+    schema_name text COLLATE "C" NOT NULL,
+    procedure   text COLLATE "C" NOT NULL,
+    columns     text[],
+    PRIMARY KEY (schema_name, procedure)
+);
+COMMENT ON TABLE weir.column_usage IS 'What the SQL of a processor reads of the events in a batch; nothing else is sent';
+COMMENT ON COLUMN weir.column_usage.schema_name IS 'The schema of a generation';
+COMMENT ON COLUMN weir.column_usage.procedure IS 'Its procedure that was made from the SQL';
+COMMENT ON COLUMN weir.column_usage.columns IS 'relation.column, or relation for one that is only counted; NULL: everything';
+
 CREATE TABLE weir.position (
     position_id      integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     processor        text COLLATE "C" NOT NULL,
@@ -170,7 +181,7 @@ CREATE TYPE weir.batch_event AS (
 );
 COMMENT ON TYPE weir.batch_event IS 'An event that a batch applies, or that it found to be a duplicate';
 
-GRANT SELECT ON weir.processor, weir.generation, weir.position, weir.duplicate, weir.halt TO weir_processor;
+GRANT SELECT ON weir.processor, weir.generation, weir.column_usage, weir.position, weir.duplicate, weir.halt TO weir_processor;
 GRANT INSERT, UPDATE ON weir.position TO weir_processor;
 GRANT INSERT, DELETE ON weir.duplicate TO weir_processor;
 GRANT INSERT, UPDATE, DELETE ON weir.halt TO weir_processor;
