@@ -18,7 +18,7 @@ enum {
 
 /* SQLSTATE raised by weir.advance: another owner holds the position. */
 #define PG_FENCED "WR001"
-/* Raised by weir.claim: the processor was reset. */
+/* Raised by weir.claim: the processor was reset, or another generation is live now. */
 #define PG_RESET "WR002"
 /* SQLSTATE of a processor's screen; the detail has a line per event: seq, tab, reason. */
 #define PG_SCREENED "WR003"

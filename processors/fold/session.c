@@ -152,16 +152,15 @@ int session_claim(struct session *session, struct positions *positions, struct e
                             PG_NUMBER(installed->generation),
                             close_list(&session->topics),
                             close_list(&session->partitions),
+                            session->options.live ? "true" : "false",
                             owner,
                             session->started_at};
-    const char *sql = session->options.live ? "SELECT " POSITION_COLUMNS
-                                              " FROM weir.claim($1, $2, $3, $4, $5, $6)"
-                                            : "SELECT " POSITION_COLUMNS
-                                              " FROM weir.claim_generation($1, $2, $3, $4, $5, $6)";
     PGresult *result = NULL;
     int code = -1;
     for (int i = 0; code != 0 && i < CLAIM_TRIES; i++) {
-        code = pg_query(session->conn, sql, 6, values, &result, error);
+        code = pg_query(session->conn,
+                        "SELECT " POSITION_COLUMNS " FROM weir.claim($1, $2, $3, $4, $5, $6, $7)",
+                        7, values, &result, error);
         if (code == 0 || strcmp(error->code, "55P03") != 0)
             break;
         log_warn("the previous owner holds a partition for longer than the lock timeout; ending "

@@ -38,7 +38,7 @@ class Letters:
         self.before = stack.ends([TOPIC])[TOPIC, partition()]
 
     def position(self, space=SPACE, processor="ledger", generation=1):
-        claim = "SELECT position_id FROM weir.claim(%s, %s, ARRAY[%s], ARRAY[%s::integer], 'test')"
+        claim = "SELECT position_id FROM weir.claim(%s, %s, ARRAY[%s], ARRAY[%s::integer], true, 'test')"
         return self.stack.value(claim, processor, generation, TOPIC, partition(space))
 
     def purchase(self, total=1999, event_id=None):

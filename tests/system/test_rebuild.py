@@ -203,6 +203,10 @@ def test_rollback_loses_nothing(platform):
     """The previous generation catches up with what came meanwhile, and is live again; only then it can be dropped."""
     before, live = platform.psql("SELECT max(generation) FILTER (WHERE state = 'previous'), max(generation) FILTER "
                                  "(WHERE state = 'live') FROM weir.generation WHERE processor = 'overview'")[0]
+    for generation, as_live, fits in ((live, True, True), (live, False, False), (before, True, False), (before, False, True)):
+        claim = "SELECT FROM weir.claim('overview', %s, '{}', '{}', %s, 'nobody')"
+        with pytest.raises(psycopg.Error, match="any more") if not fits else contextlib.nullcontext():
+            platform.psql(claim, generation, as_live)
     with traffic(platform, 500):
         pass
     platform.wait_drained("overview")

@@ -50,17 +50,22 @@ END
 $$;
 COMMENT ON FUNCTION weir.hold IS 'The fence of a transaction that moves no position: locks its row under its epoch, or raises WR001';
 
+-- A live processor takes the live generation only, and a rebuild another one: a swap or a reset may have come in between.
+-- Generation 0 are scratch folds.
 CREATE OR REPLACE FUNCTION weir.claim(claimed_processor text, claimed_generation integer, topics text[], partitions integer[],
-                           new_owner text, backend_started_at timestamptz DEFAULT NULL)
+                           live boolean, new_owner text, backend_started_at timestamptz DEFAULT NULL)
 RETURNS SETOF weir.position
 LANGUAGE plpgsql AS $$
 BEGIN
-    -- Generation 0 are scratch folds; any other one is gone after a reset, and its owner must not begin it anew.
-    IF claimed_generation <> 0 AND NOT EXISTS (SELECT FROM weir.processor p
-                                               WHERE p.processor = claimed_processor
-                                                 AND p.generation = claimed_generation) THEN
-        RAISE EXCEPTION 'processor % has no generation % any more', claimed_processor, claimed_generation
-            USING ERRCODE = 'WR002';
+    IF claimed_generation <> 0 AND NOT EXISTS (
+        SELECT FROM weir.processor p
+        WHERE live AND (p.processor, p.generation) = (claimed_processor, claimed_generation)
+        UNION ALL
+        SELECT FROM weir.generation g
+        WHERE NOT live AND (g.processor, g.generation) = (claimed_processor, claimed_generation) AND g.state <> 'live'
+    ) THEN
+        RAISE EXCEPTION 'processor % has no generation % % any more', claimed_processor, claimed_generation,
+            CASE WHEN live THEN 'that is live' ELSE 'beside the live one' END USING ERRCODE = 'WR002';
     END IF;
     INSERT INTO weir.position (processor, generation, topic, kafka_partition)
     SELECT claimed_processor, claimed_generation, c.topic, c.kafka_partition
@@ -89,43 +94,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION weir.claim IS 'Makes the caller the owner of partitions and returns where to go on';
-
--- As weir.claim, for a generation that is not live: only `weir rebuild` folds into one.
-CREATE OR REPLACE FUNCTION weir.claim_generation(claimed_processor text, claimed_generation integer, topics text[],
-                                      partitions integer[], new_owner text, backend_started_at timestamptz DEFAULT NULL)
-RETURNS SETOF weir.position
-LANGUAGE plpgsql AS $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM weir.generation g
-                   WHERE g.processor = claimed_processor AND g.generation = claimed_generation
-                     AND g.state <> 'live') THEN
-        RAISE EXCEPTION 'processor % has no generation % beside the live one', claimed_processor, claimed_generation
-            USING ERRCODE = 'WR002';
-    END IF;
-    INSERT INTO weir.position (processor, generation, topic, kafka_partition)
-    SELECT claimed_processor, claimed_generation, c.topic, c.kafka_partition
-    FROM unnest(topics, partitions) AS c (topic, kafka_partition)
-    ORDER BY c.topic, c.kafka_partition
-    ON CONFLICT DO NOTHING;
-    PERFORM FROM weir.position p
-    JOIN unnest(topics, partitions) AS c (topic, kafka_partition) USING (topic, kafka_partition)
-    WHERE p.processor = claimed_processor AND p.generation = claimed_generation
-    ORDER BY p.position_id
-    FOR UPDATE OF p;
-    RETURN QUERY
-    UPDATE weir.position AS p
-    SET epoch = p.epoch + 1,
-        owner = new_owner,
-        owner_pid = pg_backend_pid(),
-        owner_started_at = backend_started_at,
-        claimed_at = now()
-    FROM unnest(topics, partitions) AS c (topic, kafka_partition)
-    WHERE (p.processor, p.generation, p.topic, p.kafka_partition)
-        = (claimed_processor, claimed_generation, c.topic, c.kafka_partition)
-    RETURNING p.*;
-END
-$$;
-COMMENT ON FUNCTION weir.claim_generation IS 'Makes a rebuild the owner of partitions of a generation that is not live';
 
 CREATE OR REPLACE FUNCTION weir.note_waiting(held_position integer, held_epoch bigint, at_offset bigint, why_code text, why text)
 RETURNS bigint
