@@ -62,9 +62,9 @@ size_t catalog_version_count(const struct catalog *catalog);
 const struct catalog_version *catalog_version_at(const struct catalog *catalog, size_t index);
 const struct catalog_version *catalog_newest(const struct catalog_event *event);
 
-/* Gives every version another id, such as a registry's: ids[i] becomes that of
- * catalog_version_at(i), which is another version afterwards. Only before the catalog is shared.
- * Errors (ERROR_USAGE): one id for two versions; then nothing is changed. */
+/* Gives every version another id, such as a registry's: ids[i] becomes the id of
+ * catalog_version_at(i); that index then means another version. Only before the catalog is
+ * shared. Errors (ERROR_USAGE): one id for two versions; then nothing is changed. */
 int catalog_set_ids(struct catalog *catalog, const int32_t *ids, struct error *error);
 
 /* The distinct topics, in name order. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Private to lib/avro: the parts of the catalog. catalog.c holds it together, catalog_lock.c reads
- * the lock, catalog_check.c holds each schema against the rules of the house. */
+ * Private to lib/avro: the parts of the catalog. catalog.c joins them, catalog_lock.c reads the
+ * lock, catalog_check.c checks each schema against the rules of the house. */
 #ifndef WEIR_AVRO_CATALOG_PARTS_H
 #define WEIR_AVRO_CATALOG_PARTS_H
 
@@ -30,10 +30,11 @@ int catalog_lock_read(const struct assets *assets, struct lock *ret_lock, struct
 struct lock_line *catalog_lock_find(const struct lock *lock, const char *path);
 void catalog_lock_free(struct lock *lock);
 
-/* Holds one parsed schema against the rules: names, namespace, doc everywhere, `meta`, x-ingest. */
+/* Checks one parsed schema against the rules: names, namespace, doc everywhere, `meta`,
+ * x-ingest. */
 int catalog_check_schema(const struct schema *schema, const char *domain, const char *event,
                          enum catalog_ingest *ret_ingest, struct error *error);
-/* Asks avro-c, so that no schema is taken that clients built on it cannot read. */
+/* Asks avro-c, so that the catalog accepts no schema that clients built on avro-c cannot read. */
 int catalog_check_portable(const struct schema *tree, struct error *error);
 
 /* Whether records of each older version can be read as the newest one. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Whether programs with one version of a schema can read what another version wrote, and if not,
- * why, in words. It asks the resolution that decode plans are compiled from, so that what is
- * promised here is what the engine does. It is stricter in one point: a symbol or a branch without
- * a place in the reader is a break, although a plan is compiled and only such values fail. */
+ * Tells whether programs with one version of a schema can read records of another version, and
+ * if not, why, in words. It uses the resolution that decode plans are compiled from, so the
+ * engine does what this promises. It is stricter in one point: a symbol or a branch without a
+ * place in the reader is a break, although a plan is compiled and only such values fail. */
 #ifndef WEIR_AVRO_COMPAT_H
 #define WEIR_AVRO_COMPAT_H
 
@@ -32,8 +32,8 @@ struct compat_break {
 
 typedef void compat_visit(void *context, const struct compat_break *found);
 
-/* Calls `visit` for each thing in the way of reading what `writer` wrote as `reader`. One of them
- * is the older version, by the numbers. Returns how many there are. */
+/* Calls `visit` for each obstacle to reading values of `writer` as `reader`. One of the two is
+ * the older version, by its number. Returns how many there are. */
 size_t compat_pair(const struct schema *writer, int writer_version, const struct schema *reader,
                    int reader_version, compat_visit *visit, void *context);
 
@@ -41,7 +41,7 @@ size_t compat_pair(const struct schema *writer, int writer_version, const struct
  * records is a relation of its own; what is inside of a map is in the map's column. */
 void compat_column(const char *path, char *ret_column, size_t size);
 
-/* Holds the newest version of an event against older ones. Returns how many breaks there are. */
+/* Compares the newest version of an event with older ones. Returns how many breaks there are. */
 size_t compat_event(const struct catalog_event *event, enum compat_mode mode, compat_visit *visit,
                     void *context);
 

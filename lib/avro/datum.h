@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One value after the other, of any pair of schemas, resolved: what `weir schema decode` stands on.
- * It runs the resolution that decode plans are compiled from, but into the reader's own Avro
- * encoding instead of rows, so that any schema will do, and keeps track of where it is, so that a
- * fault has a path. For tools and oracles; the engine only asks it about what it cannot place. */
+ * Resolves one value after the other, of any pair of schemas; `weir schema decode` uses it. It
+ * runs the resolution that decode plans are compiled from, but writes the reader's own Avro
+ * encoding instead of rows, so it takes any schema. It tracks its place, so a fault has a path.
+ * For tools and oracles; the engine only asks it about values that it cannot place. */
 #ifndef WEIR_AVRO_DATUM_H
 #define WEIR_AVRO_DATUM_H
 

@@ -72,8 +72,8 @@ CURSOR_INLINE int cursor_long(struct cursor *cursor, int64_t *ret_value)
     return 0;
 }
 
-/* What has no sign and is small: sizes, counts, indexes. Returns whether it was; else nothing is
- * read. */
+/* Reads a small number without a sign: a size, a count, an index. Returns whether it was one;
+ * else nothing is read. */
 CURSOR_INLINE int cursor_small(struct cursor *cursor, size_t *ret_value)
 {
     if (__builtin_expect(cursor->at >= cursor->end || (*cursor->at & 0x81) != 0, 0))
@@ -145,7 +145,7 @@ CURSOR_INLINE int cursor_text(struct cursor *cursor, const unsigned char **ret_d
     return 0;
 }
 
-/* Why a text cannot be taken, NULL when it can. */
+/* Why a text is refused; NULL when it is accepted. */
 const char *cursor_text_reason(const unsigned char *data, size_t size, int takes_nul);
 
 CURSOR_INLINE int cursor_boolean(struct cursor *cursor, int *ret_value)

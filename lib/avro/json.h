@@ -19,7 +19,7 @@ struct fault {
 };
 
 struct faults {
-    size_t count; /* at most FAULTS_MAX; what comes behind is not listed */
+    size_t count; /* at most FAULTS_MAX; later faults are not listed */
     struct fault items[FAULTS_MAX];
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Private to lib/avro: what the files of the JSON encoder share. json_encode.c walks records and
- * collections, json_scalar.c encodes single values, json_limits.c holds them against limits, and
+ * collections, json_scalar.c encodes single values, json_limits.c checks their limits, and
  * json_faults.c words the faults. */
 #ifndef WEIR_AVRO_JSON_ENCODE_H
 #define WEIR_AVRO_JSON_ENCODE_H
@@ -33,8 +33,8 @@ int encoder_fault(struct encoder *encoder, const char *format, ...)
 size_t encoder_push(struct encoder *encoder, const char *name);
 void encoder_pop(struct encoder *encoder, size_t size);
 
-/* The name under which `object` has the field: its own, or one that it had before, so that those
- * who send the older version's body need not change. Its own when it is missing. */
+/* The name under which `object` has the field: its own, or an earlier one, so that clients may
+ * still send the older version's body. Its own when the field is missing. */
 const char *encoder_field_name(const struct schema *record, const struct schema_field *field,
                                const json_t *object);
 
@@ -43,7 +43,7 @@ void encoder_unknown_fields(struct encoder *encoder, const struct schema *record
                             const json_t *object);
 
 /* Whether a value keeps the limits of its type (limits.h), if it has any. Return 0, or -1 with a
- * fault. The count of items is told before there is any work on them. */
+ * fault. The count of items is checked before any work on them. */
 int encoder_check_text(struct encoder *encoder, const struct schema *schema, const char *text,
                        size_t size);
 int encoder_check_bytes(struct encoder *encoder, const struct schema *schema, size_t size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a value may be that is sent, beyond its type. Attributes of a field or of a type say it,
- * named after JSON Schema:
+ * The limits of a value that a client sends, beyond its type. Attributes of a field or of a type
+ * state them, named after JSON Schema:
  *
  *     x-length-max          of a text in characters, of bytes in bytes, of a map's keys in
  * characters x-pattern             what a text, or a map's key, has to match (pattern.h)
@@ -9,8 +9,8 @@
  *     x-minimum, x-maximum  of a number; of a date or time as text or as the integer that it is
  *     x-unlimited           true: the type's own bounds are the only ones
  *
- * They are read with a contract (schema_parse_contract), which is what the catalog holds, and
- * checked when JSON is encoded. Decoding never asks: what is in a topic is read, whoever wrote it.
+ * The catalog reads them with its contracts (schema_parse_contract), and they are checked when JSON
+ * is encoded. Decoding never checks them: a record in a topic is read, whoever wrote it.
  */
 #ifndef WEIR_AVRO_LIMITS_H
 #define WEIR_AVRO_LIMITS_H
@@ -40,8 +40,8 @@ struct limits {
 /* The characters (code points) of valid UTF-8. */
 int64_t limits_characters(const char *text, size_t size);
 
-/* Appends what the schema says of a node: "at most 3 characters, matching ^[A-Z]{3}$",
- * "from 0 to 100", "unlimited". Nothing when it says nothing. */
+/* Appends the limits of a node in words: "at most 3 characters, matching ^[A-Z]{3}$", "from 0 to
+ * 100", "unlimited". Appends nothing when the schema states none. */
 void limits_words(const struct schema *schema, struct buf *out);
 
 /* Whether a node is an int, long, float or double. */

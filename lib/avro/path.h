@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where a walk through a schema is: "ProductPurchased.items[].price". What is too long is cut. */
+ * Where a walk through a schema is: "ProductPurchased.items[].price". A path that is too long is
+ * cut. */
 #ifndef WEIR_AVRO_PATH_H
 #define WEIR_AVRO_PATH_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Patterns of texts: POSIX extended regular expressions on code points, matched in time that is
- * known beforehand: each character costs at most one step for each step of the pattern, and no
- * memory. No library at hand promises that (ARCHITECTURE.md, "Limits of the contract"). */
+ * Patterns of texts: POSIX extended regular expressions on code points, matched in bounded time:
+ * each character costs at most one step for each step of the pattern, and no memory. No library
+ * at hand promises that (ARCHITECTURE.md, "Limits of the contract"). */
 #ifndef WEIR_AVRO_PATTERN_H
 #define WEIR_AVRO_PATTERN_H
 
@@ -29,8 +29,8 @@ size_t pattern_steps(const struct pattern *pattern);
 
 const char *pattern_text(const struct pattern *pattern);
 
-/* Appends a text made by the pattern, with what `next` throws. It matches, but for patterns with
- * anchors inside or sets without ASCII: ask. */
+/* Appends a text made by the pattern, from the random numbers of `next`. It matches, except for
+ * some patterns with anchors inside or sets without ASCII, so check it. */
 void pattern_make(const struct pattern *pattern, uint64_t (*next)(void *context), void *context,
                   struct buf *out);
 

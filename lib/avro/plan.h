@@ -24,7 +24,7 @@
 
 #define PLAN_NUL "text-nul"
 
-/* What the record's surroundings bring to a row. */
+/* What a row gets from outside the record's value. */
 struct plan_record {
     struct uuid space_id;
     int32_t partition;
@@ -50,8 +50,8 @@ int plan_compile(const struct schema *writer, const struct relation_set *set,
                  struct plan **ret_plan, struct error *error);
 void plan_free(struct plan *plan);
 
-/* Leaves out what nobody reads, from plan_trim on: the rows of a relation, or a column, which
- * becomes NULL. It is decoded and checked all the same. */
+/* Leaves out unused rows of a relation, or an unused column, which becomes NULL. It takes
+ * effect with plan_trim. The values are still decoded and checked. */
 void plan_omit_relation(struct plan *plan, size_t relation);
 void plan_omit_column(struct plan *plan, size_t relation, size_t column);
 /* Errors: as of plan_compile, when the plan gets too long; it is then of no use. */

@@ -4,13 +4,12 @@
  * plan_row.c has the steps that are too large or too rare for that loop, and finishes rows.
  *
  * A run reads the writer's fields in their order, and each step appends the cell of its column to
- * the row: type oid, size, value. Mostly that is the order of columns already, because fields are
- * added at the end. Where it is not, the compiler puts STEP_MARKs between the cells, which say
- * where each one starts, and the cells are put in order when the row is complete.
+ * the row: type oid, size, value. That is mostly the order of columns, because fields are added at
+ * the end. Otherwise the compiler puts STEP_MARKs between the cells, which say where each one
+ * starts, and the cells are put in order when the row is complete.
  *
- * A value that nobody reads is read and checked by the same steps, but what they write is not kept:
- * the next cell is written over it. Its column's cell is null, made when the plan is compiled,
- * together with those beside it. */
+ * The same steps read and check an unused value, but the next cell overwrites what they wrote.
+ * Its column's cell is null, made when the plan is compiled, together with those beside it. */
 #ifndef WEIR_AVRO_PLAN_STEPS_H
 #define WEIR_AVRO_PLAN_STEPS_H
 
@@ -204,7 +203,7 @@ static inline void put_size(char *cell, size_t size)
     memcpy(cell + 4, &value, sizeof value);
 }
 
-/* Makes the steps, anew when there are some already, from what is left out now. */
+/* Makes the steps, again if there are some, without what is left out now. */
 int plan_make_steps(struct plan *plan, struct error *error);
 
 /* The step that reads a scalar and writes its cell; and the bytes of the cell's value, 0 when that

@@ -2,10 +2,10 @@
  *
  * A newer schema under the names that an older one has.
  *
- * Aliases of a reader tell it what its fields were called before. The other way round the
- * specification has nothing: a reader of the old version would find the renamed field missing, and
- * take its default or fail. But who renamed it has written down what it was called, so a program
- * that holds both versions can know. */
+ * Aliases tell a reader the earlier names of its fields. The specification has nothing for the
+ * other direction: a reader of the old version misses the renamed field, and takes its default
+ * or fails. But the newer version lists the old name, so a program that has both versions can
+ * use it. */
 #ifndef WEIR_AVRO_RENAME_H
 #define WEIR_AVRO_RENAME_H
 

@@ -64,13 +64,12 @@ static inline int resolve_nests(const struct resolve *resolve)
 int resolve_build(struct arena *arena, const struct schema *writer, const struct schema *reader,
                   const struct resolve **ret_resolve, struct error *error);
 
-/* Whether all values can be resolved, but for symbols and branches that the reader lacks: what a
- * catalog asks of its versions. Errors: as above. */
+/* Whether all values can be resolved, except symbols and branches that the reader lacks. The
+ * catalog asks this of its versions. Errors: as above. */
 int resolve_check(const struct schema *writer, const struct schema *reader, struct error *error);
 
-/* As resolve_build, but goes on behind what cannot be read, which becomes a RESOLVE_FAIL without
- * writer and reader; so all that stands in the way is in the tree. Fails only when a limit is
- * reached. */
+/* As resolve_build, but goes on after a part that cannot be read, which becomes a RESOLVE_FAIL
+ * without writer and reader. So the tree has all obstacles. Fails only when a limit is reached. */
 int resolve_explain(struct arena *arena, const struct schema *writer, const struct schema *reader,
                     const struct resolve **ret_resolve, struct error *error);
 

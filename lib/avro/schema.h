@@ -80,7 +80,7 @@ struct schema {
     const struct schema *items; /* array items, map values */
     size_t fixed_size;
     const json_t *json;    /* the definition itself, for x- attributes */
-    struct limits *limits; /* what a value sent may be; NULL when nothing was asked or said */
+    struct limits *limits; /* the limits of a value that is sent; NULL when none were read */
 };
 
 enum { SCHEMA_DEPTH_MAX = 64, SCHEMA_TEXT_MAX = 1 << 20 };
@@ -113,8 +113,8 @@ const struct schema_field *schema_find_field(const struct schema *record, const 
 /* For a union of null and one other type: the other one; otherwise NULL. */
 const struct schema *schema_optional(const struct schema *schema);
 
-/* Whether a value of the type counts where nesting is counted, which all ways of reading and
- * writing values do alike: others hold nothing, and a union is what is in it. */
+/* Whether a value of the type counts as a level of nesting. All readers and writers of values
+ * count alike: other types contain nothing, and a union counts as its branch. */
 static inline int schema_nests(const struct schema *schema)
 {
     return schema->type == AVRO_RECORD_TYPE || schema->type == AVRO_ARRAY_TYPE ||

@@ -48,7 +48,7 @@ int config_is_set(const struct config *config, enum option_id id);
 
 /* Whether the command line set it, where `ps` shows it to everybody. */
 int config_is_shown(const struct config *config, enum option_id id);
-/* Puts another text in its place, as if the same source had said so. */
+/* Replaces the text, as if it came from the same source. */
 void config_replace(struct config *config, enum option_id id, const char *text);
 
 size_t config_argument_count(const struct config *config);

@@ -12,7 +12,7 @@ enum error_class {
     ERROR_SHRINK,      /* too big for one statement: a smaller batch may pass */
     ERROR_DEAD_LETTER, /* this event's own fault */
     ERROR_SCREENED,    /* the processor's screen.sql takes events out; the message names them */
-    ERROR_UNSURE,      /* nobody knows this one: a few more tries, then it is the event's fault */
+    ERROR_UNSURE,      /* an unlisted state: a few more tries, then the event is at fault */
     ERROR_HALT,        /* a person must look: broken SQL, another log than before */
     ERROR_FENCED,      /* another owner took over; write nothing */
     ERROR_USAGE,       /* wrong option, configuration or file */

@@ -21,8 +21,8 @@ enum { LOG_CONTEXT_MAX = 4 };
 void log_context(const char *key, const char *value);
 
 /* A line that stays below the log on a terminal: each line of the log takes it away, and puts it
- * back below itself. Draws `text` over the one before; NULL takes it away. Control characters are
- * the caller's affair, and what is longer than LOG_STATUS_MAX - 1 is cut. Any thread. */
+ * back below itself. Draws `text` over the one before; NULL takes it away. The caller removes
+ * control characters; a text longer than LOG_STATUS_MAX - 1 is cut. Any thread. */
 enum { LOG_STATUS_MAX = 512 };
 void log_status(const char *text);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What someone who mistyped a name probably meant. */
+ * Finds the name that somebody probably meant who mistyped it. */
 #ifndef WEIR_BASE_NEAREST_H
 #define WEIR_BASE_NEAREST_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The open connections of a server: how many there may be, how long each may take for what it does,
- * and which one makes room when there are too many.
+ * The open connections of a server: their number, the deadline of each phase, and which one makes
+ * room when there are too many.
  *
  * A connection is ended by shutdown(2): the thread that serves it then reads the end of the stream
  * and closes it. Its descriptor is safe to use as long as the connection is in the list; whoever
@@ -27,7 +27,7 @@ enum connection_phase {
 
 enum { CONNECTION_ADDRESS_BYTES = 16 };
 
-/* One of them; its owner's memory, with what is in it the list's business. */
+/* One of them. Its owner frees the memory; only the list reads and writes it. */
 struct connection {
     struct connection *next;
     struct connection **link; /* what points at it */
@@ -71,8 +71,8 @@ void connections_add(struct connections *connections, struct connection *connect
 /* Takes it out; its descriptor must not be closed before. */
 void connections_remove(struct connections *connections, struct connection *connection);
 
-/* Moves a connection on; what it then does must be over in `timeout_ms`, or never for a negative
- * one. Called by its server thread alone. Returns 0, or -1 when it has been ended. */
+/* Moves a connection to its next phase, which must be over in `timeout_ms`; a negative value
+ * means no deadline. Called by its server thread alone. Returns 0, or -1 when it has been ended. */
 int connection_move(struct connection *connection, enum connection_phase phase, int64_t timeout_ms);
 
 /* How many are open, and how many were ended why. */

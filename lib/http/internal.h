@@ -12,8 +12,8 @@
 
 enum {
     REFUSAL_BYTES = 160,
-    DISCARD_FACTOR = 8 /* a too large body up to so many times the limit is read off, so that the
-                          client sees the answer and not a reset */
+    DISCARD_FACTOR = 8 /* a body up to this many times the limit is read and dropped, so that the
+                        * client sees the answer and not a reset */
 };
 
 enum request_state { PENDING, SUSPENDED, ANSWERED };
@@ -65,7 +65,7 @@ struct http_request {
 void request_refuse(struct http_request *request, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Keeps the target of a request as it came, before the library takes it apart. */
+/* Keeps the target of a request as it came, before the library splits it. */
 void head_target(struct http_request *request, const char *target);
 
 /* Looks at the head of a request and refuses what is not strictly HTTP/1.1, could be read in two

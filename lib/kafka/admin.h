@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Topics as the program needs them, and how the cluster has them. A topic is pinned: its partition
- * count decides which partition a Space lives on, and its settings keep every record for ever under
- * the broker's own clock. */
+ * The topics that the program needs, and those that the cluster has. A topic is pinned: its
+ * partition count decides the partition of a Space, and its settings keep every record for ever
+ * under the broker's own clock. */
 #ifndef WEIR_KAFKA_ADMIN_H
 #define WEIR_KAFKA_ADMIN_H
 
@@ -21,7 +21,7 @@ struct topic_status {
     enum topic_state state;
     int32_t partitions;   /* as the cluster has it; 0 when missing */
     int32_t replication;  /* of partition 0 */
-    char difference[400]; /* TOPIC_DIFFERS: what is otherwise than pinned, for people */
+    char difference[400]; /* TOPIC_DIFFERS: the differences from what is pinned, for people */
 };
 
 struct kafka_admin;

@@ -19,9 +19,10 @@ int kafka_conf_new(const struct config *config, rd_kafka_conf_t **ret_conf, stru
 /* Sets one property. Errors (ERROR_USAGE) name it. */
 int kafka_conf_set(rd_kafka_conf_t *conf, const char *key, const char *value, struct error *error);
 
-/* Makes a consumer of `conf`, which is gone then in any case, with pairs of properties of its own.
- * It reads what is committed, tells where partitions end, never jumps to another offset, and
- * commits and stores none by itself. Errors (ERROR_USAGE) name the property. */
+/* Makes a consumer of `conf` with pairs of properties of its own; it takes `conf` over, also
+ * when it fails. The consumer reads committed records, reports the ends of partitions, never
+ * jumps to another offset, and neither commits nor stores offsets by itself. Errors
+ * (ERROR_USAGE) name the property. */
 int kafka_consumer_new(rd_kafka_conf_t *conf, const char *const properties[][2], size_t count,
                        rd_kafka_t **ret_kafka, struct error *error);
 

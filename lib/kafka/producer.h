@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The idempotent producer: acks=all, explicit partitions, a bounded queue, and for every message
- * that it takes exactly one report of what became of it. A thread of its own serves the reports.
+ * The idempotent producer: acks=all, explicit partitions, a bounded queue, and exactly one report
+ * for every message that it takes. A thread of its own serves the reports.
  *
  * librdkafka's idempotent producer can fail for good (a sequence number out of order after a broker
  * was killed). It is then replaced, and what it still had is reported as PRODUCER_UNKNOWN: those

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * /livez, /readyz, /healthz and /metrics over HTTP, on a small server of their own: it answers
- * however many clients another one has. */
+ * /livez, /readyz, /healthz and /metrics over HTTP, on a small server of their own: so it
+ * answers however busy other servers are. */
 #ifndef WEIR_OBSERVE_ENDPOINT_H
 #define WEIR_OBSERVE_ENDPOINT_H
 

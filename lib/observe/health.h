@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the program says about itself to orchestrators. Loops report named checks; readiness is
+ * What the program tells orchestrators about itself. Loops report named checks; readiness is
  * that all of them pass, liveness only that the process answers: a dependency that is away is no
- * reason to restart. A check counts from its first health_set on, and a role that must not be ready
- * before some check has passed reports it as failing while it starts. */
+ * reason to restart. A check counts from its first health_set on, and a role that must not be
+ * ready before some check has passed reports it as failing while it starts. */
 #ifndef WEIR_OBSERVE_HEALTH_H
 #define WEIR_OBSERVE_HEALTH_H
 

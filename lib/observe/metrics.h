@@ -61,7 +61,7 @@ struct metric_series *metrics_series_of(struct metric *metric, const char *const
 /* Any thread. NULL is allowed and does nothing, so that code runs without a registry in tests. */
 void metrics_counter_add(struct metric_series *series, int64_t amount);
 void metrics_gauge_set(struct metric_series *series, int64_t value);
-/* Not shown until it is set again: what it told of is gone. */
+/* Not shown until it is set again, because its subject is gone. */
 void metrics_gauge_hide(struct metric_series *series);
 /* One observation of a histogram. */
 void metrics_observe(struct metric_series *series, int64_t value);

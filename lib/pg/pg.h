@@ -42,10 +42,10 @@ int pg_connect_start(const char *conninfo, const char *application, PGconn **ret
                      struct error *error);
 int pg_connect_check(PGconn *conn, struct error *error);
 
-/* How long an answer to one of the calls below may take; then the connection is given up, and the
- * error is ERROR_RETRY PG_NO_ANSWER (lib/pg/wait.h). 0, as at first: as long as it takes. Longer
- * than the server's statement_timeout, so that only a server that is frozen or cut off meets it.
- * What is sent does not block from then on, which COPY cannot do with. */
+/* How long an answer to one of the calls below may take; then the connection is given up, and
+ * the error is ERROR_RETRY PG_NO_ANSWER (lib/pg/wait.h). 0, as at first: as long as it takes.
+ * Make it longer than the server's statement_timeout, so that only a frozen or unreachable
+ * server exceeds it. From then on sending does not block, so COPY cannot be used. */
 void pg_set_patience(PGconn *conn, int64_t patience_ms);
 
 /* Waits for the answer to what was just sent; `sent` is what libpq's PQsend… returned. The caller
@@ -82,8 +82,8 @@ int pg_describe(const char *state, const char *primary, const char *detail, stru
 int pg_fail(PGconn *conn, const PGresult *result, struct error *error);
 enum error_class pg_class_of(const char *sqlstate);
 
-/* Whether another transaction was in the way (deadlock, serialization, a lock that was not had in
- * time): of the class ERROR_RETRY, and worth a try at once. */
+/* Whether another transaction was in the way (deadlock, serialization, a lock that was not had
+ * in time): the class is ERROR_RETRY, and a retry at once makes sense. */
 int pg_is_contention(const struct error *error);
 
 int64_t pg_int(const PGresult *result, int row, int column);

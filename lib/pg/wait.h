@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Waiting for Postgres no longer than one wants to: libpq's own calls wait as long as TCP does when
- * a server is frozen. */
+ * Waits for Postgres with a deadline; libpq's own calls wait as long as TCP does when a server
+ * is frozen. */
 #ifndef WEIR_PG_WAIT_H
 #define WEIR_PG_WAIT_H
 
@@ -15,7 +15,7 @@
 #define PG_NO_ANSWER "no-answer"
 #define PG_STOPPED "stopped"
 
-/* How long is waited: until a time of the monotonic clock, or until *stop is not 0. */
+/* The end of a wait: a time of the monotonic clock, or *stop not 0. */
 struct pg_limit {
     int64_t deadline_us;
     const atomic_int *stop; /* NULL: nobody stops it */

@@ -88,7 +88,7 @@ void queries_free(struct queries *queries);
 size_t queries_count(const struct queries *queries);
 const struct query *queries_at(const struct queries *queries, size_t index);
 const struct query *queries_find(const struct queries *queries, const char *name);
-/* What a name that is no query probably meant, or NULL. */
+/* The query that a wrong name probably means, or NULL. */
 const char *queries_nearest(const struct queries *queries, const char *name);
 
 const char *query_type_name(enum query_type type);

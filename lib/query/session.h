@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A database session that answers queries: as the role weir_gateway, which sees the published views
- * and nothing else, in read-only transactions, with prepared statements, and with a limit of our
- * own beside Postgres' statement_timeout, so that a frozen server cannot hold the caller for long:
- * each call has one for all that it sends. A session that reached it is thrown away; what Postgres
- * still does for it ends by statement_timeout, or because nobody is there to take the answer. It
- * belongs to one thread. */
+ * A database session that answers queries: as the role weir_gateway, which sees the published
+ * views and nothing else, in read-only transactions, with prepared statements, and with a limit
+ * of our own beside Postgres' statement_timeout, so that a frozen server cannot hold the caller
+ * for long: each call has one for all that it sends. A session that reaches it is closed;
+ * Postgres ends its work by statement_timeout, or because nobody takes the answer. It belongs to
+ * one thread. */
 #ifndef WEIR_QUERY_SESSION_H
 #define WEIR_QUERY_SESSION_H
 

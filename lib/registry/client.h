@@ -3,8 +3,7 @@
  * A schema registry that speaks Confluent's API: register, look up, fetch by id. A request is tried
  * again after no answer, 429 and 5xx, with pauses that double and jitter, until its deadline; the
  * pauses also hold between requests, so that a caller with a loop of its own cannot hammer a
- * registry that is down. Nothing is cached here: whoever asks keeps the answer, which never
- * changes.
+ * registry that is down. Nothing is cached here: the caller keeps the answer, which never changes.
  *
  * A client belongs to one thread. */
 #ifndef WEIR_REGISTRY_CLIENT_H
@@ -20,7 +19,7 @@
 enum {
     REGISTRY_REQUEST_MS = 5000,   /* one try */
     REGISTRY_DEADLINE_MS = 30000, /* of a request at start-up and in tools */
-    REGISTRY_ONE_TRY = 0,         /* deadline of those who try again by themselves */
+    REGISTRY_ONE_TRY = 0,         /* deadline of callers that try again by themselves */
     REGISTRY_BACKOFF_FIRST_MS = 200,
     REGISTRY_BACKOFF_MAX_MS = 10000,
     REGISTRY_RETRY_AFTER_MAX_MS = 60000 /* a longer Retry-After is cut to this */
@@ -28,8 +27,8 @@ enum {
 
 struct registry;
 
-/* Opens what schema-registry-url, -auth and -ca say; *ret_registry is NULL when there is no URL.
- * Nothing is sent yet. Errors: ERROR_USAGE. */
+/* Opens a client from the options schema-registry-url, -auth and -ca; *ret_registry is NULL when
+ * there is no URL. Nothing is sent yet. Errors: ERROR_USAGE. */
 int registry_open(const struct config *config, struct registry **ret_registry, struct error *error);
 void registry_free(struct registry *registry);
 const char *registry_url(const struct registry *registry);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Schema ids have one source: schemas/catalog.lock, or a registry. With a registry each version of
- * the catalog is registered there (or looked up), what the registry keeps is held against the file,
- * and the catalog goes on under the registry's ids. */
+ * Schema ids have one source: schemas/catalog.lock, or a registry. With a registry each version
+ * of the catalog is registered there (or looked up), the registry's schema is compared with the
+ * file, and the catalog takes the registry's ids. */
 #ifndef WEIR_REGISTRY_IDS_H
 #define WEIR_REGISTRY_IDS_H
 

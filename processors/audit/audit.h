@@ -16,7 +16,7 @@ struct audit_request {
     const struct assets *assets;
     const struct catalog *catalog;
     const char *processor; /* NULL: every live one */
-    int64_t wait_ms;       /* first wait that long for lag 0; what remains then is a finding */
+    int64_t wait_ms;       /* wait this long for lag 0 first; any lag left is a finding */
 };
 
 /* Fills `report`. ret_lag is the lag of all processors together. Errors: Postgres or Kafka does not

@@ -20,7 +20,7 @@ struct audit_position {
     char topic[250];
     int32_t partition;
     int64_t position_id; /* 0: nobody has claimed the partition yet */
-    int64_t next_offset; /* the first offset that is not dealt with */
+    int64_t next_offset; /* the first offset that nobody has dealt with */
     int64_t epoch;
     int64_t anchor_offset; /* -1: none */
     char owner[128];

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Holds the log against Postgres, record by record (I3): each record below a position that the
- * processor consumes, or that cannot be decoded, is in exactly one of applied_event,
- * weir.duplicate, weir.parked and weir.dead_letter (unless it is redriven), and nothing else is.
- * Records older than the processor's duplicate window are not held to it, because what was applied
- * is forgotten then. */
+ * Compares the log with Postgres, record by record (I3). Each record below a position that the
+ * processor consumes, or that cannot be decoded, must be in exactly one of applied_event,
+ * weir.duplicate, weir.parked and weir.dead_letter (unless it is redriven), and these tables
+ * must have no other record. Records older than the processor's duplicate window are left out,
+ * because applied events are forgotten by then. */
 #ifndef WEIR_AUDIT_RECORDS_H
 #define WEIR_AUDIT_RECORDS_H
 
@@ -13,7 +13,7 @@
 #include "processors/audit/report.h"
 #include "processors/definition/processor.h"
 
-/* More records than these are not read; the item then says so. */
+/* Reads this many records at most; the item says when there are more. */
 enum { AUDIT_RECORDS_MAX = 20000000 };
 
 /* Adds one item for the processor. `positions` are those of all processors, with extents; the live

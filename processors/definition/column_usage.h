@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Which columns of a batch's relations a processor's SQL reads. What nobody reads need not be
- * built, sent and taken apart: most of an event's envelope, lines of purchases where only totals
- * count.
+ * Which columns of a batch's relations a processor's SQL reads. Unused columns need not be built,
+ * sent and parsed: most of an event's envelope, and the lines of purchases when only totals count.
  *
  * Postgres itself says it. At migration the author's statements are made, in a savepoint, the body
  * of an SQL procedure over empty tables of the relations' types, and Postgres notes for each

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where in an author's files a failure arose, from the context that Postgres gives an error. */
+ * Finds the place in an author's files where a failure arose, from the context of Postgres'
+ * error. */
 #ifndef WEIR_DEFINITION_PLACE_H
 #define WEIR_DEFINITION_PLACE_H
 

@@ -16,8 +16,8 @@
 /* Makes the role of a processor, if there is none, and the caller a member of it. */
 int sandbox_make(PGconn *conn, const char *processor, struct error *error);
 
-/* Between these two everything is made by the role, in `schema`; the search path is `schema`
- * afterwards. Not for text that an author wrote: that may end it. */
+/* Between these two calls the role makes everything, in `schema`; the search path is `schema`
+ * afterwards. Never run text of an author in between, because it may end this. */
 int sandbox_enter(PGconn *conn, const char *processor, const char *schema, struct error *error);
 int sandbox_leave(PGconn *conn, const char *processor, const char *schema, struct error *error);
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Whether it is the events that fail, or the processor. An event that is applied shows that the
- * processor works; so only what failed since the last one that was applied can speak against it. A
- * Space counts once, however many of its events fail and however often: what one Space sends proves
+ * Decides whether the events are at fault or the processor. An applied event shows that the
+ * processor works, so only failures since the last applied event are evidence against it. A Space
+ * counts once, however many of its events fail and however often: what one Space sends proves
  * nothing about others.
  *
- * In doubt (events of `breaker_failures` Spaces failed, or so many became dead letters, and none
- * was applied since) nothing more becomes a dead letter by failing: it waits, parked. When that
- * many Spaces have failed and `breaker_after` has passed since the first of them, the breaker is
- * open. Until then everything else was tried: poison that came in one block is behind, and what was
- * sent after it is applied and ends the doubt. */
+ * The processor is in doubt when events of `breaker_failures` Spaces failed, or so many became
+ * dead letters, and none was applied since. Then failing events make no dead letters; they wait,
+ * parked. The breaker is open when that many Spaces have failed and `breaker_after` has passed
+ * since the first failure. In that time everything else is tried: events behind a block of
+ * poison are applied and end the doubt. */
 #ifndef WEIR_ENGINE_BREAKER_H
 #define WEIR_ENGINE_BREAKER_H
 

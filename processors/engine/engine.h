@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The engine runs one processor: it takes part in the consumer group, decodes what arrives into a
- * batch while the batch before is applied, and applies each batch in one transaction with the
- * positions it moves. */
+ * The engine runs one processor: it joins the consumer group, decodes new records into one batch
+ * while Postgres applies the other, and applies each batch in one transaction with the positions
+ * that it moves. */
 #ifndef WEIR_ENGINE_ENGINE_H
 #define WEIR_ENGINE_ENGINE_H
 

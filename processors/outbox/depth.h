@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Metrics of what waits: parked events and open dead letters of each processor, and the outbox.
- * They are read from Postgres, so that they are right after a restart too, and the same in every
- * process that runs the processor. */
+ * They are read from Postgres, so they are right after a restart, and the same in every process
+ * that runs the processor. */
 #ifndef WEIR_OUTBOX_DEPTH_H
 #define WEIR_OUTBOX_DEPTH_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Holds the topics weir.dlt.<processor> and weir.decisions.<processor> against the tables: rows are
- * there before their records, so a record that names a dead letter or a decision without a row is
- * of another past. The database was lost, is an older copy, or another one. */
+ * Compares the topics weir.dlt.<processor> and weir.decisions.<processor> with the tables. Rows
+ * commit before their records are published. So a record without the row of its dead letter or
+ * decision belongs to another past: the database was lost, is an older copy, or is another one. */
 #ifndef WEIR_OUTBOX_KNOWN_H
 #define WEIR_OUTBOX_KNOWN_H
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A database that does not know a processor's past as its topics do: it was lost, was restored from
- * an older backup, is a copy that was behind, or is another one. Folding on from its positions
- * would apply what people discarded, and leave out what they redrove, because that stands on topics
- * which only `weir rebuild` reads. */
+ * Finds a database that does not know what a processor's topics tell about its past: it was
+ * lost, was restored from an older backup, is a copy that was behind, or is another one. Folding
+ * on from its positions would apply events that people discarded and leave out events that they
+ * redrove, because only `weir rebuild` reads those topics. */
 #ifndef WEIR_OUTBOX_PAST_H
 #define WEIR_OUTBOX_PAST_H
 

@@ -13,8 +13,8 @@
 enum verdict {
     VERDICT_NONE,           /* not sent: its topic is held back */
     VERDICT_ACKED,          /* in the log */
-    VERDICT_FAILED,         /* the broker could not now; it may be in the log */
-    VERDICT_REFUSED_RECORD, /* this record will never do, or another one of its batch */
+    VERDICT_FAILED,         /* the broker failed for now; the record may be in the log */
+    VERDICT_REFUSED_RECORD, /* the broker refuses this record, or another one of its batch */
     VERDICT_REFUSED_TOPIC   /* no record for this topic will do */
 };
 
@@ -26,8 +26,8 @@ struct delivery {
 
 struct publisher;
 
-/* Nothing is connected before the first row. When *stop becomes non-zero, what is under way is
- * given up after two seconds. */
+/* Nothing is connected before the first row. When *stop becomes non-zero, the publisher gives up
+ * the records under way after two seconds. */
 struct publisher *publisher_new(const struct config *config, const atomic_int *stop);
 void publisher_free(struct publisher *publisher);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The outbox's relay: publishes what transactions left in weir.outbox, such as the records of
- * weir.dlt.<processor> and weir.decisions.<processor>. A record is published because its
- * transaction committed, and its row goes once the broker has it: never one without the other, and
- * after a crash perhaps twice. One relay runs in each `weir process`; together they publish each
- * row once, in order. It also measures what waits, for alarms. */
+ * weir.dlt.<processor> and weir.decisions.<processor>. It publishes a record only after its
+ * transaction committed, and deletes the row only once the broker has the record. After a crash
+ * it may publish a record twice. One relay runs in each `weir process`; together they publish
+ * each row once, in order. It also measures what waits, for alarms. */
 #ifndef WEIR_OUTBOX_RELAY_H
 #define WEIR_OUTBOX_RELAY_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The topics that the relay publishes to, each with what is known about it: whether it is there,
- * and until when it is left alone because the broker refused a record for it. */
+ * The topics that the relay publishes to: whether each exists, and until when the relay leaves
+ * it alone because the broker refused a record. */
 #ifndef WEIR_OUTBOX_TOPICS_H
 #define WEIR_OUTBOX_TOPICS_H
 

@@ -14,7 +14,7 @@ struct fold_options {
     size_t batch; /* records per batch */
     enum corpus_order order;
     int bare;        /* without indexes.sql, as a rebuild folds the past */
-    int all_columns; /* send what the SQL does not read too, as the engine never does */
+    int all_columns; /* send the unused columns too, as the engine never does */
     uint64_t seed;   /* of a random order */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Whether what a processor shows of its tables still compiles: views.sql and checks.sql. */
+ * Checks that a processor's views.sql and checks.sql still compile. */
 #ifndef WEIR_PROCESSOR_TEST_PUBLISHED_H
 #define WEIR_PROCESSOR_TEST_PUBLISHED_H
 

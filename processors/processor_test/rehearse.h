@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a record would do if it were applied now: it takes the engine's way through decoder, batch,
- * slice and procedure into the live generation, as the engine's role, in a transaction that is
- * rolled back. The fence is not touched: no position is handed over, so none is moved or locked.
- * Rows are locked meanwhile, and a live batch may wait for them, so a rehearsal waits briefly for
- * locks and ends after REHEARSE_BUDGET_MS. */
+ * Shows what a record would do if it were applied now. The record takes the engine's way through
+ * decoder, batch, slice and procedure into the live generation, as the engine's role, in a
+ * transaction that is rolled back. It hands over no position, so the fence is not touched and no
+ * position moves or is locked. Rows are locked meanwhile, and a live batch may wait for them, so
+ * a rehearsal waits briefly for locks and ends after REHEARSE_BUDGET_MS. */
 #ifndef WEIR_PROCESSOR_TEST_REHEARSE_H
 #define WEIR_PROCESSOR_TEST_REHEARSE_H
 
@@ -44,8 +44,8 @@ struct rehearsal;
 int rehearse_open(const struct config *config, const struct processor *processor,
                   struct rehearsal **ret_rehearsal, struct error *error);
 
-/* Applies one record, behind those before it. What it did stays for those behind it unless it
- * failed. Errors: those that say nothing about the record: connection, lock timeout, ERROR_RETRY
+/* Applies one record after the earlier ones. Later records see its effects unless it failed.
+ * Errors: only those that say nothing about the record: connection, lock timeout, ERROR_RETRY
  * "out-of-time" once the budget is spent. */
 int rehearse_record(struct rehearsal *rehearsal, int32_t position_id, const struct record *record,
                     struct rehearsed *ret_rehearsed, struct error *error);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Keeps previous generations up to date beside the live ones, so that `weir rebuild NAME
- * --rollback` has only moments to catch up with. One follower runs in each `weir process`, on one
+ * --rollback` has little to catch up with. One follower runs in each `weir process`, on one
  * thread for all its processors; of several processes one follows a processor's previous
- * generation, and only one whose build has the version that made it. Whatever goes wrong with it
- * leaves the live generation alone. */
+ * generation, and its build must have the version that made it. A failure of the follower never
+ * affects the live generation. */
 #ifndef WEIR_REBUILD_FOLLOW_H
 #define WEIR_REBUILD_FOLLOW_H
 

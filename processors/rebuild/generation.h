@@ -22,10 +22,10 @@ struct generation {
 /* The application_name of sessions of followers (follow.h). */
 #define FOLLOWER_SESSION "weir follow"
 
-/* Makes this session the only one that folds into generations of the processor beside the live one,
- * until it ends. A follower, who has the lock for moments, is waited for; one that keeps it,
- * because its process is frozen, loses its session. Errors: ERROR_USAGE "rebuild-running" says who
- * does. */
+/* Until it ends, this session is the only one that folds into generations of the processor
+ * beside the live one. It waits for a follower, which has the lock for moments. A follower that
+ * keeps the lock, because its process is frozen, loses its session. Errors: ERROR_USAGE
+ * "rebuild-running" says who does. */
 int generation_lock(PGconn *conn, const char *processor, struct error *error);
 
 /* The same for a follower: without waiting, and until it gives the lock back. */
@@ -63,7 +63,7 @@ int generation_note(PGconn *conn, const char *processor, int number, const char 
 /* Drops the one that a rebuild began and did not make live. Errors: ERROR_USAGE "no-rebuild". */
 int generation_abandon(PGconn *conn, const char *processor, struct generation *ret_dropped,
                        int64_t *ret_records, struct error *error);
-/* Drops one in a transaction, with its tables and positions, and all that stands at those. */
+/* Drops one in a transaction, with its tables and positions, and all rows that refer to those. */
 int generation_drop(PGconn *conn, const char *processor, int number, struct error *error);
 /* Drops those that were live before. Errors: ERROR_USAGE "views-depend" names what others built on
  * their tables. */

@@ -9,7 +9,7 @@
  *   verify    both generations at one offset vector, in one snapshot: checks, and equality
  *   swap      the live generation stands still for a moment, the views are replaced
  *
- * Everything that was done is in the database: a run that was killed is taken up by the next one.
+ * The database has all progress: the next run continues one that was killed.
  */
 #ifndef WEIR_REBUILD_REBUILD_H
 #define WEIR_REBUILD_REBUILD_H
@@ -31,7 +31,7 @@ struct rebuild_progress {
 
 struct rebuild_options {
     const struct config *config;
-    int verify; /* hold the rows against those of the live generation */
+    int verify; /* compare the rows with those of the live generation */
     int no_swap;
     int break_views;
     int rollback;      /* to the generation that was live before, instead of a new one */

@@ -19,24 +19,24 @@ enum {
     REBUILD_PAUSE_MS = 1000,    /* between them */
     REBUILD_LITTLE = 2000,      /* records: so few may be folded while the live one stands still */
     REBUILD_ROUNDS = 50,        /* of following, to come so near */
-    REBUILD_HOLD_MS = 1500,     /* how long the lock on the live positions is waited for */
+    REBUILD_HOLD_MS = 1500,     /* how long to wait for the lock on the live positions */
     REBUILD_VIEW_LOCK_MS = 200, /* and the one on a view: readers queue behind it */
     REBUILD_SWAP_TRIES = 300,
     REBUILD_SWAP_PAUSE_MS = 200,
-    REBUILD_BEHIND_MS = 10000 /* how long a live generation that is behind is waited for */
+    REBUILD_BEHIND_MS = 10000 /* how long to wait for a live generation that is behind */
 };
 
 struct rebuild {
     const struct processor *processor;
     const struct rebuild_options *options;
     PGconn *conn; /* control */
-    PGconn *side; /* what must be committed while that one holds its locks */
+    PGconn *side; /* for commits while that one holds its locks */
     int64_t deferred;
     struct generation live;
     struct generation next;
-    int unfoldable; /* apply.sql does not go through on the stage as a whole */
-    int to_end;     /* the live generation says nothing that counts: fold to the ends of the logs */
-    int holding;    /* the live positions are locked by this transaction */
+    int unfoldable;   /* apply.sql does not go through on the stage as a whole */
+    int to_end;       /* the live positions do not count: fold to the ends of the logs */
+    int holding;      /* the live positions are locked by this transaction */
     int low_priority; /* somebody works on the live generation: leave it its share of the machine */
     int worker_count;
     struct fold_thread {

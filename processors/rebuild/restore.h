@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * After the loss of the database: what could not be applied, and what people decided about it, is
- * read from weir.dlt.<processor> and weir.decisions.<processor> (docs/dead-letter-record.md), so
- * that a rebuild from Kafka alone folds each event where the lost run did. */
+ * After the loss of the database, reads dead letters and decisions back from
+ * weir.dlt.<processor> and weir.decisions.<processor> (docs/dead-letter-record.md). So a rebuild
+ * from Kafka alone folds each event where the lost run did. */
 #ifndef WEIR_REBUILD_RESTORE_H
 #define WEIR_REBUILD_RESTORE_H
 

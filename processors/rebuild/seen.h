@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The events that a rebuild has applied, in memory: while nobody reads a generation its table of
- * applied events has no key, and duplicates are found here instead. Exact: an entry holds the whole
- * event id and its Space. Bounded: when room is needed, what has left the duplicate window is
- * dropped; past SEEN_EVENTS_MAX, when that is not enough, the caller goes on with the table's key.
- * Not for several threads. */
+ * applied events has no key, and duplicates are found here instead. It is exact: an entry holds
+ * the whole event id and its Space. It is bounded: when it needs room, it drops events that have
+ * left the duplicate window. When that is not enough, past SEEN_EVENTS_MAX, the caller goes on
+ * with the table's key. Not for several threads. */
 #ifndef WEIR_REBUILD_SEEN_H
 #define WEIR_REBUILD_SEEN_H
 

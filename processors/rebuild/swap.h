@@ -16,9 +16,9 @@
 int swap_views(PGconn *conn, const struct processor *processor, const struct generation *next,
                int break_views, json_t *dropped, struct error *error);
 
-/* Says in weir.processor and weir.generation that `next` is live, and fences the owner of `live`,
- * who then goes on with `next`. `restored`: what was set aside and decided is in `next` from the
- * topics, and what `live` knows of it counts for nothing. */
+/* Says in weir.processor and weir.generation that `next` is live, and fences the owner of
+ * `live`, who then goes on with `next`. `restored`: `next` has the dead letters and decisions
+ * from the topics, and those of `live` are ignored. */
 int swap_generation(PGconn *conn, const struct processor *processor, const struct generation *live,
                     const struct generation *next, int restored, struct error *error);
 

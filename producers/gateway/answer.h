@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the client is told about each event: a receipt, or a problem; always with the key under
- * which the event can be sent again without being doubled. */
+ * The answer about each event: a receipt or a problem, always with the key under which the
+ * client can send the event again without doubling it. */
 #ifndef WEIR_GATEWAY_ANSWER_H
 #define WEIR_GATEWAY_ANSWER_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where the logs end, for receipts that name an event which may not exist. Asked only about those
- * that nothing else answers, one request at a time, however many wait for the answer. */
+ * Where the logs end, for receipts that name an event which may not exist. It asks only when
+ * nothing else gives the answer: one request at a time, however many reads wait for it. */
 #ifndef WEIR_GATEWAY_ENDS_H
 #define WEIR_GATEWAY_ENDS_H
 

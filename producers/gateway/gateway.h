@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The gateway: HTTP in, events on Kafka's topics out. This is what its parts share; it is built
- * before the first thread starts and torn down after the last one ended, and changes in between
- * only where it says atomic. */
+ * The gateway: HTTP in, events on Kafka's topics out. Its parts share this struct. It is built
+ * before the first thread starts and freed after the last one ended. In between only its atomic
+ * members change. */
 #ifndef WEIR_GATEWAY_GATEWAY_H
 #define WEIR_GATEWAY_GATEWAY_H
 
@@ -70,7 +70,7 @@ int gateway_run(const struct config *config, struct error *error);
 void gateway_handle(struct http_request *request, void *context);
 /* The same for the admin listener, behind the paths of lib/observe. */
 void gateway_handle_admin(struct http_request *request, void *context);
-/* Answers what the server itself turned down. */
+/* Answers a request that the server itself refused. */
 void gateway_refuse(struct http_request *request, void *context);
 
 /* Counts a request that was answered. `event` is NULL for anything but one event. */

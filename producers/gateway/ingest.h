@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One request with events on its way: its lines (one, or those of an NDJSON body), what has become
- * of each, and the answer when the last one is known.
+ * One request with events under way: its lines (one, or those of an NDJSON body), the outcome of
+ * each, and the answer once the last outcome is known.
  *
- * It lives in its request's memory. `waiting` counts the lines that the producer has, and one for
- * the server thread while it still hands lines over; whoever takes it to zero writes the answer, on
- * the thread it happens to be on. */
+ * It lives in its request's memory. `waiting` counts the lines that the producer has, and one
+ * for the server thread while it still hands lines over; the thread that takes it to zero writes
+ * the answer. */
 #ifndef WEIR_GATEWAY_INGEST_H
 #define WEIR_GATEWAY_INGEST_H
 

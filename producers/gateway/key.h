@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Idempotency keys and what follows from them. The event id is a function of (Space, key), so that
- * a retry under the same key is the same event wherever it is met again; the fingerprint is a
- * function of the payload, so that another body under that key shows. */
+ * Idempotency keys and what follows from them. The event id is a function of (Space, key), so a
+ * retry under the same key is the same event everywhere. The fingerprint is a function of the
+ * payload, so another body under that key is noticed. */
 #ifndef WEIR_GATEWAY_KEY_H
 #define WEIR_GATEWAY_KEY_H
 

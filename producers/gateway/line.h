@@ -17,7 +17,7 @@ void line_release(struct line *line);
 void line_refuse(struct line *line, enum problem_type type, const struct faults *faults,
                  const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* What a name that is no event probably meant, or NULL. */
+/* The event that a wrong name probably means, or NULL. */
 const char *line_nearest_event(const struct catalog *catalog, const char *name);
 
 #endif

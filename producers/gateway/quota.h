@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How many events of each Space are under way, so that one Space cannot take all the room. */
+ * Counts the events of each Space that are under way, so that one Space cannot take all the
+ * room. */
 #ifndef WEIR_GATEWAY_QUOTA_H
 #define WEIR_GATEWAY_QUOTA_H
 

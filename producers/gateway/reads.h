@@ -2,8 +2,8 @@
  *
  * Who serves reads: a bounded queue in which Spaces take turns (turns.c) and a few workers, each
  * with a database session of its own; one thread for the reads that wait for an event (after.c),
- * and one that answers those that waited for their turn too long. Postgres being away concerns
- * reads alone: they are answered 503 while events are taken as ever. */
+ * and one that answers those that waited for their turn too long. While Postgres is away, reads
+ * are answered 503 and events are accepted. */
 #ifndef WEIR_GATEWAY_READS_H
 #define WEIR_GATEWAY_READS_H
 

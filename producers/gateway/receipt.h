@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Receipts as headers: `topic/partition/offset/event-id`, several with commas between. The answer
- * to a POST carries Weir-Receipt; a GET that brings it back as Weir-After sees what the event did.
+ * to a POST carries Weir-Receipt; a GET that sends it back as Weir-After sees the effects of the
+ * event.
  */
 #ifndef WEIR_GATEWAY_RECEIPT_H
 #define WEIR_GATEWAY_RECEIPT_H

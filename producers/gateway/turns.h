@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Reads that wait for a worker, and whose turn it is: each Space's reads stand in a row of their
- * own, and the Spaces take turns, so that one with many reads keeps no other one waiting. Bounded
- * for all and for one Space: how many wait, how many run, and the bytes of their answers until
- * these are sent. Not for several threads: the owner has a lock. */
+ * Reads that wait for a worker. Each Space has a queue of its own, and the Spaces take turns, so
+ * a Space with many reads does not delay another one. Bounded for all and for one Space: how
+ * many wait, how many run, and the bytes of their answers until these are sent. Not for several
+ * threads: the owner has a lock. */
 #ifndef WEIR_GATEWAY_TURNS_H
 #define WEIR_GATEWAY_TURNS_H
 
@@ -22,8 +22,8 @@ struct turns_limits {
 struct turns *turns_new(const struct turns_limits *limits);
 void turns_free(struct turns *turns);
 
-/* Queues a read. Returns 0, or -1 when there is no room for it. With no room at all, a Space that
- * has more waiting than this one gives its latest up: it is in *ret_out, else NULL. */
+/* Queues a read. Returns 0, or -1 when there is no room for it. When the whole queue is full, a
+ * Space with more waiting reads than this one gives up its latest: it is in *ret_out, else NULL. */
 int turns_put(struct turns *turns, struct read *read, struct read **ret_out);
 /* The next one to run, or NULL when there is none that may. */
 struct read *turns_take(struct turns *turns);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Keeps an eye on the cluster: do the catalog's topics exist with the pinned partition count? A
- * Space's partition follows from that count, so with another one nothing may be written: the topic
- * is closed until somebody puts it right, and the gateway is not ready. A topic that was as it must
- * be stays open while no broker answers. */
+ * Watches whether the catalog's topics exist with the pinned partition count. A Space's
+ * partition follows from that count. So a topic with another count is closed until somebody
+ * corrects it, and the gateway is not ready. A topic with the right count stays open while no
+ * broker answers. */
 #ifndef WEIR_GATEWAY_WATCH_H
 #define WEIR_GATEWAY_WATCH_H
 

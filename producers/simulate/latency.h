@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How long things took: counts in buckets whose width is at most 1/32 of their value, so that a
- * percentile is exact within 3 % at any size, in constant memory. */
+ * A histogram of durations. The width of a bucket is at most 1/32 of its value, so a percentile
+ * is exact within 3 % at any size, in constant memory. */
 #ifndef WEIR_SIMULATE_LATENCY_H
 #define WEIR_SIMULATE_LATENCY_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Sends a world's events to the gateway, or straight to Kafka, at a steady rate, as many clients
- * would: the next event is due when it is due, whether or not earlier ones were answered (an open
- * loop), up to a window beyond the oldest one without an answer.
+ * would: an event is due at its time, whether or not earlier ones were answered (an open loop), up
+ * to a window beyond the oldest event without an answer.
  *
  * An event is sent until it has an answer: 429, 503, 504 and lost connections are tried again under
  * the same Idempotency-Key with growing pauses, for up to SIMULATION_GIVE_UP_MS; a target that

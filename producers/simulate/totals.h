@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What acknowledged events add up to, computed apart from any database, so that its tables can be
- * held against it. */
+ * The totals of the acknowledged events, computed without a database, so that its tables can be
+ * compared with them. */
 #ifndef WEIR_SIMULATE_TOTALS_H
 #define WEIR_SIMULATE_TOTALS_H
 

@@ -4,11 +4,11 @@
  * thing that happens in it. The sequence of events depends on the seed, the number of Spaces and
  * the day alone.
  *
- * Events hang together: a refund names a purchase of at least `window` events before, and a spend
- * is covered by credits handed out at least so long before. Whoever sends at most `window` events
- * beyond the oldest one without an answer, sends them after what they refer to has been
- * acknowledged. A few contradict on purpose (a refund larger than what is left, a spend without
- * funds); a few are no valid events at all. */
+ * Events hang together: a refund names a purchase of at least `window` events before, and a
+ * spend is covered by credits handed out at least so long before. So a sender with at most
+ * `window` events beyond the oldest one without an answer sends an event only after the event
+ * that it refers to was acknowledged. A few contradict on purpose (a refund larger than what is
+ * left, a spend without funds); a few are no valid events at all. */
 #ifndef WEIR_SIMULATE_WORLD_H
 #define WEIR_SIMULATE_WORLD_H
 
