@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One call of the processor's procedure is one transaction: Postgres runs it whole or not at all,
- * whatever happens to this process meanwhile, and a frozen process holds no lock. The call is sent
- * and its result taken without blocking, so that the next batch fills in the meantime.
- *
- * A lost connection leaves open whether the transaction committed. Nothing is ever sent again then:
- * the engine detaches and the position in the table says what happened. */
+ * Batches go to Postgres slice by slice, and what is refused is seen to by its class. While one
+ * slice is under way the next batch fills. What became of a call that is lost is read from the
+ * table of positions: the engine detaches, and attaches anew. */
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -17,9 +14,6 @@
 #include "lib/base/timestamp.h"
 #include "processors/definition/place.h"
 #include "processors/engine/internal.h"
-
-/* SQLSTATE of the statement timeout, and of a statement that somebody cancelled. */
-static const char QUERY_CANCELED[] = "57014";
 
 /* The first entry of a slice that is not known to fail. Those that are go along with what comes
  * behind them, so that many in a row cost one call each; but not too many. */
@@ -47,38 +41,11 @@ static size_t slice_end(const struct engine *engine, size_t from)
     return to;
 }
 
-static void send_slice(struct engine *engine, size_t from, const struct known *known,
-                       size_t known_count)
-{
-    struct batch *batch = engine->current;
-    struct slice *slice = engine->slice;
-    size_t to = batch_classify(batch, from, slice_end(engine, from), known, known_count);
-    slice_make(slice, batch, from, to, engine->positions.list, engine->positions.count,
-               session_types(engine->session));
-    engine->failure.class = ERROR_NONE;
-    engine->duplicate_key = 0;
-    free(engine->screened);
-    engine->screened = NULL;
-    search_forget(engine);
-    engine->sent_us = monotonic_now_us();
-    FAILPOINT_AT("batch.filled", PQsocket(session_conn(engine->session)));
-    int sent = PQsendQueryPrepared(session_conn(engine->session), "apply", slice->parameter_count,
-                                   slice->values, slice->lengths, slice->formats, 1);
-    slice_uncover(slice, batch);
-    if (!sent) {
-        struct error error;
-        pg_fail(session_conn(engine->session), NULL, &error);
-        attach_recover(engine, &error);
-        return;
-    }
-    engine->in_flight = 1;
-    PQflush(session_conn(engine->session));
-    FAILPOINT_AT("batch.sent", PQsocket(session_conn(engine->session)));
-}
-
 void apply_from(struct engine *engine, size_t from)
 {
-    send_slice(engine, from, NULL, 0);
+    engine->searching = 0;
+    session_send(engine->session, engine->current, from, slice_end(engine, from),
+                 &engine->positions);
 }
 
 static int has_work(const struct engine *engine, const struct batch *batch)
@@ -104,8 +71,8 @@ static int may_grow(const struct engine *engine)
 
 void apply_start(struct engine *engine)
 {
-    if (engine->in_flight || !engine->attached || !has_work(engine, engine->filling) ||
-        may_grow(engine))
+    if (session_is_busy(engine->session) || !engine->attached ||
+        !has_work(engine, engine->filling) || may_grow(engine))
         return;
     struct batch *batch = engine->filling;
     engine->filling = engine->applying;
@@ -134,7 +101,8 @@ int apply_is_behind(const struct engine *engine)
 static void count_latencies(struct engine *engine)
 {
     int64_t now_us = timestamp_now_us();
-    for (size_t i = engine->slice->from; i < engine->slice->to; i++)
+    for (size_t i = session_slice(engine->session)->from; i < session_slice(engine->session)->to;
+         i++)
         if (engine->current->entries[i].fate == FATE_APPLIED)
             metrics_observe(engine->metrics.latency,
                             now_us - engine->current->entries[i].record.timestamp_us);
@@ -142,7 +110,7 @@ static void count_latencies(struct engine *engine)
 
 static void log_dead_letters(const struct engine *engine)
 {
-    const struct slice *slice = engine->slice;
+    const struct slice *slice = session_slice(engine->session);
     for (size_t i = slice->from; i < slice->to; i++) {
         const struct entry *entry = &engine->current->entries[i];
         if (entry->fate != FATE_DEAD_LETTER)
@@ -163,7 +131,7 @@ static void grow_slices(struct engine *engine)
         engine->limit = engine->rows_max;
         return;
     }
-    engine->good_run += engine->slice->applied;
+    engine->good_run += session_slice(engine->session)->applied;
     if (engine->backoff_limit < engine->rows_max &&
         engine->good_run >= BACKOFF_RUN * engine->backoff_limit)
         engine->backoff_limit *= 2;
@@ -172,19 +140,7 @@ static void grow_slices(struct engine *engine)
 
 static void finish_slice(struct engine *engine)
 {
-    const struct slice *slice = engine->slice;
-    FAILPOINT_AT("batch.done", PQsocket(session_conn(engine->session)));
-    for (size_t i = 0; i < engine->positions.count; i++) {
-        struct position *position = &engine->positions.list[i];
-        if (slice->next_offsets[i] < 0)
-            continue;
-        position->next_offset = slice->next_offsets[i];
-        if (slice->anchors[i].offset >= 0) {
-            position->anchor_offset = slice->anchors[i].offset;
-            position->anchor_event_id = slice->anchors[i].event_id;
-            position->anchor_timestamp_us = slice->anchors[i].timestamp_us;
-        }
-    }
+    const struct slice *slice = session_slice(engine->session);
     engine->backoff_ms = 0;
     engine->resends = 0;
     if (engine->bisect_to <= slice->to)
@@ -196,7 +152,8 @@ static void finish_slice(struct engine *engine)
     metrics_counter_add(engine->metrics.dead_letters, (int64_t)slice->dead_letters);
     metrics_counter_add(engine->metrics.parked, (int64_t)slice->parked);
     metrics_observe(engine->metrics.batch_rows, (int64_t)slice->applied);
-    metrics_observe(engine->metrics.apply_time, monotonic_now_us() - engine->sent_us);
+    metrics_observe(engine->metrics.apply_time,
+                    monotonic_now_us() - session_sent_us(engine->session));
     if (slice->applied) {
         breaker_passed(&engine->breaker);
         storm_trust(engine);
@@ -213,22 +170,6 @@ static void finish_slice(struct engine *engine)
         drain_finish(engine);
 }
 
-/* Reads which events of the slice were applied before, and sends it again with that knowledge. */
-static void resolve_duplicates(struct engine *engine)
-{
-    size_t from = engine->slice->from;
-    struct known *known = NULL;
-    size_t count = 0;
-    struct error error;
-    if (duplicates_find(session_conn(engine->session), engine->installed.schema, engine->current,
-                        from, engine->slice->to, session_types(engine->session), &known, &count,
-                        &error) != 0)
-        apply_fail(engine, &error);
-    else
-        send_slice(engine, from, known, count);
-    free(known);
-}
-
 /* Once more with the same, unless that was done often enough. Returns whether it was sent. */
 static int resend(struct engine *engine)
 {
@@ -236,14 +177,14 @@ static int resend(struct engine *engine)
         return 0;
     engine->resends++;
     poll(NULL, 0, (int)(monotonic_now_us() % RESEND_PAUSE_MS));
-    apply_from(engine, engine->slice->from);
+    apply_from(engine, session_slice(engine->session)->from);
     return 1;
 }
 
 /* Some event of the slice fails: looks for it, or has found it. */
 static void bisect(struct engine *engine, const char *code)
 {
-    const struct slice *slice = engine->slice;
+    const struct slice *slice = session_slice(engine->session);
     size_t open = first_open(engine, slice->from);
     int applies = open < slice->to && engine->current->entries[open].fate == FATE_APPLIED;
     engine->resends = 0;
@@ -284,7 +225,7 @@ void apply_fail(struct engine *engine, const struct error *error)
 /* The processor must stop, and where one event alone makes it, the halt is to name that one. */
 static void find_halting(struct engine *engine)
 {
-    const struct slice *slice = engine->slice;
+    const struct slice *slice = session_slice(engine->session);
     const struct entry *entry = NULL;
     int count = 0;
     for (size_t i = slice->from; i < slice->to; i++) {
@@ -321,17 +262,9 @@ static void wait_for_others(struct engine *engine)
 static void handle_failure(struct engine *engine)
 {
     struct error *error = &engine->failure;
-    if (engine->found) {
-        search_finish(engine);
-        return;
-    }
     metrics_counter_add(engine->metrics.failures, 1);
     if (engine->searching && engine->current != engine->applying) {
         drain_part(engine);
-        return;
-    }
-    if (engine->duplicate_key) {
-        resolve_duplicates(engine);
         return;
     }
     switch (error->class) {
@@ -348,7 +281,7 @@ static void handle_failure(struct engine *engine)
         bisect(engine, error->code);
         break;
     case ERROR_RETRY:
-        if (pg_is_contention(error) || strcmp(error->code, QUERY_CANCELED) == 0)
+        if (pg_is_contention(error) || session_was_cancelled(error))
             wait_for_others(engine);
         else
             apply_fail(engine, error);
@@ -361,65 +294,25 @@ static void handle_failure(struct engine *engine)
     }
 }
 
-static void note_failure(struct engine *engine, const PGresult *result)
-{
-    if (engine->failure.class != ERROR_NONE)
-        return;
-    pg_fail(session_conn(engine->session), result, &engine->failure);
-    engine->duplicate_key = duplicates_caused(result);
-    /* Somebody cancelled it before its time was up: that says nothing about its size. */
-    if (strcmp(engine->failure.code, QUERY_CANCELED) == 0 &&
-        monotonic_now_us() - engine->sent_us <
-            config_int(engine->config, OPT_STATEMENT_TIMEOUT) * 1000)
-        engine->failure.class = ERROR_RETRY;
-    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
-    if (engine->searching && strcmp(engine->failure.code, PG_SEARCHED) == 0 && detail)
-        engine->found = xstrdup(detail);
-    else if (engine->failure.class == ERROR_SCREENED && engine->processor->screen && detail)
-        engine->screened = xstrdup(detail);
-    else if (engine->failure.class == ERROR_SCREENED) /* the author's, not the engine's */
-        engine->failure.class = ERROR_UNSURE;
-    else if (engine->failure.class != ERROR_FENCED)
-        place_prefix(engine->processor, PQresultErrorField(result, PG_DIAG_CONTEXT),
-                     &engine->failure);
-}
-
 void apply_poll(struct engine *engine)
 {
-    if (!engine->in_flight)
+    if (!engine->session)
         return;
-    int flushed = PQflush(session_conn(engine->session));
-    if (flushed < 0 || !PQconsumeInput(session_conn(engine->session))) {
-        struct error error;
-        pg_fail(session_conn(engine->session), NULL, &error);
-        attach_recover(engine, &error);
-        return;
-    }
-    while (engine->in_flight && !PQisBusy(session_conn(engine->session))) {
-        PGresult *result = PQgetResult(session_conn(engine->session));
-        if (!result) {
-            engine->in_flight = 0;
-            if (engine->failure.class != ERROR_NONE)
-                handle_failure(engine);
-            else
-                finish_slice(engine);
-            return;
-        }
-        /* A commit that took the transaction back says so in its tag alone. */
-        if (PQresultStatus(result) != PGRES_COMMAND_OK)
-            note_failure(engine, result);
-        else if (strcmp(PQcmdStatus(result), "CALL") != 0)
-            error_set(&engine->failure, ERROR_RETRY, "not-committed",
-                      "Postgres answered %s instead of CALL", PQcmdStatus(result));
-        PQclear(result);
-    }
-    int64_t limit_ms = config_int(engine->config, OPT_STATEMENT_TIMEOUT) + SESSION_GRACE_MS;
-    if (engine->in_flight && monotonic_now_us() - engine->sent_us > limit_ms * 1000) {
-        struct error error;
-        error_set(&error, ERROR_RETRY, "connection", "Postgres has not answered for %" PRId64 " ms",
-                  limit_ms);
-        engine_close_session(engine);
-        attach_recover(engine, &error);
+    switch (session_poll(engine->session, &engine->failure)) {
+    case SESSION_IDLE:
+    case SESSION_PENDING:
+        break;
+    case SESSION_COMMITTED:
+        finish_slice(engine);
+        break;
+    case SESSION_SEARCHED:
+        search_finish(engine);
+        break;
+    case SESSION_REFUSED:
+        handle_failure(engine);
+        break;
+    case SESSION_LOST:
+        attach_recover(engine, &engine->failure);
     }
 }
 
@@ -436,10 +329,8 @@ void apply_watch(struct engine *engine)
 void apply_wait(struct engine *engine, int64_t timeout_ms)
 {
     int64_t deadline_us = monotonic_now_us() + timeout_ms * 1000;
-    while (engine->in_flight && monotonic_now_us() < deadline_us) {
-        short events = PQflush(session_conn(engine->session)) > 0 ? POLLIN | POLLOUT : POLLIN;
-        struct pollfd fd = {.fd = PQsocket(session_conn(engine->session)), .events = events};
-        poll(&fd, 1, IDLE_WAIT_MS);
+    while (session_is_busy(engine->session) && monotonic_now_us() < deadline_us) {
+        session_wait(engine->session, IDLE_WAIT_MS);
         apply_poll(engine);
     }
 }

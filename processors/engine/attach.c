@@ -23,11 +23,10 @@ static void assign_nothing(struct engine *engine)
 
 void attach_detach(struct engine *engine, int64_t pause_ms)
 {
-    if (engine->in_flight &&
+    if (session_is_busy(engine->session) &&
         engine->session) { /* the outcome will be read from the position table */
         engine_close_session(engine);
     }
-    engine->in_flight = 0;
     if (engine->attached) {
         engine->hinted_us = 0;
         upkeep_hint(engine);
@@ -58,7 +57,7 @@ void attach_recover(struct engine *engine, const struct error *error)
     health_set(engine->health, engine->check, 0, error->message);
     /* A session whose procedure or prepared statement is gone is opened anew, which looks again. */
     int useless = strcmp(error->code, PG_RESET) == 0 || strcmp(error->code, "26000") == 0;
-    if (engine->session && (useless || PQstatus(session_conn(engine->session)) == CONNECTION_BAD)) {
+    if (engine->session && (useless || session_is_lost(engine->session))) {
         engine_close_session(engine);
     }
     attach_detach(engine, engine->backoff_ms);
@@ -128,7 +127,7 @@ void attach_restart(struct engine *engine)
     apply_wait(engine, REVOKE_WAIT_MS); /* which moves the positions */
     if (!engine->attached)
         return;
-    if (engine->in_flight) {
+    if (session_is_busy(engine->session)) {
         attach_detach(engine, BACKOFF_MAX_MS);
         return;
     }

@@ -65,7 +65,7 @@ void decisions_poll(struct engine *engine)
     int64_t now_us = monotonic_now_us();
     struct error error;
     int count;
-    if (!engine->attached || engine->in_flight || now_us < engine->decide_at_us)
+    if (!engine->attached || session_is_busy(engine->session) || now_us < engine->decide_at_us)
         return;
     engine->decide_at_us = now_us + DECIDE_INTERVAL_MS * 1000;
     if (carry_out(engine, &count, &error) != 0 || (count > 0 && read_state(engine, &error) != 0))

@@ -314,7 +314,7 @@ static void take(struct drain *drain)
 /* Nothing is in flight, and new records do not want their turn first. */
 static int has_turn(const struct engine *engine)
 {
-    return !engine->in_flight && engine->attached &&
+    return !session_is_busy(engine->session) && engine->attached &&
            !(apply_is_behind(engine) && engine->drain.spent_us > DRAIN_SHARE_MS * 1000);
 }
 

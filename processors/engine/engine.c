@@ -98,7 +98,6 @@ int engine_new(const struct engine_options *options, struct engine **ret_engine,
     engine->trusted = idtable_new(sizeof(struct idtable_key));
     engine->filling->skips = engine->skips;
     engine->applying->skips = engine->skips;
-    engine->slice = slice_new();
     engine->decoder = decoder_new(processor);
     metrics_of_engine(engine, options->metrics);
     health_set(options->health, engine->check, 0, "starting");
@@ -124,11 +123,8 @@ void engine_free(struct engine *engine)
     drain_free(engine);
     skips_free(engine->skips);
     idtable_free(engine->trusted);
-    free(engine->screened);
-    free(engine->found);
     batch_free(engine->filling);
     batch_free(engine->applying);
-    slice_free(engine->slice);
     decoder_free(engine->decoder);
     registry_free(engine->registry);
     positions_free(&engine->positions);
@@ -180,15 +176,10 @@ static void wait_for_work(struct engine *engine, int timeout_ms)
     /* With both batches full there is no room for records: only the result matters. */
     if (!fetch_is_full(engine))
         fds[count++] = (struct pollfd){.fd = engine->wake_fd, .events = POLLIN};
-    if (engine->session) {
-        short events = engine->in_flight && PQflush(session_conn(engine->session)) > 0
-                           ? POLLIN | POLLOUT
-                           : POLLIN;
-        fds[count++] =
-            (struct pollfd){.fd = PQsocket(session_conn(engine->session)), .events = events};
-    }
+    if (engine->session)
+        fds[count++] = session_pollfd(engine->session);
     poll(fds, count, timeout_ms);
-    if (engine->session && fds[count - 1].revents && !engine->in_flight)
+    if (engine->session && fds[count - 1].revents && !session_is_busy(engine->session))
         apply_watch(engine);
     uint64_t wakes;
     if (read(engine->wake_fd, &wakes, sizeof wakes) < 0)
@@ -202,13 +193,14 @@ static int sleep_ms(const struct engine *engine)
     if (drain_is_due(engine))
         return 0;
     /* A batch that may still grow has no other reason to wake up. */
-    return engine->filling->count > 0 && !engine->in_flight ? GROW_WAIT_MS : IDLE_WAIT_MS;
+    return engine->filling->count > 0 && !session_is_busy(engine->session) ? GROW_WAIT_MS
+                                                                           : IDLE_WAIT_MS;
 }
 
 static void finish(struct engine *engine)
 {
     int64_t deadline_us = monotonic_now_us() + REVOKE_WAIT_MS * 1000;
-    while (engine->attached && (engine->in_flight || engine->filling->count > 0) &&
+    while (engine->attached && (session_is_busy(engine->session) || engine->filling->count > 0) &&
            monotonic_now_us() < deadline_us) {
         apply_start(engine);
         apply_wait(engine, IDLE_WAIT_MS);

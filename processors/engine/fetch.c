@@ -201,7 +201,7 @@ static int look_up(struct engine *engine, struct position *position)
 void fetch_look_up(struct engine *engine)
 {
     int64_t now_us = monotonic_now_us();
-    if (!engine->waiting || engine->in_flight || now_us < engine->look_up_at_us)
+    if (!engine->waiting || session_is_busy(engine->session) || now_us < engine->look_up_at_us)
         return;
     engine->look_up_at_us = now_us + LOOK_UP_INTERVAL_MS * 1000;
     for (size_t i = 0; i < engine->positions.count; i++)

@@ -143,21 +143,15 @@ struct engine {
     struct batch *filling;
     struct batch *applying;
     struct batch *current; /* the one that the slice is of: applying, or that of the drain */
-    struct slice *slice;
     int64_t polled_us;
-    int in_flight;
-    struct error
-        failure;       /* first error of the call in flight; class ERROR_NONE while there is none */
-    int duplicate_key; /* that error is an event that was applied before */
-    char *screened;    /* that error is that these events are taken out */
-    size_t limit;      /* entries per slice */
-    size_t bisect_to;  /* beyond the slice's start: one of the entries up to here fails */
+    struct error failure; /* of the last call that was refused */
+    size_t limit;         /* entries per slice */
+    size_t bisect_to;     /* beyond the slice's start: one of the entries up to here fails */
     /* In flight is a search from this entry on to the end of the slice (search.c). */
     int searching;
     size_t search_open;
     int search_untried; /* some of what it tries never were */
     size_t searched;    /* entries up to here were searched before */
-    char *found;        /* what the search found */
     int resends;
     size_t backoff_limit; /* entries per slice of new records: fewer while some fail */
     size_t good_run;      /* events applied since the last one that failed */
@@ -170,7 +164,6 @@ struct engine {
     struct idtable *trusted; /* Spaces of which an event was applied lately */
     int64_t parked_said_us, postponed_said_us, storm_said_us;
     int parked_unsaid;
-    int64_t sent_us;
 
     int64_t hinted_us;
     int64_t lag_asked_us;
@@ -296,9 +289,6 @@ int search_start(struct engine *engine, size_t open);
 /* Has all of the drain's batch tried one by one. Returns whether it was sent. `untried`: some never
  * were, and may be duplicates. */
 int search_drain(struct engine *engine, int untried);
-/* Nothing is searched any more. What a search found is of no use once the connection was lost
- * before its end: it would speak of other events. */
-void search_forget(struct engine *engine);
 /* The search has ended: marks what it found, and goes on. */
 void search_finish(struct engine *engine);
 

@@ -73,17 +73,11 @@ int park_mark(struct engine *engine, struct entry *entry, const char *code, cons
     const struct policy *policy = &engine->processor->policy;
     if (park_halts(engine, entry, message))
         return -1;
-    batch_note_reason(entry, code, message);
-    if (policy->attempts == 1 && !policy->block && !breaker_doubts(&engine->breaker, policy)) {
-        entry->decoded_fate = FATE_DEAD_LETTER;
-        entry->failed = 1;
+    if (batch_park(engine->current, entry, engine->parked, breaker_doubts(&engine->breaker, policy),
+                   code, message))
+        log_parked(engine, entry, &engine->positions.list[entry->position]);
+    else
         park_set_aside(engine, message);
-        return 0;
-    }
-    entry->failed = 1;
-    entry->retry_after_ms = policy_pause_ms(policy, 1);
-    parked_add(engine->parked, entry->position, &entry->space_id, entry->record.offset);
-    log_parked(engine, entry, &engine->positions.list[entry->position]);
     return 0;
 }
 
@@ -105,7 +99,7 @@ void park_entry(struct engine *engine, size_t index, const char *code, const cha
         return;
     park_back_off(engine, search_helps(&engine->failure) ? SEARCH_MAX : 1);
     engine->bisect_to = 0;
-    apply_from(engine, engine->slice->from);
+    apply_from(engine, session_slice(engine->session)->from);
     FAILPOINT("park.sent");
 }
 
@@ -118,7 +112,8 @@ static int next_screened(const struct engine *engine, char **list, size_t *ret_i
     char *tab = strchr(line, '\t');
     *ret_index = (size_t)strtoull(line, NULL, 10);
     *ret_reason = tab ? tab + 1 : "";
-    return tab && *ret_index >= engine->slice->from && *ret_index < engine->slice->to &&
+    return tab && *ret_index >= session_slice(engine->session)->from &&
+           *ret_index < session_slice(engine->session)->to &&
            engine->current->entries[*ret_index].fate == FATE_APPLIED;
 }
 
@@ -135,7 +130,7 @@ static void screen_drain(struct engine *engine, char *list)
 {
     size_t index;
     const char *reason;
-    size_t from = engine->slice->from;
+    size_t from = session_slice(engine->session)->from;
     if (!next_screened(engine, &list, &index, &reason)) {
         halt_for_screen(engine);
     } else if (index == from) {
@@ -150,7 +145,7 @@ static void screen_batch(struct engine *engine, char *list)
 {
     size_t index;
     const char *reason;
-    size_t next = engine->slice->from;
+    size_t next = session_slice(engine->session)->from;
     while (list) {
         if (!next_screened(engine, &list, &index, &reason)) {
             halt_for_screen(engine);
@@ -166,13 +161,12 @@ static void screen_batch(struct engine *engine, char *list)
             park_mark(engine, entry, "screened", reason) != 0)
             return;
     }
-    apply_from(engine, engine->slice->from);
+    apply_from(engine, session_slice(engine->session)->from);
 }
 
 void park_screened(struct engine *engine)
 {
-    char *list = engine->screened;
-    engine->screened = NULL; /* what is sent next has its own */
+    char *list = xstrdup(session_detail(engine->session)); /* until the next one is sent */
     if (engine->current == engine->applying)
         screen_batch(engine, list);
     else

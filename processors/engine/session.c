@@ -7,15 +7,6 @@
 #include "processors/definition/source.h"
 #include "processors/engine/internal.h"
 
-/* Waiting for a lock has to end before the statement does: what is told then is that another
- * transaction is in the way, not that the batch is too big. */
-static int64_t lock_timeout_ms(const struct engine *engine)
-{
-    int64_t lock_ms = config_int(engine->config, OPT_LOCK_TIMEOUT);
-    int64_t half_ms = config_int(engine->config, OPT_STATEMENT_TIMEOUT) / 2;
-    return lock_ms < half_ms ? lock_ms : half_ms;
-}
-
 /* Another version than this build's is live. A roll-out is under way, or a rollback, when the
  * generation of this one is kept. */
 static void find_previous(struct engine *engine, PGconn *conn, struct error *error)
@@ -48,14 +39,14 @@ static void find_previous(struct engine *engine, PGconn *conn, struct error *err
 int engine_open_session(struct engine *engine, struct error *error)
 {
     char name[128];
-    const struct session_options options = {.config = engine->config,
-                                            .processor = engine->processor,
-                                            .application = name,
-                                            .work_mem = "32MB",
-                                            .lock_timeout_ms = lock_timeout_ms(engine),
-                                            .statement_timeout_ms =
-                                                config_int(engine->config, OPT_STATEMENT_TIMEOUT),
-                                            .live = 1};
+    const struct session_options options = {
+        .config = engine->config,
+        .processor = engine->processor,
+        .application = name,
+        .work_mem = "32MB",
+        .lock_timeout_ms = config_int(engine->config, OPT_LOCK_TIMEOUT),
+        .statement_timeout_ms = config_int(engine->config, OPT_STATEMENT_TIMEOUT),
+        .live = 1};
     struct session *session = NULL;
     snprintf(name, sizeof name, "weir process %s", engine->processor->name);
     if (session_connect(&options, &session, error) != 0)

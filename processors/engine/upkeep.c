@@ -102,8 +102,8 @@ void upkeep_hint(struct engine *engine)
 void upkeep_check_owner(struct engine *engine)
 {
     int64_t now_us = monotonic_now_us();
-    if (!engine->attached || engine->in_flight ||
-        now_us - engine->sent_us < OWNER_INTERVAL_MS * 1000 ||
+    if (!engine->attached || session_is_busy(engine->session) ||
+        now_us - session_sent_us(engine->session) < OWNER_INTERVAL_MS * 1000 ||
         now_us - engine->owner_checked_us < OWNER_INTERVAL_MS * 1000)
         return;
     engine->owner_checked_us = now_us;
@@ -130,7 +130,7 @@ void upkeep_check_owner(struct engine *engine)
 void upkeep_prune(struct engine *engine)
 {
     int64_t now_us = monotonic_now_us();
-    if (!engine->attached || engine->in_flight ||
+    if (!engine->attached || session_is_busy(engine->session) ||
         now_us - engine->pruned_us < PRUNE_INTERVAL_MS * INT64_C(1000))
         return;
     engine->pruned_us = now_us;

@@ -153,6 +153,21 @@ void batch_note_reason(struct entry *entry, const char *code, const char *reason
     utf8_mend(entry->reason, strlen(entry->reason));
 }
 
+int batch_park(const struct batch *batch, struct entry *entry, struct parked *parked, int must_wait,
+               const char *code, const char *reason)
+{
+    const struct policy *policy = &batch->processor->policy;
+    batch_note_reason(entry, code, reason);
+    entry->failed = 1;
+    if (policy->attempts == 1 && !policy->block && !must_wait) {
+        entry->decoded_fate = FATE_DEAD_LETTER;
+        return 0;
+    }
+    entry->retry_after_ms = policy_pause_ms(policy, 1);
+    parked_add(parked, entry->position, &entry->space_id, entry->record.offset);
+    return 1;
+}
+
 static void make_conflict(struct entry *entry)
 {
     entry->fate = FATE_DEAD_LETTER;

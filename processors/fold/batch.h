@@ -118,6 +118,12 @@ int batch_add(struct batch *batch, struct decoder *decoder, const struct record 
 /* Notes why an entry is not applied. */
 void batch_note_reason(struct entry *entry, const char *code, const char *reason);
 
+/* An entry that failed is parked when it is sent again, and what follows of its Space and topic
+ * behind it; or it becomes a dead letter, when one attempt is all that the policy gives it and it
+ * need not wait (`must_wait`). Returns whether it is parked. */
+int batch_park(const struct batch *batch, struct entry *entry, struct parked *parked, int must_wait,
+               const char *code, const char *reason);
+
 /* Decides the fates of entries [from, to). `known` are applied events of the database with ids of
  * this range. Returns the end of the slice that may be applied in one transaction: `to`, or less
  * when an event occurs twice. */

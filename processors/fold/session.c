@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Opening a session, and claiming partitions. */
+ * A lost connection leaves open whether the transaction committed. Nothing is ever sent again then:
+ * the position in the table says what happened. */
 #include "processors/fold/session.h"
 
 #include <inttypes.h>
@@ -10,10 +11,21 @@
 #include <unistd.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/failpoint.h"
 #include "lib/base/log.h"
+#include "lib/base/timestamp.h"
 #include "processors/definition/column_usage.h"
+#include "processors/definition/place.h"
+#include "processors/fold/duplicates.h"
 
-enum { CLAIM_TRIES = 3 };
+enum {
+    CLAIM_TRIES = 3,
+    WAIT_MS = 100,   /* between two looks at the clock */
+    LOOK_UPS_MAX = 5 /* of one slice: others apply copies of its events meanwhile */
+};
+
+/* SQLSTATE of the statement timeout, and of a statement that somebody cancelled. */
+static const char QUERY_CANCELED[] = "57014";
 
 struct session {
     struct session_options options;
@@ -23,6 +35,19 @@ struct session {
     struct slice_types types;
     struct buf topics; /* wanted, as array literals without an end */
     struct buf partitions;
+    struct slice *slice;
+    struct batch *batch; /* of what was sent last, as the rest */
+    struct positions *positions;
+    int busy;
+    int unsent; /* `failure` says why */
+    int searches;
+    int given_up;
+    int look_ups;
+    int64_t sent_us;
+    int64_t moved;
+    struct error failure; /* the first one; class ERROR_NONE while there is none */
+    int is_duplicate;     /* it is an event that was applied before */
+    char *detail;
 };
 
 int session_connect(const struct session_options *options, struct session **ret_session,
@@ -30,9 +55,14 @@ int session_connect(const struct session_options *options, struct session **ret_
 {
     struct session *session = xcalloc(1, sizeof *session);
     session->options = *options;
+    /* Waiting for a lock has to end before the statement does: what is told then is that another
+     * transaction is in the way, not that the batch is too big. */
+    if (options->lock_timeout_ms > options->statement_timeout_ms / 2)
+        session->options.lock_timeout_ms = options->statement_timeout_ms / 2;
+    session->slice = slice_new();
     if (pg_connect(config_text(options->config, OPT_DATABASE), options->application, &session->conn,
                    error) != 0) {
-        free(session);
+        session_free(session);
         return -1;
     }
     pg_set_patience(session->conn,
@@ -48,6 +78,8 @@ void session_free(struct session *session)
     PQfinish(session->conn);
     buf_free(&session->topics);
     buf_free(&session->partitions);
+    slice_free(session->slice);
+    free(session->detail);
     free(session);
 }
 
@@ -59,6 +91,11 @@ PGconn *session_conn(const struct session *session)
 const struct slice_types *session_types(const struct session *session)
 {
     return &session->types;
+}
+
+int session_is_lost(const struct session *session)
+{
+    return session->given_up || PQstatus(session->conn) == CONNECTION_BAD;
 }
 
 /* Has to be read before SET ROLE, which may not see it. */
@@ -176,4 +213,249 @@ int session_claim(struct session *session, struct positions *positions, struct e
     buf_reset(&session->topics);
     buf_reset(&session->partitions);
     return code;
+}
+
+int session_classify(struct session *session, struct batch *batch, size_t from, size_t to,
+                     int look_up, size_t *ret_to, struct error *error)
+{
+    struct known *known = NULL;
+    size_t count = 0;
+    if (look_up && (session->is_duplicate ? duplicates_find : duplicates_look_up)(
+                       session->conn, session->installed.schema, batch, from, to, &session->types,
+                       &known, &count, error) != 0)
+        return -1;
+    *ret_to = batch_classify(batch, from, to, known, count);
+    free(known);
+    return 0;
+}
+
+/* The slice is made already. */
+static void note_sent(struct session *session, int searches)
+{
+    session->busy = 1;
+    session->unsent = 0;
+    session->searches = searches;
+    session->given_up = 0;
+    session->is_duplicate = 0;
+    session->failure.class = ERROR_NONE;
+    free(session->detail);
+    session->detail = NULL;
+    session->sent_us = monotonic_now_us();
+}
+
+static void send_slice(struct session *session, size_t from, size_t to)
+{
+    struct slice *slice = session->slice;
+    const struct positions *positions = session->positions;
+    slice_make(slice, session->batch, from, to, positions->list, positions->count, &session->types);
+    note_sent(session, 0);
+    FAILPOINT_AT("batch.filled", PQsocket(session->conn));
+    session->unsent = !PQsendQueryPrepared(session->conn, "apply", slice->parameter_count,
+                                           slice->values, slice->lengths, slice->formats, 1);
+    slice_uncover(slice, session->batch);
+    if (session->unsent)
+        pg_fail(session->conn, NULL, &session->failure);
+    else
+        PQflush(session->conn);
+    FAILPOINT_AT("batch.sent", PQsocket(session->conn));
+}
+
+void session_send_classified(struct session *session, struct batch *batch, size_t from, size_t to,
+                             struct positions *positions)
+{
+    session->batch = batch;
+    session->positions = positions;
+    session->look_ups = 0;
+    send_slice(session, from, to);
+}
+
+void session_send(struct session *session, struct batch *batch, size_t from, size_t to,
+                  struct positions *positions)
+{
+    session_classify(session, batch, from, to, 0, &to, NULL);
+    session_send_classified(session, batch, from, to, positions);
+}
+
+int session_search(struct session *session, struct batch *batch, size_t from, size_t open,
+                   size_t to, const struct positions *positions)
+{
+    struct slice *slice = session->slice;
+    struct buf ends = {0};
+    struct buf groups = {0};
+    const char *values[PROCESSOR_RELATIONS_MAX + 2];
+    int lengths[PROCESSOR_RELATIONS_MAX + 2] = {0};
+    int formats[PROCESSOR_RELATIONS_MAX + 2] = {0};
+    size_t count = session->options.processor->relation_count;
+    slice_make(slice, batch, open, to, positions->list, positions->count, &session->types);
+    int any = slice_bounds(batch, open, to, &ends, &groups) > 0;
+    memcpy(values, slice->values + BIND_FIXED_PARAMETERS, count * sizeof *values);
+    memcpy(lengths, slice->lengths + BIND_FIXED_PARAMETERS, count * sizeof *lengths);
+    memcpy(formats, slice->formats + BIND_FIXED_PARAMETERS, count * sizeof *formats);
+    values[count] = buf_text(&ends);
+    values[count + 1] = buf_text(&groups);
+    int sent = any && PQsendQueryPrepared(session->conn, "search", (int)count + 2, values, lengths,
+                                          formats, 0);
+    slice_uncover(slice, batch);
+    slice->from = from; /* if the search fails, the failure is one of this slice */
+    slice->to = to;
+    buf_free(&ends);
+    buf_free(&groups);
+    if (!sent)
+        return 0; /* if the connection is lost, the next call says so */
+    note_sent(session, 1);
+    PQflush(session->conn);
+    FAILPOINT("search.sent");
+    return 1;
+}
+
+static void note_failure(struct session *session, const PGresult *result)
+{
+    const struct processor *processor = session->options.processor;
+    struct error *failure = &session->failure;
+    if (failure->class != ERROR_NONE)
+        return;
+    pg_fail(session->conn, result, failure);
+    session->is_duplicate = duplicates_caused(result);
+    /* Somebody cancelled it before its time was up: that says nothing about its size. */
+    if (session_was_cancelled(failure) &&
+        monotonic_now_us() - session->sent_us < session->options.statement_timeout_ms * 1000)
+        failure->class = ERROR_RETRY;
+    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+    int found = session->searches && strcmp(failure->code, PG_SEARCHED) == 0;
+    if (detail && (found || (failure->class == ERROR_SCREENED && processor->screen)))
+        session->detail = xstrdup(detail);
+    else if (failure->class == ERROR_SCREENED) /* the author's, not the engine's */
+        failure->class = ERROR_UNSURE;
+    else if (failure->class != ERROR_FENCED)
+        place_prefix(processor, PQresultErrorField(result, PG_DIAG_CONTEXT), failure);
+}
+
+/* Reads which events of the slice were applied before, and sends it again with that knowledge. */
+static enum session_outcome resolve_duplicates(struct session *session)
+{
+    size_t from = session->slice->from;
+    size_t to = session->slice->to;
+    if (session_classify(session, session->batch, from, to, 1, &to, &session->failure) == 0)
+        send_slice(session, from, to);
+    else
+        session->busy = session->unsent = 1;
+    return SESSION_PENDING;
+}
+
+static enum session_outcome give_up(struct session *session)
+{
+    session->busy = 0;
+    session->given_up = 1;
+    return SESSION_LOST;
+}
+
+/* All results have been taken. */
+static enum session_outcome end_call(struct session *session, struct error *error)
+{
+    session->busy = 0;
+    if (session->failure.class == ERROR_NONE) {
+        FAILPOINT_AT("batch.done", PQsocket(session->conn));
+        session->moved = positions_advance(session->positions, session->slice);
+        return SESSION_COMMITTED;
+    }
+    if (session->is_duplicate && PQtransactionStatus(session->conn) == PQTRANS_IDLE &&
+        session->look_ups++ < LOOK_UPS_MAX)
+        return resolve_duplicates(session);
+    *error = session->failure;
+    if (session->is_duplicate) /* not this event's fault */
+        error->class = ERROR_RETRY;
+    session->is_duplicate = 0;
+    return session->searches && session->detail ? SESSION_SEARCHED : SESSION_REFUSED;
+}
+
+enum session_outcome session_poll(struct session *session, struct error *error)
+{
+    if (!session->busy)
+        return SESSION_IDLE;
+    if (session->unsent) {
+        session->busy = 0;
+        *error = session->failure;
+        error->class = ERROR_RETRY;
+        return SESSION_LOST;
+    }
+    if (PQflush(session->conn) < 0 || !PQconsumeInput(session->conn)) {
+        pg_fail(session->conn, NULL, error);
+        return give_up(session);
+    }
+    while (!PQisBusy(session->conn)) {
+        PGresult *result = PQgetResult(session->conn);
+        if (!result)
+            return end_call(session, error);
+        /* A commit that took the transaction back says so in its tag alone. */
+        if (PQresultStatus(result) != PGRES_COMMAND_OK)
+            note_failure(session, result);
+        else if (strcmp(PQcmdStatus(result), "CALL") != 0)
+            error_set(&session->failure, ERROR_RETRY, "not-committed",
+                      "Postgres answered %s instead of CALL", PQcmdStatus(result));
+        PQclear(result);
+    }
+    int64_t limit_ms = session->options.statement_timeout_ms + SESSION_GRACE_MS;
+    if (monotonic_now_us() - session->sent_us <= limit_ms * 1000)
+        return SESSION_PENDING;
+    error_set(error, ERROR_RETRY, "connection", "Postgres has not answered for %" PRId64 " ms",
+              limit_ms);
+    return give_up(session);
+}
+
+int session_is_busy(const struct session *session)
+{
+    return session && session->busy;
+}
+
+struct pollfd session_pollfd(const struct session *session)
+{
+    int unsent = session->busy && PQflush(session->conn) > 0;
+    return (struct pollfd){.fd = PQsocket(session->conn),
+                           .events = (short)(unsent ? POLLIN | POLLOUT : POLLIN)};
+}
+
+void session_wait(struct session *session, int timeout_ms)
+{
+    struct pollfd fd = session_pollfd(session);
+    poll(&fd, 1, timeout_ms);
+}
+
+enum session_outcome session_finish(struct session *session, struct error *error)
+{
+    enum session_outcome outcome;
+    while ((outcome = session_poll(session, error)) == SESSION_PENDING)
+        session_wait(session, WAIT_MS);
+    return outcome;
+}
+
+const struct slice *session_slice(const struct session *session)
+{
+    return session->slice;
+}
+
+int64_t session_sent_us(const struct session *session)
+{
+    return session->sent_us;
+}
+
+int64_t session_moved(const struct session *session)
+{
+    return session->moved;
+}
+
+const char *session_detail(const struct session *session)
+{
+    return session->detail;
+}
+
+int session_was_cancelled(const struct error *error)
+{
+    return strcmp(error->code, QUERY_CANCELED) == 0;
+}
+
+void session_name_screened(const struct session *session, struct error *error)
+{
+    const char *reason = strchr(session->detail, '\t');
+    reason = reason ? reason + 1 : "";
+    error_set(error, ERROR_DEAD_LETTER, "screened", "%.*s", (int)strcspn(reason, "\n"), reason);
 }

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "processors/definition/column_usage.h"
-#include "processors/fold/duplicates.h"
 #include "processors/fold/session.h"
 
 enum { LOCK_TIMEOUT_MS = 30000, STATEMENT_TIMEOUT_MS = 600000 }; /* a fold may be one batch */
@@ -22,7 +21,6 @@ struct fold {
     struct positions positions; /* one per stream of the corpus */
     struct decoder *decoder;
     struct batch *batch;
-    struct slice *slice;
 };
 
 static int make_scratch(struct fold *fold, const char *schema, struct error *error)
@@ -62,36 +60,10 @@ static int open_session(struct fold *fold, const struct config *config,
 /* Applies entries from `from` on. Sets *ret_to to the end of what was applied. */
 static int apply(struct fold *fold, size_t from, size_t *ret_to, struct error *error)
 {
-    struct batch *batch = fold->batch;
-    struct slice *slice = fold->slice;
-    struct known *known = NULL;
-    size_t known_count = 0;
-    int code = -1;
-    for (int tries = 0; tries < 2; tries++) {
-        size_t to = batch_classify(batch, from, batch->count, known, known_count);
-        slice_make(slice, batch, from, to, fold->positions.list, fold->positions.count,
-                   session_types(fold->session));
-        PGresult *result =
-            PQexecPrepared(session_conn(fold->session), "apply", slice->parameter_count,
-                           slice->values, slice->lengths, slice->formats, 1);
-        slice_uncover(slice, batch);
-        int duplicate = duplicates_caused(result);
-        code = PQresultStatus(result) == PGRES_COMMAND_OK
-                   ? 0
-                   : pg_fail(session_conn(fold->session), result, error);
-        PQclear(result);
-        if (code == 0 || !duplicate ||
-            duplicates_find(session_conn(fold->session), fold->installed.schema, batch, from, to,
-                            session_types(fold->session), &known, &known_count, error) != 0)
-            break;
-    }
-    free(known);
-    if (code == 0 && error)
-        *error = (struct error){0}; /* of the try that found the duplicates */
-    if (code == 0)
-        positions_advance(&fold->positions, slice);
-    *ret_to = slice->to;
-    return code;
+    session_send(fold->session, fold->batch, from, fold->batch->count, &fold->positions);
+    enum session_outcome outcome = session_finish(fold->session, error);
+    *ret_to = session_slice(fold->session)->to;
+    return outcome == SESSION_COMMITTED ? 0 : -1;
 }
 
 static int add_record(struct fold *fold, const struct record *record, struct error *error)
@@ -141,7 +113,6 @@ int fold_corpus(const struct config *config, PGconn *conn, const struct processo
         .conn = conn, .processor = processor, .corpus = corpus, .bare = options->bare};
     fold.decoder = decoder_new(processor);
     fold.batch = batch_new(processor, options->batch, NULL); /* the corpus keeps its records */
-    fold.slice = slice_new();
     int code = make_scratch(&fold, schema, error);
     if (code == 0)
         code = open_session(&fold, config, options, error);
@@ -149,7 +120,6 @@ int fold_corpus(const struct config *config, PGconn *conn, const struct processo
         code = fold_batches(&fold, options, error);
     session_free(fold.session);
     positions_free(&fold.positions);
-    slice_free(fold.slice);
     batch_free(fold.batch);
     decoder_free(fold.decoder);
     return code;

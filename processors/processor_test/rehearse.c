@@ -10,9 +10,7 @@
 #include <string.h>
 
 #include "lib/base/timestamp.h"
-#include "processors/definition/place.h"
 #include "processors/definition/source.h"
-#include "processors/fold/duplicates.h"
 #include "processors/fold/session.h"
 
 struct rehearsal {
@@ -22,7 +20,6 @@ struct rehearsal {
     struct registry *registry; /* NULL without one */
     struct decoder *decoder;
     struct batch *batch;
-    struct slice *slice;
     int64_t end_us;
 };
 
@@ -63,7 +60,6 @@ int rehearse_open(const struct config *config, const struct processor *processor
                                             .statement_timeout_ms = REHEARSE_STATEMENT_MS};
     rehearsal->processor = processor;
     rehearsal->batch = batch_new(processor, 1, NULL); /* the caller keeps its records */
-    rehearsal->slice = slice_new();
     if (session_connect(&options, &rehearsal->session, error) == 0 &&
         install_find(conn_of(rehearsal), processor, &rehearsal->installed, error) == 0 &&
         open_decoder(rehearsal, config, error) == 0 &&
@@ -85,7 +81,6 @@ void rehearse_free(struct rehearsal *rehearsal)
     decoder_free(rehearsal->decoder);
     registry_free(rehearsal->registry);
     batch_free(rehearsal->batch);
-    slice_free(rehearsal->slice);
     free(rehearsal);
 }
 
@@ -116,41 +111,18 @@ static void put_difference(const PGresult *before, const PGresult *after, struct
     }
 }
 
-/* What the author's SQL said, with its place; a screened event with its reason. */
-static void note_failure(struct rehearsal *rehearsal, const PGresult *result, struct error *error)
+/* One call of the procedure. */
+static int call(struct rehearsal *rehearsal, struct position *position, struct error *error)
 {
-    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
-    const char *reason = detail ? strchr(detail, '\t') : NULL;
-    pg_fail(conn_of(rehearsal), result, error);
-    if (state && strncmp(state, "WR", 2) == 0 && reason)
-        error_set(error, ERROR_DEAD_LETTER, "screened", "screened: %.*s",
-                  (int)strcspn(reason + 1, "\n"), reason + 1);
-    else
-        place_prefix(rehearsal->processor, PQresultErrorField(result, PG_DIAG_CONTEXT), error);
-}
-
-/* One call of the procedure, without positions. */
-static int call(struct rehearsal *rehearsal, const struct position *position, int *ret_duplicate,
-                struct error *error)
-{
-    struct slice *slice = rehearsal->slice;
-    slice_make(slice, rehearsal->batch, 0, 1, position, 1, session_types(rehearsal->session));
-    uint32_t none[] = {
-        0, 0, htobe32(session_types(rehearsal->session)->oids[0])}; /* an array without elements */
-    slice->values[0] = (const char *)none;
-    slice->lengths[0] = sizeof none;
-    PGresult *result = PQexecPrepared(conn_of(rehearsal), "apply", slice->parameter_count,
-                                      slice->values, slice->lengths, slice->formats, 1);
-    slice_uncover(slice, rehearsal->batch);
-    *ret_duplicate = duplicates_caused(result);
-    int code = 0;
-    if (PQresultStatus(result) != PGRES_COMMAND_OK) {
-        note_failure(rehearsal, result, error);
-        code = -1;
+    struct positions positions = {.list = position, .count = 1};
+    session_send_classified(rehearsal->session, rehearsal->batch, 0, 1, &positions);
+    if (session_finish(rehearsal->session, error) == SESSION_COMMITTED)
+        return pg_run(conn_of(rehearsal), "SET CONSTRAINTS ALL IMMEDIATE", error);
+    if (error->class == ERROR_SCREENED) {
+        session_name_screened(rehearsal->session, error);
+        error_prefix(error, "screened");
     }
-    PQclear(result);
-    return code == 0 ? pg_run(conn_of(rehearsal), "SET CONSTRAINTS ALL IMMEDIATE", error) : -1;
+    return -1;
 }
 
 /* Whether a failure is the record's own. */
@@ -159,46 +131,25 @@ static int is_its_own(const struct error *error)
     return error->class != ERROR_RETRY && error->class != ERROR_FENCED;
 }
 
-static int apply(struct rehearsal *rehearsal, const struct position *position,
-                 struct rehearsed *out, struct error *error)
+static int apply(struct rehearsal *rehearsal, struct position *position, struct rehearsed *out,
+                 struct error *error)
 {
-    struct known *known = NULL;
-    size_t count = 0;
+    size_t to;
     const struct entry *entry = &rehearsal->batch->entries[0];
-    int code = -1;
-    for (int tries = 0; tries < 2; tries++) {
-        int duplicate = 0;
-        batch_classify(rehearsal->batch, 0, 1, known, count);
-        out->fate = entry->fate == FATE_APPLIED        ? REHEARSED_APPLIED
-                    : entry->fate == FATE_NOT_CONSUMED ? REHEARSED_NOT_CONSUMED
-                    : entry->fate == FATE_DUPLICATE    ? REHEARSED_DUPLICATE
-                                                       : REHEARSED_FAILED;
-        if (entry->fate == FATE_DEAD_LETTER)
-            error_set(&out->error, ERROR_DEAD_LETTER, entry->code, "%s", entry->reason);
-        code = 0;
-        if (out->fate != REHEARSED_APPLIED)
-            break;
-        out->error = (struct error){0};
-        code = call(rehearsal, position, &duplicate, &out->error);
-        if (code == 0 || !duplicate)
-            break;
-        if (pg_run(conn_of(rehearsal), "ROLLBACK TO SAVEPOINT record", error) != 0 ||
-            duplicates_find(conn_of(rehearsal), rehearsal->installed.schema, rehearsal->batch, 0, 1,
-                            session_types(rehearsal->session), &known, &count, error) != 0) {
-            code = -2;
-            break;
-        }
-    }
-    free(known);
-    if (code == -2)
+    if (session_classify(rehearsal->session, rehearsal->batch, 0, 1, 1, &to, error) != 0)
         return -1;
-    if (code == 0)
+    out->fate = entry->fate == FATE_APPLIED        ? REHEARSED_APPLIED
+                : entry->fate == FATE_NOT_CONSUMED ? REHEARSED_NOT_CONSUMED
+                : entry->fate == FATE_DUPLICATE    ? REHEARSED_DUPLICATE
+                                                   : REHEARSED_FAILED;
+    if (entry->fate == FATE_DEAD_LETTER)
+        error_set(&out->error, ERROR_DEAD_LETTER, entry->code, "%s", entry->reason);
+    if (out->fate != REHEARSED_APPLIED || call(rehearsal, position, &out->error) == 0)
         return 0;
     out->fate = REHEARSED_FAILED;
     if (is_its_own(&out->error))
         return pg_run(conn_of(rehearsal), "ROLLBACK TO SAVEPOINT record", error);
-    if (error)
-        *error = out->error;
+    *error = out->error;
     return -1;
 }
 
@@ -230,7 +181,9 @@ static int add_record(struct rehearsal *rehearsal, const struct record *record,
 int rehearse_record(struct rehearsal *rehearsal, int32_t position_id, const struct record *record,
                     struct rehearsed *ret_rehearsed, struct error *error)
 {
-    struct position position = {.id = position_id, .partition = record->partition};
+    /* Beyond every record, so that no position is handed over, and none is moved. */
+    struct position position = {
+        .id = position_id, .partition = record->partition, .next_offset = INT64_MAX};
     PGresult *before = NULL;
     PGresult *after = NULL;
     *ret_rehearsed = (struct rehearsed){0};

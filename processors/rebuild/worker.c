@@ -183,11 +183,8 @@ static void wait_for_work(struct worker *worker)
     uint64_t wakes;
     if (!worker_is_full(worker) && worker->reached < worker->positions.count)
         fds[count++] = (struct pollfd){.fd = worker->wake_fd, .events = POLLIN};
-    if (worker->in_flight) {
-        short events = PQflush(session_conn(worker->session)) > 0 ? POLLIN | POLLOUT : POLLIN;
-        fds[count++] =
-            (struct pollfd){.fd = PQsocket(session_conn(worker->session)), .events = events};
-    }
+    if (session_is_busy(worker->session))
+        fds[count++] = session_pollfd(worker->session);
     poll(fds, count, WORKER_IDLE_MS);
     if (read(worker->wake_fd, &wakes, sizeof wakes) < 0)
         return; /* nothing was written to it */
@@ -204,7 +201,7 @@ static int may_grow(const struct worker *worker)
 static int is_done(const struct worker *worker)
 {
     int over = *worker->options.stop || worker->reached == worker->positions.count;
-    return over && !worker->in_flight && !worker_has_work(worker) &&
+    return over && !session_is_busy(worker->session) && !worker_has_work(worker) &&
            (*worker->options.stop || !worker_is_due(worker));
 }
 
@@ -217,15 +214,15 @@ int worker_fold(struct worker *worker, const struct vector *target, struct error
         size_t before = worker->filling->count;
         if (!*worker->options.stop && worker_read(worker, error) != 0)
             return -1;
-        if (worker->filling->count != before || worker->in_flight)
+        if (worker->filling->count != before || session_is_busy(worker->session))
             moved_us = monotonic_now_us();
-        if (!worker->in_flight && worker_has_work(worker) && !may_grow(worker) &&
+        if (!session_is_busy(worker->session) && worker_has_work(worker) && !may_grow(worker) &&
             worker_apply(worker, error) != 0)
             return -1;
         if (worker_poll(worker, error) != 0)
             return -1;
-        if (!worker->in_flight && !worker_has_work(worker) && worker_is_due(worker) &&
-            worker_apply_due(worker, error) != 0)
+        if (!session_is_busy(worker->session) && !worker_has_work(worker) &&
+            worker_is_due(worker) && worker_apply_due(worker, error) != 0)
             return -1;
         if (monotonic_now_us() - moved_us > WORKER_STALL_US)
             return error_set(error, ERROR_RETRY, "stalled",

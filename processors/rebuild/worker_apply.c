@@ -3,10 +3,8 @@
  * The Postgres side of a worker: one call, one transaction, as in the engine. The next batch fills
  * while one is under way. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
-#include "processors/definition/place.h"
 #include "processors/rebuild/worker_parts.h"
 
 int worker_has_work(const struct worker *worker)
@@ -19,32 +17,21 @@ int worker_has_work(const struct worker *worker)
     return 0;
 }
 
-static int send_slice(struct worker *worker, size_t from, struct error *error)
+static void send_slice(struct worker *worker, size_t from)
 {
-    struct batch *batch = worker->applying;
-    struct slice *slice = worker->slice;
-    size_t to = from + worker->limit < batch->count ? from + worker->limit : batch->count;
-    to = batch_classify(batch, from, to, worker->known, worker->known_count);
-    slice_make(slice, batch, from, to, worker->positions.list, worker->positions.count,
-               session_types(worker->session));
-    worker->failure = (struct error){0};
-    worker->duplicate_key = 0;
-    int sent = PQsendQueryPrepared(session_conn(worker->session), "apply", slice->parameter_count,
-                                   slice->values, slice->lengths, slice->formats, 1);
-    slice_uncover(slice, batch);
-    if (!sent)
-        return pg_fail(session_conn(worker->session), NULL, error);
-    worker->in_flight = 1;
-    PQflush(session_conn(worker->session));
-    return 0;
+    size_t count = worker->applying->count;
+    size_t to = from + worker->limit < count ? from + worker->limit : count;
+    session_send(worker->session, worker->applying, from, to, &worker->positions);
 }
 
 int worker_send(struct worker *worker, struct error *error)
 {
     worker->limit = worker->rows_max;
     worker->tries = 0;
-    worker->known_count = 0;
-    return worker->seen ? worker_stage(worker, error) : send_slice(worker, 0, error);
+    if (worker->seen)
+        return worker_stage(worker, error);
+    send_slice(worker, 0);
+    return 0;
 }
 
 int worker_apply(struct worker *worker, struct error *error)
@@ -56,55 +43,24 @@ int worker_apply(struct worker *worker, struct error *error)
     return worker_send(worker, error);
 }
 
-void worker_move_on(struct worker *worker)
+static void finish_slice(struct worker *worker)
 {
-    const struct slice *slice = worker->slice;
-    int64_t done = 0;
-    for (size_t i = 0; i < worker->positions.count; i++) {
-        struct position *position = &worker->positions.list[i];
-        if (slice->next_offsets[i] < 0)
-            continue;
-        done += slice->next_offsets[i] - position->next_offset;
-        position->next_offset = slice->next_offsets[i];
-        if (slice->anchors[i].offset >= 0) {
-            position->anchor_offset = slice->anchors[i].offset;
-            position->anchor_event_id = slice->anchors[i].event_id;
-            position->anchor_timestamp_us = slice->anchors[i].timestamp_us;
-        }
-    }
-    *worker->options.done += done;
-}
-
-static int finish_slice(struct worker *worker, struct error *error)
-{
-    worker_move_on(worker);
+    size_t to = session_slice(worker->session)->to;
+    *worker->options.done += session_moved(worker->session);
     worker->tries = 0;
-    worker->known_count = 0;
     worker->limit = worker->limit * 2 < worker->rows_max ? worker->limit * 2 : worker->rows_max;
-    if (worker->slice->to < worker->applying->count)
-        return send_slice(worker, worker->slice->to, error);
-    batch_reset(worker->applying, worker->positions.count);
-    return 0;
-}
-
-static int resolve_duplicates(struct worker *worker, struct error *error)
-{
-    size_t from = worker->slice->from;
-    free(worker->known);
-    worker->known = NULL;
-    worker->known_count = 0;
-    if (duplicates_find(session_conn(worker->session), worker->options.installed->schema,
-                        worker->applying, from, worker->slice->to, session_types(worker->session),
-                        &worker->known, &worker->known_count, error) != 0)
-        return -1;
-    return send_slice(worker, from, error);
+    if (to < worker->applying->count)
+        send_slice(worker, to);
+    else
+        batch_reset(worker->applying, worker->positions.count);
 }
 
 static int name_event(const struct worker *worker, struct error *error)
 {
-    if (worker->slice->to <= worker->slice->from)
+    const struct slice *slice = session_slice(worker->session);
+    if (slice->to <= slice->from)
         return -1;
-    const struct entry *entry = &worker->applying->entries[worker->slice->from];
+    const struct entry *entry = &worker->applying->entries[slice->from];
     char id[UUID_TEXT_SIZE + 1];
     uuid_format(&entry->event_id, id);
     return error_prefix(error, "%s %s at %s [%d] offset %lld",
@@ -112,80 +68,57 @@ static int name_event(const struct worker *worker, struct error *error)
                         entry->record.partition, (long long)entry->record.offset);
 }
 
-/* The guilty event is parked, as the engine does; what follows of its Space and topic behind it. */
-static int park(struct worker *worker, struct error *error)
-{
-    struct entry *entry = &worker->applying->entries[worker->slice->from];
-    const struct policy *policy = &worker->options.processor->policy;
-    batch_note_reason(entry, error->code, error->message);
-    if (policy->attempts == 1 && !policy->block) {
-        entry->decoded_fate = FATE_DEAD_LETTER;
-    } else {
-        entry->failed = 1;
-        entry->retry_after_ms = policy_pause_ms(policy, 1);
-        parked_add(worker->parked, entry->position, &entry->space_id, entry->record.offset);
-    }
-    *error = (struct error){0};
-    return send_slice(worker, worker->slice->from, error);
-}
-
 static int handle_failure(struct worker *worker, struct error *error)
 {
-    size_t size = worker->slice->to - worker->slice->from;
-    *error = worker->failure;
-    if (worker->duplicate_key && worker->tries++ < WORKER_RETRIES)
-        return resolve_duplicates(worker, error);
+    size_t from = session_slice(worker->session)->from;
+    size_t size = session_slice(worker->session)->to - from;
     if ((error->class == ERROR_RETRY || error->class == ERROR_UNSURE) &&
-        PQstatus(session_conn(worker->session)) == CONNECTION_OK &&
-        worker->tries++ < WORKER_RETRIES) {
+        !session_is_lost(worker->session) && worker->tries++ < WORKER_RETRIES) {
         const struct timespec pause = {.tv_nsec = (worker->options.index + 1) * 5000000L};
         nanosleep(&pause, NULL); /* not in step with the other worker of a deadlock */
-        return send_slice(worker, worker->slice->from, error);
+        send_slice(worker, from);
+        return 0;
     }
     if (error->class ==
         ERROR_UNSURE) /* as in the engine: after some tries it is an event's fault */
         error->class = ERROR_DEAD_LETTER;
-    if (error->class == ERROR_SCREENED) { /* what the live run took out is left out before this */
-        error->class = ERROR_DEAD_LETTER;
-        snprintf(error->code, sizeof error->code, "screened");
-    }
+    if (error->class == ERROR_SCREENED) /* what the live run took out is left out before this */
+        session_name_screened(worker->session, error);
     if ((error->class == ERROR_SHRINK || error->class == ERROR_DEAD_LETTER) && size > 1) {
         worker->limit = size / 2;
-        return send_slice(worker, worker->slice->from, error);
+    } else if (error->class == ERROR_DEAD_LETTER && worker->parked && size == 1) {
+        batch_park(worker->applying, &worker->applying->entries[from], worker->parked, 0,
+                   error->code, error->message);
+        *error = (struct error){0};
+    } else {
+        return error->class == ERROR_DEAD_LETTER ? name_event(worker, error) : -1;
     }
-    if (error->class != ERROR_DEAD_LETTER)
-        return -1;
-    return worker->parked && size == 1 ? park(worker, error) : name_event(worker, error);
-}
-
-static void note_failure(struct worker *worker, const PGresult *result)
-{
-    if (worker->failure.class != ERROR_NONE)
-        return;
-    pg_fail(session_conn(worker->session), result, &worker->failure);
-    worker->duplicate_key = duplicates_caused(result);
-    if (worker->failure.class != ERROR_FENCED)
-        place_prefix(worker->options.processor, PQresultErrorField(result, PG_DIAG_CONTEXT),
-                     &worker->failure);
+    send_slice(worker, from);
+    return 0;
 }
 
 int worker_poll(struct worker *worker, struct error *error)
 {
-    if (!worker->in_flight)
+    switch (session_poll(worker->session, error)) {
+    case SESSION_IDLE:
+    case SESSION_PENDING:
         return 0;
-    if (PQflush(session_conn(worker->session)) < 0 ||
-        !PQconsumeInput(session_conn(worker->session)))
-        return pg_fail(session_conn(worker->session), NULL, error);
-    while (worker->in_flight && !PQisBusy(session_conn(worker->session))) {
-        PGresult *result = PQgetResult(session_conn(worker->session));
-        if (!result) {
-            worker->in_flight = 0;
-            return worker->failure.class != ERROR_NONE ? handle_failure(worker, error)
-                                                       : finish_slice(worker, error);
-        }
-        if (PQresultStatus(result) != PGRES_COMMAND_OK)
-            note_failure(worker, result);
-        PQclear(result);
+    case SESSION_COMMITTED:
+        finish_slice(worker);
+        return 0;
+    case SESSION_REFUSED:
+        return handle_failure(worker, error);
+    default:
+        return -1;
     }
-    return 0;
+}
+
+int worker_wait(struct worker *worker, struct error *error)
+{
+    int code = 0;
+    while (code == 0 && session_is_busy(worker->session)) {
+        session_wait(worker->session, WORKER_IDLE_MS);
+        code = worker_poll(worker, error);
+    }
+    return code;
 }

@@ -4,7 +4,6 @@
  * They are left out here too. One that was applied later there is applied here by itself, behind
  * the offset that it came after. A row of applied_event, of the stage or of weir.duplicate says
  * that it was, so that a later run does not do it twice. */
-#include <poll.h>
 #include <stdlib.h>
 
 #include "processors/rebuild/stage.h"
@@ -172,12 +171,8 @@ int worker_apply_due(struct worker *worker, struct error *error)
     worker->applying = worker->single;
     if (code == 0)
         code = worker_send(worker, error);
-    while (code == 0 && worker->in_flight) {
-        short events = PQflush(session_conn(worker->session)) > 0 ? POLLIN | POLLOUT : POLLIN;
-        struct pollfd fd = {.fd = PQsocket(session_conn(worker->session)), .events = events};
-        poll(&fd, 1, WORKER_IDLE_MS);
-        code = worker_poll(worker, error);
-    }
+    if (code == 0)
+        code = worker_wait(worker, error);
     worker->applying = applying;
     if (code == 0) {
         deferred->due = 0;

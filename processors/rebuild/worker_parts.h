@@ -69,17 +69,14 @@ struct worker {
     PGresult *deferred_rows;
     struct parked *parked; /* Spaces that are held back; NULL: nothing is parked here */
     struct skips *skips;   /* records that people decided to skip; NULL as `parked` */
+    struct seen *seen;     /* NULL outside of bulk, as what follows */
     struct slice *slice;
-    struct seen *seen; /* NULL outside of bulk */
-    int64_t staged;    /* bulk: records of the set so far */
-    struct buf copy;   /* bulk: rows on their way */
+    int64_t staged;  /* bulk: records of the set so far */
+    struct buf copy; /* bulk: rows on their way */
     struct known *known;
     size_t known_count;
-    int in_flight;
-    int duplicate_key;
     int tries;
     size_t limit; /* entries per slice */
-    struct error failure;
 };
 
 /* worker_read.c */
@@ -101,8 +98,8 @@ int worker_apply(struct worker *worker, struct error *error);
 int worker_send(struct worker *worker, struct error *error);
 /* Takes results that have arrived. */
 int worker_poll(struct worker *worker, struct error *error);
-/* The slice is committed: positions are behind it. */
-void worker_move_on(struct worker *worker);
+/* Waits until nothing is under way, so that the session is free. */
+int worker_wait(struct worker *worker, struct error *error);
 
 /* worker_stage.c */
 

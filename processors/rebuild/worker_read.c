@@ -4,7 +4,6 @@
  * is kept for the next one, and when that is too much the partitions at their goals are no longer
  * delivered. */
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -123,19 +122,6 @@ static int handle_error(struct worker *worker, const rd_kafka_message_t *message
     }
 }
 
-/* Waits for the call under way, so that the session is free. */
-static int wait_for_call(struct worker *worker, struct error *error)
-{
-    while (worker->in_flight) {
-        short events = PQflush(session_conn(worker->session)) > 0 ? POLLIN | POLLOUT : POLLIN;
-        struct pollfd fd = {.fd = PQsocket(session_conn(worker->session)), .events = events};
-        poll(&fd, 1, WORKER_IDLE_MS);
-        if (worker_poll(worker, error) != 0)
-            return -1;
-    }
-    return 0;
-}
-
 /* Whether a partition may end at a record of a schema that is not known. Where the live generation
  * is says how far to go, or nobody does, as after a loss of the database; then the processor is to
  * wait there as it would have. A registry may only be away. What stands behind it and was decided
@@ -166,7 +152,7 @@ static int wait_for_schema(struct worker *worker, size_t index, int64_t offset, 
 {
     int32_t id = decoder_unknown_id(worker->decoder);
     int64_t deadline_us = monotonic_now_us() + WORKER_LOOK_UP_MS * INT64_C(1000);
-    if (wait_for_call(worker, error) != 0)
+    if (worker_wait(worker, error) != 0)
         return -1;
     while (decoder_look_up(worker->decoder, id, session_conn(worker->session), error) != 0) {
         const struct timespec pause = {.tv_nsec = 200000000};

@@ -211,7 +211,7 @@ static int stage_slice(struct worker *worker, size_t from, struct error *error)
     if (pg_commit(session_conn(worker->session), code, error) != 0)
         return -1;
     FAILPOINT("rebuild.staged");
-    worker_move_on(worker);
+    *worker->options.done += positions_advance(&worker->positions, worker->slice);
     return remember(worker, error);
 }
 

@@ -83,8 +83,10 @@ def engine(stack, tmp_path):
     stack.new_database()
     stack.new_topics()
 
-    def make(policy):
-        home = make_home(tmp_path / "home", {"tally": CHAINED | {"processor.conf": CHAINED["processor.conf"] + policy}})
+    def make(policy, **files):
+        files = {name.replace("_sql", ".sql"): text for name, text in files.items()}
+        conf = {"processor.conf": CHAINED["processor.conf"] + policy}
+        home = make_home(tmp_path / "home", {"tally": CHAINED | conf | files})
         engine = Chained(stack, home)
         engine.prepare()
         engine.migrate()
@@ -444,3 +446,41 @@ def test_what_was_parked_is_parked_again(engine):
     engine.start()
     engine.forbid()
     wait_until(lambda: engine.chain() == ["a", "bad", "b"], 60, lambda: str(engine.chain()))
+
+
+def test_what_was_screened_is_parked_with_its_reason(engine):
+    """As the engine parks it."""
+    engine = engine(PATIENT, screen_sql="SELECT seq, 'rude: ' || reaction FROM post_reacted WHERE reaction LIKE 'rude%'\n")
+    process = engine.start()
+    engine.stack.produce(reactions("a", "rude", "b"))
+    parked = "SELECT code, message FROM weir.parked_space"
+    wait_until(lambda: engine.stack.psql(parked), 60, "it is parked")
+    live = engine.stack.psql(parked)
+    assert process.term() == 0
+    engine.stack.new_database()
+    engine.prepare()
+    engine.migrate()
+    assert engine.rebuild()["swapped"]
+    assert engine.stack.psql(parked) == live == [("screened", "rude: rude")]
+
+
+def test_an_operator_cancels_a_batch_of_a_rebuild(engine):
+    """Which says nothing about its event, though it is the only one."""
+    engine = engine(ONCE)
+    engine.start()
+    engine.stack.produce(reactions("a"))
+    engine.drain()
+    engine.rebuild("--no-swap")  # its tables have indexes now, so that the next event is a call
+    engine.stack.produce(reactions("b"))
+    engine.drain()
+    waiting = ("SELECT pid, query_start FROM pg_stat_activity WHERE application_name LIKE 'weir rebuild tally _' "
+               "AND wait_event_type = 'Lock'")
+    with engine.stack.transaction() as holder:
+        holder.execute("SELECT FROM tally_2.chain WHERE space_id = %s FOR UPDATE", [HERE])
+        process = engine.stack.start("rebuild", "rebuild", "tally", "--home", engine.home)
+        pid, started = wait_until(lambda: engine.stack.psql(waiting), 60, "it waits for the lock")[0]
+        holder.execute("SELECT pg_cancel_backend(%s)", [pid])
+        again = lambda: not process.is_alive() or [row for row in engine.stack.psql(waiting) if row[1] != started]
+        wait_until(again, 60, "the statement is over")
+    assert process.wait() == 0, process.text()
+    assert engine.chain() == ["a", "b"]

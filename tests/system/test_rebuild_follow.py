@@ -2,6 +2,8 @@
 """After a swap the previous generation keeps following, by itself, until --drop-old: a rollback is a matter of moments."""
 
 import json
+import os
+import signal
 
 import psycopg
 import pytest
@@ -142,6 +144,21 @@ def test_a_frozen_follower_is_in_nobodys_way(platform):
         platform.run("rebuild", "overview", "--drop-old")
         with pytest.raises(psycopg.OperationalError):
             frozen.execute("SELECT 1")
+
+
+def test_a_frozen_backend_does_not_hold_the_follower(platform):
+    """Nothing but a clock of its own ends the wait for it: the session is given up, and another one follows."""
+    backends = "SELECT pid FROM pg_stat_activity WHERE application_name = 'weir follow ledger 0'"
+    with traffic(platform, 500):
+        pid = wait_until(lambda: platform.psql(backends), 60, "it follows")[0][0]
+    follows(platform, "ledger")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with traffic(platform, 500):
+            pass
+        follows(platform, "ledger")
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_its_failure_leaves_the_live_one_alone(platform):
