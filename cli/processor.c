@@ -72,6 +72,7 @@ static int run_fold(struct context *context, const struct processor *processor,
     char first[64];
     char batch[24] = "everything at once";
     int checks = 0;
+    int tables = 0;
     json_t *findings = json_array();
     struct fold_options options = {.batch = folds[index].batch ? folds[index].batch : corpus->count,
                                    .bare = folds[index].batch == 0,
@@ -85,7 +86,9 @@ static int run_fold(struct context *context, const struct processor *processor,
     if (code == 0)
         code = index == 0
                    ? verify_checks(context->conn, processor, schema, findings, &checks, error)
-                   : verify_equal(context->conn, first, schema, findings, error);
+                   : verify_equal(context->conn, &(struct verify_side){"first", first},
+                                  &(struct verify_side){"this", schema}, NULL, findings, &tables,
+                                  error);
     if (index > 0)
         fold_drop(context->conn, schema, NULL);
     if (folds[index].batch)

@@ -10,51 +10,63 @@
 #include "lib/base/buf.h"
 #include "lib/pg/sql_scan.h"
 
-static json_t *read_row(const PGresult *result, int row, int column)
+static json_t *read_json(const PGresult *result, int row, int column)
 {
     json_t *value = json_loads(PQgetvalue(result, row, column), JSON_DECODE_ANY, NULL);
     return value ? value : json_null();
 }
 
-static int compare_table(PGconn *conn, const char *left, const char *right, const char *table,
+static int compare_table(PGconn *conn, const struct verify_side *left,
+                         const struct verify_side *right, const char *table, const char *space,
                          json_t *findings, struct error *error)
 {
+    char *where = space ? xasprintf("WHERE space_id = '%s'", space) : xstrdup("");
     /* By the row's text, so that both sides of the same key stand together. */
     char *sql = xasprintf(
-        "SELECT side, content, count(*) OVER () FROM ("
-        "(SELECT 'first' AS side, to_jsonb(l) AS content, l::text AS place "
-        "FROM (TABLE %s.%s EXCEPT ALL TABLE %s.%s) AS l) UNION ALL "
-        "(SELECT 'this', to_jsonb(r), r::text "
-        "FROM (TABLE %s.%s EXCEPT ALL TABLE %s.%s) AS r)) AS d ORDER BY place, side LIMIT %d",
-        left, table, right, table, right, table, left, table, VERIFY_ROWS_SHOWN);
+        "WITH missing AS (SELECT * FROM %1$s.%3$s %4$s EXCEPT ALL SELECT * FROM %2$s.%3$s %4$s), "
+        "extra AS (SELECT * FROM %2$s.%3$s %4$s EXCEPT ALL SELECT * FROM %1$s.%3$s %4$s), "
+        "d AS MATERIALIZED (SELECT '%7$s' AS side, to_jsonb(m) AS content, m::text AS place "
+        "FROM missing AS m UNION ALL SELECT '%8$s', to_jsonb(e), e::text FROM extra AS e) "
+        "SELECT (SELECT count(*) FROM d), "
+        "(SELECT coalesce(jsonb_agg(s ORDER BY s), '[]') FROM (SELECT DISTINCT "
+        "content->>'space_id' "
+        "AS s FROM d WHERE content ? 'space_id' ORDER BY 1 LIMIT %5$d) AS spaces), "
+        "(SELECT coalesce(jsonb_agg(jsonb_build_object('side', side, 'row', content)), '[]') "
+        "FROM (SELECT * FROM d ORDER BY place, side LIMIT %6$d) AS shown)",
+        left->schema, right->schema, table, where, VERIFY_SPACES_SHOWN, VERIFY_ROWS_SHOWN,
+        left->name, right->name);
     PGresult *result = NULL;
     int code = pg_query(conn, sql, 0, NULL, &result, error);
     free(sql);
-    if (code == 0 && PQntuples(result) > 0) {
-        json_t *sample = json_array();
-        for (int i = 0; i < PQntuples(result); i++)
-            json_array_append_new(sample, json_pack("{s:s, s:o}", "side", PQgetvalue(result, i, 0),
-                                                    "row", read_row(result, i, 1)));
-        json_array_append_new(findings,
-                              json_pack("{s:s, s:I, s:o}", "table", table, "rows",
-                                        (json_int_t)pg_int(result, 0, 2), "sample", sample));
-    }
+    free(where);
+    if (code == 0 && pg_int(result, 0, 0) > 0)
+        json_array_append_new(findings, json_pack("{s:s, s:I, s:o, s:o}", "table", table, "rows",
+                                                  (json_int_t)pg_int(result, 0, 0), "spaces",
+                                                  read_json(result, 0, 1), "sample",
+                                                  read_json(result, 0, 2)));
     PQclear(result);
     return code;
 }
 
-int verify_equal(PGconn *conn, const char *left, const char *right, json_t *findings,
-                 struct error *error)
+int verify_equal(PGconn *conn, const struct verify_side *left, const struct verify_side *right,
+                 const char *space, json_t *findings, int *ret_tables, struct error *error)
 {
-    const char *values[] = {left};
+    const char *values[] = {left->schema};
     PGresult *tables = NULL;
     int code = pg_query(conn,
-                        "SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = "
-                        "$1::regnamespace AND relkind IN ('r', 'p') "
-                        "AND NOT relispartition AND relname <> 'applied_event' ORDER BY relname",
+                        "SELECT quote_ident(c.relname), EXISTS (SELECT FROM pg_attribute a WHERE "
+                        "a.attrelid = c.oid AND a.attname = 'space_id' AND NOT a.attisdropped) "
+                        "FROM pg_class c WHERE c.relnamespace = $1::regnamespace "
+                        "AND c.relkind IN ('r', 'p') AND NOT c.relispartition "
+                        "AND c.relname <> 'applied_event' ORDER BY c.relname",
                         1, values, &tables, error);
-    for (int i = 0; code == 0 && i < PQntuples(tables); i++)
-        code = compare_table(conn, left, right, PQgetvalue(tables, i, 0), findings, error);
+    *ret_tables = 0;
+    for (int i = 0; code == 0 && i < PQntuples(tables); i++) {
+        if (space && *PQgetvalue(tables, i, 1) != 't')
+            continue;
+        ++*ret_tables;
+        code = compare_table(conn, left, right, PQgetvalue(tables, i, 0), space, findings, error);
+    }
     PQclear(tables);
     return code;
 }
@@ -92,7 +104,7 @@ static int run_check(PGconn *conn, const struct processor *processor,
         char *name = check_name(statement);
         json_t *sample = json_array();
         for (int i = 0; i < PQntuples(result); i++)
-            json_array_append_new(sample, read_row(result, i, 0));
+            json_array_append_new(sample, read_json(result, i, 0));
         json_array_append_new(findings,
                               json_pack("{s:s, s:I, s:o}", "check", name, "rows",
                                         (json_int_t)pg_int(result, 0, 1), "sample", sample));

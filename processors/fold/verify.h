@@ -9,13 +9,21 @@
 #include "lib/pg/pg.h"
 #include "processors/definition/processor.h"
 
-enum { VERIFY_ROWS_SHOWN = 5 };
+enum { VERIFY_ROWS_SHOWN = 5, VERIFY_SPACES_SHOWN = 20 };
 
-/* Rows of the author's tables in schema `left` and not in `right`, or the other way round, compared
- * with EXCEPT ALL. Appends {"table", "rows", "sample": [{"side", "row"}]} to `findings` for each
- * table that differs; side is "first" for rows of `left` and "this" for those of `right`. */
-int verify_equal(PGconn *conn, const char *left, const char *right, json_t *findings,
-                 struct error *error);
+/* One of two generations that are compared. */
+struct verify_side {
+    const char *name;
+    const char *schema;
+};
+
+/* Every table of the author's in the left schema with the one of that name in the right one, both
+ * ways (EXCEPT ALL), in the caller's snapshot; with `space` only that Space's rows, of tables that
+ * have a space_id. Appends to `findings` for each table that differs:
+ * {"table", "rows", "spaces": [...], "sample": [{"side": name, "row"}]}. *ret_tables counts them
+ * all. */
+int verify_equal(PGconn *conn, const struct verify_side *left, const struct verify_side *right,
+                 const char *space, json_t *findings, int *ret_tables, struct error *error);
 
 /* Runs each query of checks.sql with search_path `schema`. Appends {"check", "rows", "sample"} for
  * each that returns rows. `ret_count` counts the checks. */

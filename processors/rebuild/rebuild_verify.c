@@ -6,7 +6,6 @@
 
 #include "lib/base/timestamp.h"
 #include "processors/fold/verify.h"
-#include "processors/rebuild/compare.h"
 #include "processors/rebuild/rebuild_parts.h"
 
 int rebuild_hold(struct rebuild *rebuild, struct error *error)
@@ -99,8 +98,9 @@ static int compare(struct rebuild *rebuild, PGconn *conn, int behind, struct err
                                   rebuild->processor->name)
                       : 0;
     }
-    if (compare_generations(conn, rebuild->live.installed.schema, rebuild->next.installed.schema,
-                            rebuild->options->space, findings, &tables, error) != 0)
+    if (verify_equal(conn, &(struct verify_side){"live", rebuild->live.installed.schema},
+                     &(struct verify_side){"rebuilt", rebuild->next.installed.schema},
+                     rebuild->options->space, findings, &tables, error) != 0)
         return -1;
     int equal = json_array_size(findings) == before;
     json_object_set_new(rebuild->report, "verified", json_string(equal ? "equal" : "different"));
