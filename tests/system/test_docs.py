@@ -39,6 +39,12 @@ def blocks(page):
     return [(info.split(), text) for info, text in FENCE.findall(page.read_text())]
 
 
+def anchors(page):
+    """The links to the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text()), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def constant(text):
     for pattern, name in VARIES:
         text = re.sub(pattern, name, text)
@@ -195,9 +201,16 @@ def test_options_links_and_length(page):
     prose = re.sub(r"```.*?^```", "", text, flags=re.M | re.S)
     for option in re.findall(r"`(--[a-z][a-z-]+)", prose):
         assert option in options, f"{page.name}: nothing takes {option}"
-    for link in re.findall(r"\]\(([^)#:]+)\)", prose):
-        assert (page.parent / link).exists(), f"{page.name}: {link} is not there"
+    for link, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", prose):
+        target = page.parent / link if link else page
+        assert target.exists(), f"{page.name}: {link} is not there"
+        assert not anchor or anchor in anchors(target), f"{page.name}: {link} has no heading #{anchor}"
     assert len(text.splitlines()) <= 200, f"{page.name} is too long to be read"
+
+
+def test_readme_leads_to_every_page():
+    linked = set(re.findall(r"\]\((docs/[^)#]+)\)", (ROOT / "README.md").read_text()))
+    assert linked == {f"docs/{page.name}" for page in PAGES if page.name != "README.md"}
 
 
 def test_problems_are_the_ones_listed():
