@@ -19,6 +19,15 @@ struct asset {
 extern const struct asset embedded_assets[];
 extern const size_t embedded_asset_count;
 
+/* Of sql/statements/ (lib/pg/statement.h). */
+struct embedded_statement {
+    const char *name;
+    const char *text;
+};
+
+extern const struct embedded_statement embedded_statements[];
+extern const size_t embedded_statement_count;
+
 enum { ASSET_SIZE_MAX = 1 << 20, ASSET_COUNT_MAX = 4096 };
 
 struct assets; /* a set of assets, sorted by path */

@@ -1,17 +1,14 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
- * Counts come from the sums in weir.parked_space and from partial indexes, never from the parked
- * events themselves, of which there may be a million. */
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "processors/outbox/depth.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/timestamp.h"
+#include "lib/pg/statement.h"
 #include "processors/outbox/rows.h"
 
 enum { MEASURE_EVERY_MS = 5000, MEASURE_SHARE = 20 };
-#define STOPPED_MAX_TEXT "64"
 enum { STOPPED_MAX = 64 }; /* places shown at a time, the oldest first */
 
 enum {
@@ -40,38 +37,6 @@ static const struct gauge {
     [LETTERS_OLDEST] = {"weir_processor_dead_letter_oldest_seconds", "Age of the oldest of them.",
                         METRICS_GAUGE_TIME},
 };
-
-static const char stopped_sql[] =
-    "SELECT s.processor, s.how, coalesce(s.topic, ''), coalesce(s.kafka_partition::text, ''), "
-    "       coalesce(s.kafka_offset, -1), (extract(epoch FROM s.since) * 1e6)::bigint "
-    "FROM weir.stopped AS s JOIN weir.processor AS live USING (processor, generation) "
-    "WHERE s.processor = ANY ($1::text[]) ORDER BY s.since LIMIT " STOPPED_MAX_TEXT;
-
-static const char processors_sql[] =
-    "SELECT n.number, coalesce(parked.events, 0), coalesce(parked.spaces, 0), "
-    "       coalesce(extract(epoch FROM clock_timestamp() - parked.oldest) * 1e6, 0)::bigint, "
-    "       coalesce(letters.open, 0), "
-    "       coalesce(extract(epoch FROM clock_timestamp() - letters.oldest) * 1e6, 0)::bigint "
-    "FROM unnest($1::text[]) WITH ORDINALITY AS n (processor, number) "
-    "JOIN weir.processor AS live USING (processor) "
-    "CROSS JOIN LATERAL ("
-    "    SELECT sum(s.events)::bigint AS events, count(*) AS spaces, min(head.parked_at) AS oldest "
-    "    FROM weir.position AS p JOIN weir.parked_space AS s USING (position_id) "
-    "    LEFT JOIN LATERAL ("
-    "        SELECT e.parked_at FROM weir.parked AS e "
-    "        WHERE e.position_id = s.position_id AND e.space_id = s.space_id "
-    "        ORDER BY e.kafka_offset LIMIT 1) AS head ON true "
-    "    WHERE p.processor = n.processor AND p.generation = live.generation) AS parked "
-    "CROSS JOIN LATERAL ("
-    "    SELECT count(*) AS open, min(d.recorded_at) AS oldest "
-    "    FROM weir.position AS p JOIN weir.dead_letter AS d USING (position_id) "
-    "    WHERE p.processor = n.processor AND p.generation = live.generation "
-    "      AND d.state = 'open') AS letters";
-
-static const char outbox_sql[] =
-    "SELECT count(*), "
-    "       coalesce(extract(epoch FROM clock_timestamp() - min(created_at)) * 1e6, 0)::bigint "
-    "FROM weir.outbox";
 
 /* The gauges of one place. */
 struct stopped {
@@ -166,17 +131,17 @@ static void show_stopped(struct depth *depth, const PGresult *rows)
 int depth_measure(struct depth *depth, PGconn *conn, struct error *error)
 {
     int64_t start_us = monotonic_now_us();
-    const char *values[] = {depth->names};
+    const char *values[] = {depth->names, PG_NUMBER(STOPPED_MAX)};
     PGresult *processors = NULL;
     PGresult *outbox = NULL;
     PGresult *stopped = NULL;
     if (start_us < depth->due_us)
         return 0;
-    int code = pg_query(conn, processors_sql, 1, values, &processors, error);
+    int code = pg_query(conn, statement("failures_depth"), 1, values, &processors, error);
     if (code == 0)
-        code = pg_query(conn, outbox_sql, 0, NULL, &outbox, error);
+        code = pg_query(conn, statement("outbox_depth"), 0, NULL, &outbox, error);
     if (code == 0)
-        code = pg_query(conn, stopped_sql, 1, values, &stopped, error);
+        code = pg_query(conn, statement("stopped_places"), 2, values, &stopped, error);
     for (int i = 0; code == 0 && i < PQntuples(processors); i++) {
         size_t first = (size_t)(pg_int(processors, i, 0) - 1) * GAUGES;
         for (int j = 0; j < GAUGES; j++)

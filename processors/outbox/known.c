@@ -12,6 +12,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/uuid.h"
 #include "lib/kafka/reader.h"
+#include "lib/pg/statement.h"
 #include "processors/outbox/topics.h"
 
 enum { PART_MAX = 1000 };
@@ -24,25 +25,6 @@ struct part {
     int count;
     struct known *known;
 };
-
-static const char letters_sql[] =
-    "SELECT u.topic || '/' || u.kafka_partition || '/' || u.kafka_offset "
-    "FROM unnest($2::text[], $3::integer[], $4::bigint[]) AS u (topic, kafka_partition, "
-    "kafka_offset) "
-    "WHERE u.topic = ANY ($5::text[]) "
-    "AND NOT EXISTS (SELECT FROM weir.dead_letter AS l JOIN weir.position AS p USING "
-    "(position_id) "
-    "JOIN weir.processor AS v USING (processor, generation) "
-    "WHERE p.processor = $1 AND (p.topic, p.kafka_partition, l.kafka_offset) "
-    "= (u.topic, u.kafka_partition, u.kafka_offset)) ORDER BY 1";
-
-static const char decisions_sql[] =
-    "SELECT u.decision_id || ' about ' || u.topic || '/' || u.place "
-    "FROM unnest($2::uuid[], $3::text[], $4::text[]) AS u (decision_id, topic, place) "
-    "WHERE u.topic = ANY ($5::text[]) "
-    "AND NOT EXISTS (SELECT FROM weir.decision AS d JOIN weir.position AS p USING (position_id) "
-    "JOIN weir.processor AS v USING (processor, generation) "
-    "WHERE p.processor = $1 AND d.decision_id = u.decision_id) ORDER BY 1";
 
 static int ask(struct part *part, struct error *error)
 {
@@ -134,9 +116,10 @@ static int take_decision(void *opaque, rd_kafka_message_t *message, struct error
 int known_check(const struct config *config, PGconn *conn, const struct known_whose *whose,
                 enum outbox_kind kind, int64_t newest, struct known *ret_known, struct error *error)
 {
-    struct part part = {.conn = conn,
-                        .sql = kind == OUTBOX_DECISIONS ? decisions_sql : letters_sql,
-                        .known = ret_known};
+    struct part part = {
+        .conn = conn,
+        .sql = statement(kind == OUTBOX_DECISIONS ? "unknown_decisions" : "unknown_letters"),
+        .known = ret_known};
     struct buf topics = {0};
     char topic[OUTBOX_TOPIC_SIZE];
     *ret_known = (struct known){0};

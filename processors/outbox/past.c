@@ -4,6 +4,7 @@
  * older copy's outbox is published anew, and puts what the copy knows behind what it does not. */
 #include "processors/outbox/past.h"
 
+#include "lib/pg/statement.h"
 #include "processors/outbox/known.h"
 
 enum { NEWEST_MAX = 100 }; /* records of a partition */
@@ -12,11 +13,7 @@ static int is_new(PGconn *conn, const char *processor, int *ret_new, struct erro
 {
     const char *values[] = {processor};
     PGresult *result = NULL;
-    int code = pg_query(conn,
-                        "SELECT NOT EXISTS (SELECT FROM weir.position AS p "
-                        "JOIN weir.processor AS live USING (processor, generation) "
-                        "WHERE p.processor = $1 AND p.next_offset > 0)",
-                        1, values, &result, error);
+    int code = pg_query(conn, statement("has_applied_nothing"), 1, values, &result, error);
     *ret_new = code == 0 && *PQgetvalue(result, 0, 0) == 't';
     PQclear(result);
     return code;

@@ -9,29 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/pg/statement.h"
+
 /* Any number that nobody else locks. */
 #define LOCK_KEY "7239865016712038657"
 
 static const char begin_sql[] =
     "BEGIN; SET LOCAL synchronous_commit = off; SELECT pg_try_advisory_xact_lock(" LOCK_KEY ")";
-
-/* $1 and $2: ids and topics to skip, $3 rows, $4 bytes. What a row weighs is read from its head,
- * not by unpacking it. */
-static const char rows_sql[] =
-    "SELECT outbox_id, topic, kafka_partition, key, value "
-    "FROM (SELECT r.*, sum(r.bytes) OVER (ORDER BY r.outbox_id) - r.bytes AS bytes_before "
-    "      FROM (SELECT o.outbox_id, o.topic, o.kafka_partition, o.key, o.value, "
-    "                   (coalesce(octet_length(o.value), 0) + pg_column_size(o.headers))::bigint "
-    "                   AS bytes "
-    "            FROM weir.outbox AS o "
-    "            WHERE o.outbox_id <> ALL ($1::bigint[]) AND o.topic <> ALL ($2::text[]) "
-    "            ORDER BY o.outbox_id LIMIT $3::integer) AS r) AS s "
-    "WHERE bytes_before < $4::bigint ORDER BY outbox_id";
-
-static const char headers_sql[] =
-    "SELECT o.outbox_id, h.name, h.value "
-    "FROM weir.outbox AS o, unnest(o.headers) WITH ORDINALITY AS h (name, value, number) "
-    "WHERE o.outbox_id = ANY ($1::bigint[]) ORDER BY o.outbox_id, h.number";
 
 void outbox_put_ids(struct buf *out, const int64_t *ids, size_t count)
 {
@@ -87,7 +71,7 @@ static int take_rows(PGconn *conn, const struct outbox_skip *skip, int limit,
     outbox_put_ids(&ids, skip->ids, skip->id_count);
     outbox_put_texts(&topics, skip->topics, skip->topic_count);
     const char *values[] = {ids.data, topics.data, PG_NUMBER(limit), PG_NUMBER(OUTBOX_BYTES_MAX)};
-    int code = query_binary(conn, rows_sql, 4, values, &rows->results[0], error);
+    int code = query_binary(conn, statement("outbox_rows"), 4, values, &rows->results[0], error);
     buf_free(&ids);
     buf_free(&topics);
     if (code != 0)
@@ -115,7 +99,7 @@ static int take_headers(PGconn *conn, struct outbox_rows *rows, struct error *er
     outbox_put_ids(&ids, list, rows->count);
     free(list);
     const char *values[] = {ids.data};
-    int code = query_binary(conn, headers_sql, 1, values, &rows->results[1], error);
+    int code = query_binary(conn, statement("outbox_headers"), 1, values, &rows->results[1], error);
     buf_free(&ids);
     if (code != 0)
         return -1;
