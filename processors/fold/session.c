@@ -308,6 +308,12 @@ int session_search(struct session *session, struct batch *batch, size_t from, si
     return 1;
 }
 
+/* Whether what failed is a search, as it does at its end. */
+static int has_searched(const struct session *session)
+{
+    return session->searches && strcmp(session->failure.code, PG_SEARCHED) == 0;
+}
+
 static void note_failure(struct session *session, const PGresult *result)
 {
     const struct processor *processor = session->options.processor;
@@ -321,8 +327,8 @@ static void note_failure(struct session *session, const PGresult *result)
         monotonic_now_us() - session->sent_us < session->options.statement_timeout_ms * 1000)
         failure->class = ERROR_RETRY;
     const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
-    int found = session->searches && strcmp(failure->code, PG_SEARCHED) == 0;
-    if (detail && (found || (failure->class == ERROR_SCREENED && processor->screen)))
+    int screened = failure->class == ERROR_SCREENED && processor->screen;
+    if (detail && (screened || has_searched(session)))
         session->detail = xstrdup(detail);
     else if (failure->class == ERROR_SCREENED) /* the author's, not the engine's */
         failure->class = ERROR_UNSURE;
@@ -365,7 +371,7 @@ static enum session_outcome end_call(struct session *session, struct error *erro
     if (session->is_duplicate) /* not this event's fault */
         error->class = ERROR_RETRY;
     session->is_duplicate = 0;
-    return session->searches && session->detail ? SESSION_SEARCHED : SESSION_REFUSED;
+    return has_searched(session) && session->detail ? SESSION_SEARCHED : SESSION_REFUSED;
 }
 
 enum session_outcome session_poll(struct session *session, struct error *error)
