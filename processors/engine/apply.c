@@ -48,16 +48,6 @@ void apply_from(struct engine *engine, size_t from)
                  &engine->positions);
 }
 
-static int has_work(const struct engine *engine, const struct batch *batch)
-{
-    if (batch->count > 0)
-        return 1;
-    for (size_t i = 0; i < engine->positions.count; i++)
-        if (batch->ends[i] > engine->positions.list[i].next_offset)
-            return 1;
-    return 0;
-}
-
 /* While there is a backlog a batch may grow for a while: larger ones cost less per event. */
 static int may_grow(const struct engine *engine)
 {
@@ -71,8 +61,7 @@ static int may_grow(const struct engine *engine)
 
 void apply_start(struct engine *engine)
 {
-    if (session_is_busy(engine->session) || !engine->attached ||
-        !has_work(engine, engine->filling) || may_grow(engine))
+    if (is_busy(engine) || !engine->attached || !apply_is_behind(engine) || may_grow(engine))
         return;
     struct batch *batch = engine->filling;
     engine->filling = engine->applying;
@@ -95,14 +84,13 @@ void apply_batch(struct engine *engine, struct batch *batch)
 
 int apply_is_behind(const struct engine *engine)
 {
-    return has_work(engine, engine->filling);
+    return positions_await(&engine->positions, engine->filling);
 }
 
 static void count_latencies(struct engine *engine)
 {
     int64_t now_us = timestamp_now_us();
-    for (size_t i = session_slice(engine->session)->from; i < session_slice(engine->session)->to;
-         i++)
+    for (size_t i = slice_of(engine)->from; i < slice_of(engine)->to; i++)
         if (engine->current->entries[i].fate == FATE_APPLIED)
             metrics_observe(engine->metrics.latency,
                             now_us - engine->current->entries[i].record.timestamp_us);
@@ -110,7 +98,7 @@ static void count_latencies(struct engine *engine)
 
 static void log_dead_letters(const struct engine *engine)
 {
-    const struct slice *slice = session_slice(engine->session);
+    const struct slice *slice = slice_of(engine);
     for (size_t i = slice->from; i < slice->to; i++) {
         const struct entry *entry = &engine->current->entries[i];
         if (entry->fate != FATE_DEAD_LETTER)
@@ -131,7 +119,7 @@ static void grow_slices(struct engine *engine)
         engine->limit = engine->rows_max;
         return;
     }
-    engine->good_run += session_slice(engine->session)->applied;
+    engine->good_run += slice_of(engine)->applied;
     if (engine->backoff_limit < engine->rows_max &&
         engine->good_run >= BACKOFF_RUN * engine->backoff_limit)
         engine->backoff_limit *= 2;
@@ -140,7 +128,7 @@ static void grow_slices(struct engine *engine)
 
 static void finish_slice(struct engine *engine)
 {
-    const struct slice *slice = session_slice(engine->session);
+    const struct slice *slice = slice_of(engine);
     engine->backoff_ms = 0;
     engine->resends = 0;
     if (engine->bisect_to <= slice->to)
@@ -177,14 +165,14 @@ static int resend(struct engine *engine)
         return 0;
     engine->resends++;
     poll(NULL, 0, (int)(monotonic_now_us() % RESEND_PAUSE_MS));
-    apply_from(engine, session_slice(engine->session)->from);
+    apply_from(engine, slice_of(engine)->from);
     return 1;
 }
 
 /* Some event of the slice fails: looks for it, or has found it. */
 static void bisect(struct engine *engine, const char *code)
 {
-    const struct slice *slice = session_slice(engine->session);
+    const struct slice *slice = slice_of(engine);
     size_t open = first_open(engine, slice->from);
     int applies = open < slice->to && engine->current->entries[open].fate == FATE_APPLIED;
     engine->resends = 0;
@@ -225,7 +213,7 @@ void apply_fail(struct engine *engine, const struct error *error)
 /* The processor must stop, and where one event alone makes it, the halt is to name that one. */
 static void find_halting(struct engine *engine)
 {
-    const struct slice *slice = session_slice(engine->session);
+    const struct slice *slice = slice_of(engine);
     const struct entry *entry = NULL;
     int count = 0;
     for (size_t i = slice->from; i < slice->to; i++) {
@@ -318,18 +306,18 @@ void apply_poll(struct engine *engine)
 
 void apply_watch(struct engine *engine)
 {
-    if (PQconsumeInput(session_conn(engine->session)) && !PQisBusy(session_conn(engine->session)) &&
-        PQstatus(session_conn(engine->session)) == CONNECTION_OK)
+    if (PQconsumeInput(conn_of(engine)) && !PQisBusy(conn_of(engine)) &&
+        PQstatus(conn_of(engine)) == CONNECTION_OK)
         return;
     struct error error;
-    pg_fail(session_conn(engine->session), NULL, &error);
+    pg_fail(conn_of(engine), NULL, &error);
     attach_recover(engine, &error);
 }
 
 void apply_wait(struct engine *engine, int64_t timeout_ms)
 {
     int64_t deadline_us = monotonic_now_us() + timeout_ms * 1000;
-    while (session_is_busy(engine->session) && monotonic_now_us() < deadline_us) {
+    while (is_busy(engine) && monotonic_now_us() < deadline_us) {
         session_wait(engine->session, IDLE_WAIT_MS);
         apply_poll(engine);
     }

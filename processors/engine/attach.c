@@ -23,8 +23,7 @@ static void assign_nothing(struct engine *engine)
 
 void attach_detach(struct engine *engine, int64_t pause_ms)
 {
-    if (session_is_busy(engine->session) &&
-        engine->session) { /* the outcome will be read from the position table */
+    if (is_busy(engine) && engine->session) { /* the outcome will be read from the position table */
         engine_close_session(engine);
     }
     if (engine->attached) {
@@ -127,7 +126,7 @@ void attach_restart(struct engine *engine)
     apply_wait(engine, REVOKE_WAIT_MS); /* which moves the positions */
     if (!engine->attached)
         return;
-    if (session_is_busy(engine->session)) {
+    if (is_busy(engine)) {
         attach_detach(engine, BACKOFF_MAX_MS);
         return;
     }
@@ -199,8 +198,8 @@ int attach_try(struct engine *engine, struct error *error)
         code = check_partitions(engine, &failure);
     }
     if (code == 0 && halted == 0 && !engine->past_known)
-        code = past_check(session_conn(engine->session), engine->config, engine->processor,
-                          engine->stop, &failure);
+        code =
+            past_check(conn_of(engine), engine->config, engine->processor, engine->stop, &failure);
     if (code == 0 && halted == 0) {
         engine->past_known = 1;
         code = claim(engine, &failure);

@@ -28,15 +28,14 @@ static int carry_out(struct engine *engine, int *ret_count, struct error *error)
 {
     PGresult *result = NULL;
     const char *values[] = {buf_text(&engine->positions.ids)};
-    int code =
-        pg_query_prepared(session_conn(engine->session), "decisions", 1, values, &result, error);
+    int code = pg_query_prepared(conn_of(engine), "decisions", 1, values, &result, error);
     int count = code == 0 ? PQntuples(result) : 0;
     for (int i = 0; code == 0 && i < count; i++) {
         const char *arguments[] = {PQgetvalue(result, i, 0),
                                    PG_NUMBER(epoch_of(engine, pg_int(result, i, 0)))};
         FAILPOINT("decide.found");
-        code = pg_query(session_conn(engine->session), "SELECT weir.carry_out($1, $2)", 2,
-                        arguments, NULL, error);
+        code =
+            pg_query(conn_of(engine), "SELECT weir.carry_out($1, $2)", 2, arguments, NULL, error);
         FAILPOINT("decide.done");
     }
     PQclear(result);
@@ -50,7 +49,7 @@ static int carry_out(struct engine *engine, int *ret_count, struct error *error)
 static int read_state(struct engine *engine, struct error *error)
 {
     return drain_load(engine, error) == 0
-               ? skips_load(engine->skips, session_conn(engine->session), &engine->positions, error)
+               ? skips_load(engine->skips, conn_of(engine), &engine->positions, error)
                : -1;
 }
 
@@ -65,7 +64,7 @@ void decisions_poll(struct engine *engine)
     int64_t now_us = monotonic_now_us();
     struct error error;
     int count;
-    if (!engine->attached || session_is_busy(engine->session) || now_us < engine->decide_at_us)
+    if (!engine->attached || is_busy(engine) || now_us < engine->decide_at_us)
         return;
     engine->decide_at_us = now_us + DECIDE_INTERVAL_MS * 1000;
     if (carry_out(engine, &count, &error) != 0 || (count > 0 && read_state(engine, &error) != 0))

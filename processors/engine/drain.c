@@ -133,7 +133,7 @@ int drain_load(struct engine *engine, struct error *error)
 {
     engine->drain.due_count = 0;
     engine->drain.due_next = 0;
-    return parked_load(engine->parked, session_conn(engine->session), &engine->positions, error);
+    return parked_load(engine->parked, conn_of(engine), &engine->positions, error);
 }
 
 /* The Spaces whose turn it is. */
@@ -142,7 +142,7 @@ static int find_due(struct engine *engine, struct error *error)
     struct drain *drain = &engine->drain;
     const char *values[] = {buf_text(&engine->positions.ids)};
     PGresult *result = NULL;
-    int code = pg_query_prepared(session_conn(engine->session), "due", 1, values, &result, error);
+    int code = pg_query_prepared(conn_of(engine), "due", 1, values, &result, error);
     drain->due_count = 0;
     drain->due_next = 0;
     for (int i = 0; code == 0 && i < PQntuples(result); i++) {
@@ -174,10 +174,9 @@ static int load_rows(struct engine *engine, struct error *error)
     buf_put_text(&spaces, "}");
     const char *values[] = {buf_text(&ids), buf_text(&spaces),
                             drain->taken_count > 1 ? "1" : DRAIN_ROWS_TEXT};
-    int code = pg_answer(
-        session_conn(engine->session),
-        PQsendQueryPrepared(session_conn(engine->session), "parked", 3, values, NULL, NULL, 1),
-        &drain->rows, error);
+    int code = pg_answer(conn_of(engine),
+                         PQsendQueryPrepared(conn_of(engine), "parked", 3, values, NULL, NULL, 1),
+                         &drain->rows, error);
     buf_free(&ids);
     buf_free(&spaces);
     return code;
@@ -234,8 +233,8 @@ void drain_postpone(struct engine *engine, const struct error *reason, int64_t p
     drain_drop(engine);
     engine->drain.spent_us += monotonic_now_us() - engine->drain.began_us;
     const char *values[] = {id, epoch, space, pause};
-    if (pg_query(session_conn(engine->session), "SELECT weir.postpone($1, $2, $3, $4)", 4, values,
-                 NULL, &error) != 0)
+    if (pg_query(conn_of(engine), "SELECT weir.postpone($1, $2, $3, $4)", 4, values, NULL,
+                 &error) != 0)
         apply_fail(engine, &error);
 }
 
@@ -249,7 +248,7 @@ static int fill_known(struct engine *engine)
     while (code != 0 && strcmp(error.code, DECODER_UNKNOWN) == 0 &&
            monotonic_now_us() >= drain->look_up_at_us) {
         code = decoder_look_up(engine->decoder, decoder_unknown_id(engine->decoder),
-                               session_conn(engine->session), &error);
+                               conn_of(engine), &error);
         if (code == 0)
             code = fill_batch(engine, &error);
         else /* it may have taken long, and others may wait for the same */
@@ -314,7 +313,7 @@ static void take(struct drain *drain)
 /* Nothing is in flight, and new records do not want their turn first. */
 static int has_turn(const struct engine *engine)
 {
-    return !session_is_busy(engine->session) && engine->attached &&
+    return !is_busy(engine) && engine->attached &&
            !(apply_is_behind(engine) && engine->drain.spent_us > DRAIN_SHARE_MS * 1000);
 }
 
@@ -404,8 +403,7 @@ void drain_record(struct engine *engine)
     buf_put_text(&drain->failed, "]");
     const char *values[] = {buf_text(&drain->failed)};
     FAILPOINT("head.failed");
-    int code = pg_query_prepared(session_conn(engine->session), "heads_failed", 1, values, &result,
-                                 &error);
+    int code = pg_query_prepared(conn_of(engine), "heads_failed", 1, values, &result, &error);
     FAILPOINT("head.sent");
     for (int i = 0; code == 0 && i < PQntuples(result); i++) {
         const struct due *due = &drain->taken[pg_int(result, i, 0)];

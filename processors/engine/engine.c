@@ -101,12 +101,8 @@ int engine_new(const struct engine_options *options, struct engine **ret_engine,
     engine->decoder = decoder_new(processor);
     metrics_of_engine(engine, options->metrics);
     health_set(options->health, engine->check, 0, "starting");
-    int code = registry_open(config, &engine->registry, error);
-    if (engine->registry) {
-        registry_set_deadline(engine->registry, REGISTRY_ONE_TRY);
-        decoder_use_registry(engine->decoder, engine->registry);
-    }
-    if (code != 0 || open_consumer(engine, error) != 0) {
+    if (decoder_open_registry(engine->decoder, config, error) != 0 ||
+        open_consumer(engine, error) != 0) {
         engine_free(engine);
         return -1;
     }
@@ -126,7 +122,6 @@ void engine_free(struct engine *engine)
     batch_free(engine->filling);
     batch_free(engine->applying);
     decoder_free(engine->decoder);
-    registry_free(engine->registry);
     positions_free(&engine->positions);
     if (engine->queue)
         rd_kafka_queue_destroy(engine->queue);
@@ -179,7 +174,7 @@ static void wait_for_work(struct engine *engine, int timeout_ms)
     if (engine->session)
         fds[count++] = session_pollfd(engine->session);
     poll(fds, count, timeout_ms);
-    if (engine->session && fds[count - 1].revents && !session_is_busy(engine->session))
+    if (engine->session && fds[count - 1].revents && !is_busy(engine))
         apply_watch(engine);
     uint64_t wakes;
     if (read(engine->wake_fd, &wakes, sizeof wakes) < 0)
@@ -193,14 +188,13 @@ static int sleep_ms(const struct engine *engine)
     if (drain_is_due(engine))
         return 0;
     /* A batch that may still grow has no other reason to wake up. */
-    return engine->filling->count > 0 && !session_is_busy(engine->session) ? GROW_WAIT_MS
-                                                                           : IDLE_WAIT_MS;
+    return engine->filling->count > 0 && !is_busy(engine) ? GROW_WAIT_MS : IDLE_WAIT_MS;
 }
 
 static void finish(struct engine *engine)
 {
     int64_t deadline_us = monotonic_now_us() + REVOKE_WAIT_MS * 1000;
-    while (engine->attached && (session_is_busy(engine->session) || engine->filling->count > 0) &&
+    while (engine->attached && (is_busy(engine) || engine->filling->count > 0) &&
            monotonic_now_us() < deadline_us) {
         apply_start(engine);
         apply_wait(engine, IDLE_WAIT_MS);

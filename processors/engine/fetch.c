@@ -143,8 +143,8 @@ static int note_waiting(struct engine *engine, struct position *position, const 
     PGresult *result = NULL;
     const char *values[] = {PG_NUMBER(position->id), PG_NUMBER(position->epoch),
                             PG_NUMBER(position->waits_offset), why->code, why->message};
-    int code = pg_query(session_conn(engine->session),
-                        "SELECT weir.note_waiting($1, $2, $3, $4, $5)", 5, values, &result, error);
+    int code = pg_query(conn_of(engine), "SELECT weir.note_waiting($1, $2, $3, $4, $5)", 5, values,
+                        &result, error);
     if (code == 0)
         position->waits_since_us = pg_int(result, 0, 0);
     PQclear(result);
@@ -172,8 +172,7 @@ static int look_up(struct engine *engine, struct position *position)
 {
     struct error error = {0};
     struct error failure;
-    if (decoder_look_up(engine->decoder, position->unknown_id, session_conn(engine->session),
-                        &error) == 0) {
+    if (decoder_look_up(engine->decoder, position->unknown_id, conn_of(engine), &error) == 0) {
         log_info("schema id %d is known now", position->unknown_id);
         attach_detach(engine, 0); /* reads on from the positions */
         return 0;
@@ -201,7 +200,7 @@ static int look_up(struct engine *engine, struct position *position)
 void fetch_look_up(struct engine *engine)
 {
     int64_t now_us = monotonic_now_us();
-    if (!engine->waiting || session_is_busy(engine->session) || now_us < engine->look_up_at_us)
+    if (!engine->waiting || is_busy(engine) || now_us < engine->look_up_at_us)
         return;
     engine->look_up_at_us = now_us + LOOK_UP_INTERVAL_MS * 1000;
     for (size_t i = 0; i < engine->positions.count; i++)

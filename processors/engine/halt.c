@@ -30,18 +30,17 @@ static void save_halt(struct engine *engine, const struct error *error,
                             at_offset >= 0 ? PG_NUMBER(at_offset) : NULL,
                             entry && entry->event ? entry->event->name : NULL,
                             entry ? id : NULL};
-    if (!session_conn(engine->session) ||
-        pg_query(session_conn(engine->session),
-                 "INSERT INTO weir.halt (processor, generation, code, message, "
-                 "topic, kafka_partition, kafka_offset, event, "
-                 "event_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON "
-                 "CONFLICT (processor, generation) DO UPDATE SET "
-                 "(code, message, topic, kafka_partition, kafka_offset, event, "
-                 "event_id, halted_at) = (excluded.code, "
-                 "excluded.message, excluded.topic, excluded.kafka_partition, "
-                 "excluded.kafka_offset, excluded.event, "
-                 "excluded.event_id, now())",
-                 9, values, NULL, &failure) != 0)
+    if (!conn_of(engine) || pg_query(conn_of(engine),
+                                     "INSERT INTO weir.halt (processor, generation, code, message, "
+                                     "topic, kafka_partition, kafka_offset, event, "
+                                     "event_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON "
+                                     "CONFLICT (processor, generation) DO UPDATE SET "
+                                     "(code, message, topic, kafka_partition, kafka_offset, event, "
+                                     "event_id, halted_at) = (excluded.code, "
+                                     "excluded.message, excluded.topic, excluded.kafka_partition, "
+                                     "excluded.kafka_offset, excluded.event, "
+                                     "excluded.event_id, now())",
+                                     9, values, NULL, &failure) != 0)
         log_warn("the halt could not be recorded; it will be met again");
 }
 
@@ -76,12 +75,10 @@ void halt(struct engine *engine, const struct error *error, const struct positio
           const struct entry *entry)
 {
     struct error reason = *error;
-    char id[UUID_TEXT_SIZE + 1] = "";
+    char name[ENTRY_NAME_SIZE];
     if (entry) {
-        uuid_format(&entry->event_id, id);
-        error_prefix(&reason, "%s %s at %s [%d] offset %" PRId64,
-                     entry->event ? entry->event->name : "event", id, position->topic,
-                     position->partition, entry->record.offset);
+        entry_name(entry, name);
+        error_prefix(&reason, "%s", name);
     }
     stop(engine, &reason, position, entry ? entry->record.offset : -1, entry);
 }
@@ -91,8 +88,8 @@ void halt(struct engine *engine, const struct error *error, const struct positio
 static int release_skipped(struct engine *engine, const char *const *values, struct error *error)
 {
     PGresult *result = NULL;
-    int code = pg_query(session_conn(engine->session), "SELECT weir.release_halt($1, $2)", 2,
-                        values, &result, error);
+    int code =
+        pg_query(conn_of(engine), "SELECT weir.release_halt($1, $2)", 2, values, &result, error);
     if (code == 0 && *PQgetvalue(result, 0, 0) == 't')
         log_info("the record that it had halted at is to be skipped");
     PQclear(result);
@@ -105,7 +102,7 @@ static int look_for_another(struct engine *engine, const char *const *values, st
 {
     PGresult *result = NULL;
     if (pg_query(
-            session_conn(engine->session),
+            conn_of(engine),
             "SELECT EXISTS (SELECT FROM weir.processor WHERE processor = $1 AND generation <> $2)",
             2, values, &result, error) != 0)
         return -1;
@@ -126,7 +123,7 @@ int halt_check(struct engine *engine, struct error *error)
     PGresult *result = NULL;
     if (engine->halted && look_for_another(engine, values, error) != 0)
         return -1;
-    if (pg_query(session_conn(engine->session),
+    if (pg_query(conn_of(engine),
                  "SELECT message, message || ' (since ' || weir.iso_time(halted_at) || ')' "
                  "FROM weir.halt WHERE processor = $1 AND generation = $2",
                  2, values, &result, error) != 0)

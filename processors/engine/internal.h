@@ -124,7 +124,6 @@ struct engine {
     struct session *session; /* NULL: none is open */
     int past_known; /* by the database of this session, which cannot become another one meanwhile */
     struct decoder *decoder;
-    struct registry *registry; /* NULL without one */
 
     struct positions positions; /* only while attached */
     int drained;                /* the consumer's queue was empty when it was read last */
@@ -173,6 +172,22 @@ struct engine {
     int waiting;        /* partitions that wait for a schema id */
     int misplaced_said; /* the first record in a wrong partition was logged */
 };
+
+static inline PGconn *conn_of(const struct engine *engine)
+{
+    return session_conn(engine->session);
+}
+
+/* What was sent last, of engine->current. */
+static inline const struct slice *slice_of(const struct engine *engine)
+{
+    return session_slice(engine->session);
+}
+
+static inline int is_busy(const struct engine *engine)
+{
+    return session_is_busy(engine->session);
+}
 
 /* engine.c */
 

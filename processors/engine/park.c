@@ -13,19 +13,16 @@
 #include "processors/engine/internal.h"
 
 /* One line a second: a platform's worth of failures must not become a flood of another kind. */
-static void log_parked(struct engine *engine, const struct entry *entry,
-                       const struct position *position)
+static void log_parked(struct engine *engine, const struct entry *entry)
 {
-    char id[UUID_TEXT_SIZE + 1];
+    char name[ENTRY_NAME_SIZE];
     int64_t now_us = monotonic_now_us();
     engine->parked_unsaid++;
     if (now_us - engine->parked_said_us < PARKED_LOG_INTERVAL_MS * 1000)
         return;
     engine->parked_said_us = now_us;
-    uuid_format(&entry->event_id, id);
-    log_warn("parked %s %s at %s [%d] offset %" PRId64 ", again in %" PRId64 " ms: %s%s",
-             entry->event ? entry->event->name : "event", id, position->topic, position->partition,
-             entry->record.offset, entry->retry_after_ms, entry->reason,
+    entry_name(entry, name);
+    log_warn("parked %s, again in %" PRId64 " ms: %s%s", name, entry->retry_after_ms, entry->reason,
              engine->parked_unsaid > 1 ? " (and others before it)" : "");
     engine->parked_unsaid = 0;
 }
@@ -75,7 +72,7 @@ int park_mark(struct engine *engine, struct entry *entry, const char *code, cons
         return -1;
     if (batch_park(engine->current, entry, engine->parked, breaker_doubts(&engine->breaker, policy),
                    code, message))
-        log_parked(engine, entry, &engine->positions.list[entry->position]);
+        log_parked(engine, entry);
     else
         park_set_aside(engine, message);
     return 0;
@@ -99,7 +96,7 @@ void park_entry(struct engine *engine, size_t index, const char *code, const cha
         return;
     park_back_off(engine, search_helps(&engine->failure) ? SEARCH_MAX : 1);
     engine->bisect_to = 0;
-    apply_from(engine, session_slice(engine->session)->from);
+    apply_from(engine, slice_of(engine)->from);
     FAILPOINT("park.sent");
 }
 
@@ -112,8 +109,7 @@ static int next_screened(const struct engine *engine, char **list, size_t *ret_i
     char *tab = strchr(line, '\t');
     *ret_index = (size_t)strtoull(line, NULL, 10);
     *ret_reason = tab ? tab + 1 : "";
-    return tab && *ret_index >= session_slice(engine->session)->from &&
-           *ret_index < session_slice(engine->session)->to &&
+    return tab && *ret_index >= slice_of(engine)->from && *ret_index < slice_of(engine)->to &&
            engine->current->entries[*ret_index].fate == FATE_APPLIED;
 }
 
@@ -130,7 +126,7 @@ static void screen_drain(struct engine *engine, char *list)
 {
     size_t index;
     const char *reason;
-    size_t from = session_slice(engine->session)->from;
+    size_t from = slice_of(engine)->from;
     if (!next_screened(engine, &list, &index, &reason)) {
         halt_for_screen(engine);
     } else if (index == from) {
@@ -145,7 +141,7 @@ static void screen_batch(struct engine *engine, char *list)
 {
     size_t index;
     const char *reason;
-    size_t next = session_slice(engine->session)->from;
+    size_t next = slice_of(engine)->from;
     while (list) {
         if (!next_screened(engine, &list, &index, &reason)) {
             halt_for_screen(engine);
@@ -161,7 +157,7 @@ static void screen_batch(struct engine *engine, char *list)
             park_mark(engine, entry, "screened", reason) != 0)
             return;
     }
-    apply_from(engine, session_slice(engine->session)->from);
+    apply_from(engine, slice_of(engine)->from);
 }
 
 void park_screened(struct engine *engine)

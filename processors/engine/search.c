@@ -32,8 +32,8 @@ static int start(struct engine *engine, size_t from, size_t open, size_t to)
 
 int search_start(struct engine *engine, size_t open)
 {
-    size_t from = session_slice(engine->session)->from;
-    size_t to = session_slice(engine->session)->to;
+    size_t from = slice_of(engine)->from;
+    size_t to = slice_of(engine)->to;
     if (!search_helps(&engine->failure) || engine->current != engine->applying ||
         to - open > SEARCH_MAX || open < engine->searched)
         return 0;
@@ -58,7 +58,7 @@ int search_drain(struct engine *engine, int untried)
 static size_t numbered(const struct engine *engine, size_t number)
 {
     size_t i = engine->search_open;
-    for (; i < session_slice(engine->session)->to; i++)
+    for (; i < slice_of(engine)->to; i++)
         if (engine->current->entries[i].fate == FATE_APPLIED && number-- == 0)
             break;
     return i;
@@ -99,7 +99,7 @@ static int mark_found(struct engine *engine, char *list)
         struct error error;
         read_line(engine, line, &number, &error);
         size_t index = numbered(engine, number);
-        if (index == session_slice(engine->session)->to)
+        if (index == slice_of(engine)->to)
             return marked;
         if (engine->current == engine->applying)
             engine->good_run += index - next;
@@ -119,14 +119,13 @@ void search_finish(struct engine *engine)
     if (marked < 0)
         return;
     if (engine->search_untried)
-        storm_searched(engine, (size_t)marked,
-                       session_slice(engine->session)->to - engine->search_open);
+        storm_searched(engine, (size_t)marked, slice_of(engine)->to - engine->search_open);
     if (engine->current != engine->applying) {
         drain_record(engine);
         return;
     }
-    engine->bisect_to = marked > 0 ? 0 : session_slice(engine->session)->to;
+    engine->bisect_to = marked > 0 ? 0 : slice_of(engine)->to;
     if (marked > 0)
         park_back_off(engine, SEARCH_MAX);
-    apply_from(engine, session_slice(engine->session)->from);
+    apply_from(engine, slice_of(engine)->from);
 }

@@ -19,7 +19,7 @@ static struct idtable_key make_key(const struct uuid *space_id)
 
 void storm_trust(struct engine *engine)
 {
-    const struct slice *slice = session_slice(engine->session);
+    const struct slice *slice = slice_of(engine);
     if (slice->to - slice->from > STORM_BATCH_MAX)
         return;
     if (idtable_count(engine->trusted) > TRUSTED_MAX)

@@ -102,7 +102,7 @@ void upkeep_hint(struct engine *engine)
 void upkeep_check_owner(struct engine *engine)
 {
     int64_t now_us = monotonic_now_us();
-    if (!engine->attached || session_is_busy(engine->session) ||
+    if (!engine->attached || is_busy(engine) ||
         now_us - session_sent_us(engine->session) < OWNER_INTERVAL_MS * 1000 ||
         now_us - engine->owner_checked_us < OWNER_INTERVAL_MS * 1000)
         return;
@@ -110,7 +110,7 @@ void upkeep_check_owner(struct engine *engine)
     struct error error;
     PGresult *result = NULL;
     const char *values[] = {engine->processor->name, PG_NUMBER(engine->installed.generation)};
-    if (pg_query(session_conn(engine->session),
+    if (pg_query(conn_of(engine),
                  "SELECT count(*) FILTER (WHERE owner_pid = pg_backend_pid()), "
                  "EXISTS (SELECT FROM weir.processor WHERE processor = $1 AND generation <> $2) "
                  "FROM weir.position WHERE processor = $1 AND generation = $2",
@@ -130,15 +130,14 @@ void upkeep_check_owner(struct engine *engine)
 void upkeep_prune(struct engine *engine)
 {
     int64_t now_us = monotonic_now_us();
-    if (!engine->attached || session_is_busy(engine->session) ||
+    if (!engine->attached || is_busy(engine) ||
         now_us - engine->pruned_us < PRUNE_INTERVAL_MS * INT64_C(1000))
         return;
     engine->pruned_us = now_us;
     int generation = engine->installed.generation;
     int more = 0;
     struct error error;
-    if (prune_old(session_conn(engine->session), engine->processor, generation, generation, &more,
-                  &error) != 0)
+    if (prune_old(conn_of(engine), engine->processor, generation, generation, &more, &error) != 0)
         attach_recover(engine, &error);
     else if (more)
         engine->pruned_us = now_us - (PRUNE_INTERVAL_MS - PRUNE_PAUSE_MS) * INT64_C(1000);

@@ -4,6 +4,8 @@
  * the message has to be freed at some time anyway. */
 #include "processors/fold/batch.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,6 +144,15 @@ int batch_add(struct batch *batch, struct decoder *decoder, const struct record 
         entry->decoded_fate = FATE_NOT_CONSUMED;
     }
     return 0;
+}
+
+void entry_name(const struct entry *entry, char ret_name[ENTRY_NAME_SIZE])
+{
+    char id[UUID_TEXT_SIZE + 1];
+    uuid_format(&entry->event_id, id);
+    snprintf(ret_name, ENTRY_NAME_SIZE, "%s %s at %s [%d] offset %" PRId64,
+             entry->event ? entry->event->name : "event", id, entry->record.topic,
+             entry->record.partition, entry->record.offset);
 }
 
 void batch_note_reason(struct entry *entry, const char *code, const char *reason)

@@ -103,7 +103,7 @@ struct batch {
     struct idtable *copies; /* of classification: the last applied copy of each event */
 };
 
-enum { ARRAY_HEADER_SIZE = 20 };
+enum { ARRAY_HEADER_SIZE = 20, ENTRY_NAME_SIZE = 512 };
 
 struct batch *batch_new(const struct processor *processor, size_t entries_max,
                         void (*release)(void *owner));
@@ -114,6 +114,9 @@ void batch_reset(struct batch *batch, size_t position_count);
  * "schema-incompatible") nothing is changed, unless the record is skipped. */
 int batch_add(struct batch *batch, struct decoder *decoder, const struct record *record,
               uint32_t position, struct error *error);
+
+/* "PostReacted 0198… at weir.post [3] offset 17" */
+void entry_name(const struct entry *entry, char ret_name[ENTRY_NAME_SIZE]);
 
 /* Notes why an entry is not applied. */
 void batch_note_reason(struct entry *entry, const char *code, const char *reason);

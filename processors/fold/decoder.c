@@ -55,6 +55,7 @@ void decoder_free(struct decoder *decoder)
     }
     free(decoder->slots);
     free(decoder->column_usage);
+    registry_free(decoder->registry);
     free(decoder);
 }
 
@@ -64,9 +65,18 @@ void decoder_set_column_usage(struct decoder *decoder, char *usage)
     decoder->column_usage = usage;
 }
 
-void decoder_use_registry(struct decoder *decoder, struct registry *registry)
+int decoder_open_registry(struct decoder *decoder, const struct config *config, struct error *error)
 {
-    decoder->registry = registry;
+    if (registry_open(config, &decoder->registry, error) != 0)
+        return -1;
+    if (decoder->registry)
+        registry_set_deadline(decoder->registry, REGISTRY_ONE_TRY);
+    return 0;
+}
+
+int decoder_has_registry(const struct decoder *decoder)
+{
+    return decoder->registry != NULL;
 }
 
 /* The slot of the id, or the free one where it belongs. */

@@ -47,9 +47,11 @@ struct decoder *decoder_new(const struct processor *processor);
 /* What column_usage_load found, before the first record: the rest is left out of the rows. Takes
  * `usage`. */
 void decoder_set_column_usage(struct decoder *decoder, char *usage);
-/* Schema ids come from this registry, not from the catalog, whose ids are then ignored. Called
- * before the first record; the decoder does not own the registry. */
-void decoder_use_registry(struct decoder *decoder, struct registry *registry);
+/* If the configuration names a registry, schema ids come from there, and those of the catalog are
+ * ignored. Called before the first record. Errors: those of registry_open. */
+int decoder_open_registry(struct decoder *decoder, const struct config *config,
+                          struct error *error);
+int decoder_has_registry(const struct decoder *decoder);
 /* With a registry: learns the ids that are recorded in weir.schema, so that they are known while
  * the registry is away. Without one: nothing. */
 int decoder_load(struct decoder *decoder, PGconn *conn, struct error *error);

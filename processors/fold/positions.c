@@ -78,6 +78,14 @@ uint32_t positions_index(const struct positions *positions, int64_t id)
     return (uint32_t)(found - positions->list);
 }
 
+int positions_await(const struct positions *positions, const struct batch *batch)
+{
+    int some = batch->count > 0;
+    for (size_t i = 0; i < positions->count && !some; i++)
+        some = batch->ends[i] > positions->list[i].next_offset;
+    return some;
+}
+
 int64_t positions_advance(struct positions *positions, const struct slice *slice)
 {
     int64_t moved = 0;

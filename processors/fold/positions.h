@@ -32,6 +32,9 @@ struct position *positions_find(struct positions *positions, const char *topic, 
 /* The index of the one with this id, which has to be there. */
 uint32_t positions_index(const struct positions *positions, int64_t id);
 
+/* Whether a batch holds anything: records, or ends of partitions beyond their positions. */
+int positions_await(const struct positions *positions, const struct batch *batch);
+
 /* The slice is committed: positions are behind it. Returns by how many offsets they moved. */
 int64_t positions_advance(struct positions *positions, const struct slice *slice);
 

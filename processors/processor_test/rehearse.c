@@ -17,7 +17,6 @@ struct rehearsal {
     struct session *session;
     const struct processor *processor;
     struct installed installed;
-    struct registry *registry; /* NULL without one */
     struct decoder *decoder;
     struct batch *batch;
     int64_t end_us;
@@ -26,18 +25,6 @@ struct rehearsal {
 static PGconn *conn_of(const struct rehearsal *rehearsal)
 {
     return session_conn(rehearsal->session);
-}
-
-/* Ids are looked up as the engine does it. */
-static int open_decoder(struct rehearsal *rehearsal, const struct config *config,
-                        struct error *error)
-{
-    rehearsal->decoder = decoder_new(rehearsal->processor);
-    if (registry_open(config, &rehearsal->registry, error) != 0)
-        return -1;
-    if (rehearsal->registry)
-        decoder_use_registry(rehearsal->decoder, rehearsal->registry);
-    return source_check(conn_of(rehearsal), config_text(config, OPT_SCHEMA_REGISTRY_URL), error);
 }
 
 static int begin(struct rehearsal *rehearsal, struct error *error)
@@ -59,10 +46,13 @@ int rehearse_open(const struct config *config, const struct processor *processor
                                             .lock_timeout_ms = REHEARSE_LOCK_MS,
                                             .statement_timeout_ms = REHEARSE_STATEMENT_MS};
     rehearsal->processor = processor;
+    rehearsal->decoder = decoder_new(processor);
     rehearsal->batch = batch_new(processor, 1, NULL); /* the caller keeps its records */
     if (session_connect(&options, &rehearsal->session, error) == 0 &&
         install_find(conn_of(rehearsal), processor, &rehearsal->installed, error) == 0 &&
-        open_decoder(rehearsal, config, error) == 0 &&
+        decoder_open_registry(rehearsal->decoder, config, error) == 0 &&
+        source_check(conn_of(rehearsal), config_text(config, OPT_SCHEMA_REGISTRY_URL), error) ==
+            0 &&
         session_prepare(rehearsal->session, &rehearsal->installed, rehearsal->decoder, error) ==
             0 &&
         begin(rehearsal, error) == 0) {
@@ -79,7 +69,6 @@ void rehearse_free(struct rehearsal *rehearsal)
         return;
     session_free(rehearsal->session); /* which takes everything back */
     decoder_free(rehearsal->decoder);
-    registry_free(rehearsal->registry);
     batch_free(rehearsal->batch);
     free(rehearsal);
 }

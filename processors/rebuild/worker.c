@@ -85,8 +85,7 @@ static int load_parked(struct worker *worker, struct error *error)
     worker->parked = parked_new();
     worker->filling->parked = worker->parked;
     worker->applying->parked = worker->parked;
-    return parked_load(worker->parked, session_conn(worker->session), &worker->positions, error) ==
-                   0
+    return parked_load(worker->parked, conn_of(worker), &worker->positions, error) == 0
                ? worker_load_skips(worker, error)
                : -1;
 }
@@ -108,11 +107,7 @@ int worker_open(const struct worker_options *options, struct worker **ret_worker
     worker->decoder = decoder_new(options->processor);
     worker->ahead = xcalloc(WORKER_AHEAD_MAX, sizeof(rd_kafka_message_t *));
     worker->again = xcalloc(WORKER_AHEAD_MAX, sizeof(rd_kafka_message_t *));
-    int code = registry_open(options->config, &worker->registry, error);
-    if (worker->registry) {
-        registry_set_deadline(worker->registry, REGISTRY_ONE_TRY);
-        decoder_use_registry(worker->decoder, worker->registry);
-    }
+    int code = decoder_open_registry(worker->decoder, options->config, error);
     if (code == 0)
         code = open_session(worker, error);
     if (code == 0)
@@ -149,7 +144,6 @@ void worker_free(struct worker *worker)
     free(worker->again);
     slice_free(worker->slice);
     decoder_free(worker->decoder);
-    registry_free(worker->registry);
     seen_free(worker->seen);
     free(worker->known);
     buf_free(&worker->copy);
@@ -183,7 +177,7 @@ static void wait_for_work(struct worker *worker)
     uint64_t wakes;
     if (!worker_is_full(worker) && worker->reached < worker->positions.count)
         fds[count++] = (struct pollfd){.fd = worker->wake_fd, .events = POLLIN};
-    if (session_is_busy(worker->session))
+    if (is_busy(worker))
         fds[count++] = session_pollfd(worker->session);
     poll(fds, count, WORKER_IDLE_MS);
     if (read(worker->wake_fd, &wakes, sizeof wakes) < 0)
@@ -198,10 +192,15 @@ static int may_grow(const struct worker *worker)
            monotonic_now_us() - worker->filling->opened_us < WORKER_GROW_US;
 }
 
+static int has_work(const struct worker *worker)
+{
+    return positions_await(&worker->positions, worker->filling);
+}
+
 static int is_done(const struct worker *worker)
 {
     int over = *worker->options.stop || worker->reached == worker->positions.count;
-    return over && !session_is_busy(worker->session) && !worker_has_work(worker) &&
+    return over && !is_busy(worker) && !has_work(worker) &&
            (*worker->options.stop || !worker_is_due(worker));
 }
 
@@ -214,15 +213,15 @@ int worker_fold(struct worker *worker, const struct vector *target, struct error
         size_t before = worker->filling->count;
         if (!*worker->options.stop && worker_read(worker, error) != 0)
             return -1;
-        if (worker->filling->count != before || session_is_busy(worker->session))
+        if (worker->filling->count != before || is_busy(worker))
             moved_us = monotonic_now_us();
-        if (!session_is_busy(worker->session) && worker_has_work(worker) && !may_grow(worker) &&
+        if (!is_busy(worker) && has_work(worker) && !may_grow(worker) &&
             worker_apply(worker, error) != 0)
             return -1;
         if (worker_poll(worker, error) != 0)
             return -1;
-        if (!session_is_busy(worker->session) && !worker_has_work(worker) &&
-            worker_is_due(worker) && worker_apply_due(worker, error) != 0)
+        if (!is_busy(worker) && !has_work(worker) && worker_is_due(worker) &&
+            worker_apply_due(worker, error) != 0)
             return -1;
         if (monotonic_now_us() - moved_us > WORKER_STALL_US)
             return error_set(error, ERROR_RETRY, "stalled",

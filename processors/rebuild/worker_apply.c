@@ -7,16 +7,6 @@
 
 #include "processors/rebuild/worker_parts.h"
 
-int worker_has_work(const struct worker *worker)
-{
-    if (worker->filling->count > 0)
-        return 1;
-    for (size_t i = 0; i < worker->positions.count; i++)
-        if (worker->filling->ends[i] > worker->positions.list[i].next_offset)
-            return 1;
-    return 0;
-}
-
 static void send_slice(struct worker *worker, size_t from)
 {
     size_t count = worker->applying->count;
@@ -45,7 +35,7 @@ int worker_apply(struct worker *worker, struct error *error)
 
 static void finish_slice(struct worker *worker)
 {
-    size_t to = session_slice(worker->session)->to;
+    size_t to = slice_of(worker)->to;
     *worker->options.done += session_moved(worker->session);
     worker->tries = 0;
     worker->limit = worker->limit * 2 < worker->rows_max ? worker->limit * 2 : worker->rows_max;
@@ -57,21 +47,18 @@ static void finish_slice(struct worker *worker)
 
 static int name_event(const struct worker *worker, struct error *error)
 {
-    const struct slice *slice = session_slice(worker->session);
+    char name[ENTRY_NAME_SIZE];
+    const struct slice *slice = slice_of(worker);
     if (slice->to <= slice->from)
         return -1;
-    const struct entry *entry = &worker->applying->entries[slice->from];
-    char id[UUID_TEXT_SIZE + 1];
-    uuid_format(&entry->event_id, id);
-    return error_prefix(error, "%s %s at %s [%d] offset %lld",
-                        entry->event ? entry->event->name : "event", id, entry->record.topic,
-                        entry->record.partition, (long long)entry->record.offset);
+    entry_name(&worker->applying->entries[slice->from], name);
+    return error_prefix(error, "%s", name);
 }
 
 static int handle_failure(struct worker *worker, struct error *error)
 {
-    size_t from = session_slice(worker->session)->from;
-    size_t size = session_slice(worker->session)->to - from;
+    size_t from = slice_of(worker)->from;
+    size_t size = slice_of(worker)->to - from;
     if ((error->class == ERROR_RETRY || error->class == ERROR_UNSURE) &&
         !session_is_lost(worker->session) && worker->tries++ < WORKER_RETRIES) {
         const struct timespec pause = {.tv_nsec = (worker->options.index + 1) * 5000000L};
@@ -116,7 +103,7 @@ int worker_poll(struct worker *worker, struct error *error)
 int worker_wait(struct worker *worker, struct error *error)
 {
     int code = 0;
-    while (code == 0 && session_is_busy(worker->session)) {
+    while (code == 0 && is_busy(worker)) {
         session_wait(worker->session, WORKER_IDLE_MS);
         code = worker_poll(worker, error);
     }

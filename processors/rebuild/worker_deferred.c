@@ -34,7 +34,7 @@ int worker_load_skips(struct worker *worker, struct error *error)
         worker->skips = skips_new();
     worker->filling->skips = worker->skips;
     worker->applying->skips = worker->skips;
-    return skips_load_live(worker->skips, session_conn(worker->session), &worker->positions, error);
+    return skips_load_live(worker->skips, conn_of(worker), &worker->positions, error);
 }
 
 void worker_free_deferred(struct worker *worker)
@@ -67,7 +67,7 @@ int worker_load_deferred(struct worker *worker, struct error *error)
         "ELSE applied_after END AS after FROM weir.left_out l "
         "WHERE position_id = ANY ($1::integer[]) OFFSET 0) AS left_out",
         applied);
-    PGconn *conn = session_conn(worker->session);
+    PGconn *conn = conn_of(worker);
     int sent = PQsendQueryParams(conn, sql, 1, NULL, values, NULL, NULL, 1);
     free(sql);
     if (pg_answer(conn, sent, &worker->deferred_rows, error) != 0)

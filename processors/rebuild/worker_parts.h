@@ -45,7 +45,6 @@ struct worker {
     int wake_fd;
     struct session *session;
     struct decoder *decoder;
-    struct registry *registry; /* NULL without one */
     struct positions positions;
     struct goal *goals;
     size_t reached;
@@ -79,6 +78,21 @@ struct worker {
     size_t limit; /* entries per slice */
 };
 
+static inline PGconn *conn_of(const struct worker *worker)
+{
+    return session_conn(worker->session);
+}
+
+static inline const struct slice *slice_of(const struct worker *worker)
+{
+    return session_slice(worker->session);
+}
+
+static inline int is_busy(const struct worker *worker)
+{
+    return session_is_busy(worker->session);
+}
+
 /* worker_read.c */
 
 /* Takes records into the filling batch until it is full or none is there. */
@@ -90,8 +104,6 @@ void worker_drop(struct worker *worker);
 
 /* worker_apply.c */
 
-/* Whether the filling batch holds anything, records or ends of partitions. */
-int worker_has_work(const struct worker *worker);
 /* Sends the filling batch, or stages it. */
 int worker_apply(struct worker *worker, struct error *error);
 /* The same with the applying batch. */

@@ -128,7 +128,7 @@ static int handle_error(struct worker *worker, const rd_kafka_message_t *message
  * about, only a rebuild can fold as it was decided. */
 static int may_end_early(const struct worker *worker, size_t index, int64_t offset)
 {
-    return worker->options.park && !worker->registry &&
+    return worker->options.park && !decoder_has_registry(worker->decoder) &&
            !worker_deferred_beyond(worker, index, offset);
 }
 
@@ -154,7 +154,7 @@ static int wait_for_schema(struct worker *worker, size_t index, int64_t offset, 
     int64_t deadline_us = monotonic_now_us() + WORKER_LOOK_UP_MS * INT64_C(1000);
     if (worker_wait(worker, error) != 0)
         return -1;
-    while (decoder_look_up(worker->decoder, id, session_conn(worker->session), error) != 0) {
+    while (decoder_look_up(worker->decoder, id, conn_of(worker), error) != 0) {
         const struct timespec pause = {.tv_nsec = 200000000};
         int newer = strcmp(error->code, DECODER_NEWER) == 0;
         if ((strcmp(error->code, DECODER_UNKNOWN) != 0 && !(newer && worker->options.park)) ||

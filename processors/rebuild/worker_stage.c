@@ -87,12 +87,11 @@ static int call(struct worker *worker, const char *sql, int count, const int *pa
         values[i] = worker->slice->values[parameters[i]];
         lengths[i] = worker->slice->lengths[parameters[i]];
     }
-    PGresult *result =
-        PQexecParams(session_conn(worker->session), sql, count, NULL, values, lengths, formats, 1);
+    PGresult *result = PQexecParams(conn_of(worker), sql, count, NULL, values, lengths, formats, 1);
     ExecStatusType status = PQresultStatus(result);
     int code = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK
                    ? 0
-                   : pg_fail(session_conn(worker->session), result, error);
+                   : pg_fail(conn_of(worker), result, error);
     PQclear(result);
     return code;
 }
@@ -145,7 +144,7 @@ static int copy_rows(struct worker *worker, const char *table, int parameter, in
     struct buf *out = &worker->copy;
     if (at >= end)
         return 0;
-    int code = pg_copy_begin(session_conn(worker->session), table, error);
+    int code = pg_copy_begin(conn_of(worker), table, error);
     if (code != 0)
         return -1;
     buf_reset(out);
@@ -153,10 +152,10 @@ static int copy_rows(struct worker *worker, const char *table, int parameter, in
         at = put_row(out, at, first);
         if (out->size < COPY_CHUNK && at < end)
             continue;
-        code = pg_copy_put(session_conn(worker->session), out->data, out->size, error);
+        code = pg_copy_put(conn_of(worker), out->data, out->size, error);
         buf_reset(out);
     }
-    return pg_copy_end(session_conn(worker->session), code, error);
+    return pg_copy_end(conn_of(worker), code, error);
 }
 
 /* The events that count, in one value. A record out of its turn is noted even if it counts not. */
@@ -173,7 +172,7 @@ static int stage_events(struct worker *worker, struct error *error)
     while (at < end)
         at = put_row(&worker->copy, at, -1);
     stage_table(worker->options.installed, worker->options.index, table);
-    return stage_events_add(session_conn(worker->session), table, &worker->copy,
+    return stage_events_add(conn_of(worker), table, &worker->copy,
                             in_turn ? -1 : worker->positions.list[batch->drained_position].id,
                             in_turn ? -1 : batch->entries[0].record.offset, error);
 }
@@ -200,7 +199,7 @@ static int stage_slice(struct worker *worker, size_t from, struct error *error)
     size_t to = batch_classify(batch, from, batch->count, worker->known, worker->known_count);
     slice_make(worker->slice, batch, from, to, worker->positions.list, worker->positions.count,
                session_types(worker->session));
-    int code = pg_run(session_conn(worker->session), "BEGIN", error);
+    int code = pg_run(conn_of(worker), "BEGIN", error);
     if (code == 0)
         code = advance(worker, error);
     if (code == 0)
@@ -208,7 +207,7 @@ static int stage_slice(struct worker *worker, size_t from, struct error *error)
     if (code == 0)
         code = copy_relations(worker, error);
     slice_uncover(worker->slice, batch);
-    if (pg_commit(session_conn(worker->session), code, error) != 0)
+    if (pg_commit(conn_of(worker), code, error) != 0)
         return -1;
     FAILPOINT("rebuild.staged");
     *worker->options.done += positions_advance(&worker->positions, worker->slice);
@@ -242,7 +241,7 @@ static int load_staged(struct worker *worker, struct error *error)
         buf_printf(&sql, "%sSELECT max(seq) AS n FROM %s%s", i ? " UNION ALL " : "", prefix,
                    processor->relations[i]->name);
     buf_put_text(&sql, ") AS s");
-    int code = pg_query(session_conn(worker->session), buf_text(&sql), 0, NULL, &result, error);
+    int code = pg_query(conn_of(worker), buf_text(&sql), 0, NULL, &result, error);
     if (code == 0)
         worker->staged = pg_int(result, 0, 0);
     PQclear(result);
@@ -255,7 +254,7 @@ int worker_open_stage(struct worker *worker, struct error *error)
     char table[STAGE_PREFIX_SIZE];
     worker->seen = seen_new(worker->options.processor->duplicate_window_ms * 1000);
     stage_table(worker->options.installed, worker->options.index, table);
-    return stage_events_load(session_conn(worker->session), table, worker->seen, error) == 0
+    return stage_events_load(conn_of(worker), table, worker->seen, error) == 0
                ? load_staged(worker, error)
                : -1;
 }
