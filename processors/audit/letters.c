@@ -11,6 +11,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/kafka/reader.h"
+#include "lib/pg/statement.h"
 #include "processors/outbox/known.h"
 #include "processors/outbox/topics.h"
 
@@ -53,12 +54,7 @@ static int load(PGconn *conn, const char *processor, int generation, struct lett
                 struct error *error)
 {
     const char *values[] = {processor, PG_NUMBER(generation)};
-    if (pg_query(conn,
-                 "SELECT p.topic, p.kafka_partition, l.kafka_offset "
-                 "FROM weir.dead_letter AS l JOIN weir.position AS p USING (position_id) "
-                 "WHERE p.processor = $1 AND p.generation = $2::integer "
-                 "ORDER BY p.topic, p.kafka_partition, l.kafka_offset",
-                 2, values, &letters->rows, error) != 0)
+    if (pg_query(conn, statement("audited_letters"), 2, values, &letters->rows, error) != 0)
         return -1;
     letters->count = (size_t)PQntuples(letters->rows);
     letters->list = xcalloc(letters->count + 1, sizeof *letters->list);
@@ -72,18 +68,9 @@ static int load(PGconn *conn, const char *processor, int generation, struct lett
 static int read_outbox(PGconn *conn, const char *topic, struct letters *letters,
                        struct error *error)
 {
-    static const char sql[] =
-        "SELECT (array_agg(encode(h.value, 'escape') ORDER BY h.number DESC) "
-        "        FILTER (WHERE h.name = 'weir_topic'))[1], "
-        "       (array_agg(encode(h.value, 'escape') ORDER BY h.number DESC) "
-        "        FILTER (WHERE h.name = 'weir_partition'))[1], "
-        "       (array_agg(encode(h.value, 'escape') ORDER BY h.number DESC) "
-        "        FILTER (WHERE h.name = 'weir_offset'))[1] "
-        "FROM weir.outbox AS o, unnest(o.headers) WITH ORDINALITY AS h (name, value, number) "
-        "WHERE o.topic = $1 GROUP BY o.outbox_id";
     const char *values[] = {topic};
     PGresult *rows = NULL;
-    if (pg_query(conn, sql, 1, values, &rows, error) != 0)
+    if (pg_query(conn, statement("letters_in_outbox"), 1, values, &rows, error) != 0)
         return -1;
     for (int i = 0; i < PQntuples(rows); i++)
         tick_off(letters, PQgetvalue(rows, i, 0), pg_int(rows, i, 1), pg_int(rows, i, 2));

@@ -8,23 +8,7 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
-
-static const char positions_sql[] =
-    "SELECT p.processor, p.generation, coalesce(l.generation = p.generation, false)::int, p.topic, "
-    "p.kafka_partition,"
-    "       p.position_id, p.next_offset, p.epoch, coalesce(p.anchor_offset, -1), "
-    "coalesce(p.owner, ''),"
-    "       EXISTS (SELECT FROM pg_stat_activity a"
-    "               WHERE a.pid = p.owner_pid AND a.backend_start = p.owner_started_at)::int,"
-    "       to_char(p.updated_at, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') "
-    "FROM weir.position p LEFT JOIN weir.processor l USING (processor) "
-    "WHERE $1::text IS NULL OR p.processor = $1 "
-    "ORDER BY p.processor, p.generation, p.topic, p.kafka_partition";
-
-static const char halts_sql[] =
-    "SELECT processor, generation, code, message, to_char(halted_at, "
-    "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') "
-    "FROM weir.halt WHERE $1::text IS NULL OR processor = $1 ORDER BY processor, generation";
+#include "lib/pg/statement.h"
 
 #define COPY_TEXT(field, result, row, column)                                                      \
     snprintf(field, sizeof(field), "%s", PQgetvalue(result, row, column))
@@ -63,9 +47,9 @@ int audit_positions_load(PGconn *conn, const char *processor, struct audit_posit
     PGresult *rows = NULL;
     PGresult *halts = NULL;
     *ret_positions = (struct audit_positions){0};
-    int code = pg_query(conn, positions_sql, 1, values, &rows, error);
+    int code = pg_query(conn, statement("audited_positions"), 1, values, &rows, error);
     if (code == 0)
-        code = pg_query(conn, halts_sql, 1, values, &halts, error);
+        code = pg_query(conn, statement("audited_halts"), 1, values, &halts, error);
     if (code == 0 && (PQntuples(rows) > AUDIT_POSITIONS_MAX || PQntuples(halts) > AUDIT_HALTS_MAX))
         code =
             error_set(error, ERROR_FATAL, "too-many-positions",

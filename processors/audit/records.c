@@ -14,6 +14,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/hash.h"
 #include "lib/base/uuid.h"
+#include "lib/pg/statement.h"
 #include "processors/fold/message.h"
 
 enum { POLL_MS = 200 };
@@ -261,11 +262,7 @@ static int find_skipped(PGconn *conn, struct account *account, struct error *err
 {
     const char *values[] = {account->processor->name};
     PGresult *rows = NULL;
-    if (pg_query(conn,
-                 "SELECT position_id, kafka_offset FROM weir.dead_letter AS d "
-                 "JOIN weir.position AS p USING (position_id) "
-                 "WHERE p.processor = $1 AND d.code = 'skipped'",
-                 1, values, &rows, error) != 0)
+    if (pg_query(conn, statement("skipped_records"), 1, values, &rows, error) != 0)
         return -1;
     for (int row = 0; row < PQntuples(rows); row++) {
         for (size_t i = 0; i < account->track_count; i++) {

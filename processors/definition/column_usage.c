@@ -10,6 +10,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/pg/sql_scan.h"
+#include "lib/pg/statement.h"
 #include "processors/definition/bind.h"
 
 static void put_statements(const struct asset *asset, struct buf *sql)
@@ -46,35 +47,14 @@ static int make_procedure(PGconn *conn, const struct processor *processor)
     return code;
 }
 
-/* A use of a row as a whole is no dependency on its columns, but stands in the procedure's body as
- * a variable of attribute 0 and the row's type. */
-static const char FIND[] =
-    "SELECT array_agg(concat_ws('.', c.relname, a.attname) ORDER BY c.relname, a.attnum) "
-    "FROM pg_proc p "
-    "JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid "
-    "    AND d.refclassid = 'pg_class'::regclass "
-    "JOIN pg_class c ON c.oid = d.refobjid AND c.relnamespace = pg_my_temp_schema() "
-    "LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid "
-    "    AND d.refobjsubid <> 0 "
-    "WHERE p.pronamespace = pg_my_temp_schema() AND p.proname = 'weir_reads' "
-    "HAVING NOT bool_or(p.prosqlbody::text ~ "
-    "    (':varattno 0 :vartype (2249|' || c.reltype || '|' || c.reloftype || ') '))";
-
-/* Generations that were dropped are forgotten on the way. */
-static const char RECORD[] =
-    "WITH dropped AS (DELETE FROM weir.column_usage "
-    "    WHERE to_regnamespace(quote_ident(schema_name)) IS NULL) "
-    "INSERT INTO weir.column_usage (schema_name, procedure, columns) VALUES ($1, $2, $3) "
-    "ON CONFLICT (schema_name, procedure) DO UPDATE SET columns = excluded.columns";
-
 static char *find_columns(PGconn *conn, const struct processor *processor)
 {
     PGresult *result = NULL;
     char *columns = NULL;
     struct error error;
     if (make_procedure(conn, processor) == 0 &&
-        pg_query(conn, FIND, 0, NULL, &result, &error) == 0 && PQntuples(result) == 1 &&
-        !PQgetisnull(result, 0, 0))
+        pg_query(conn, statement("find_column_usage"), 0, NULL, &result, &error) == 0 &&
+        PQntuples(result) == 1 && !PQgetisnull(result, 0, 0))
         columns = xstrdup(PQgetvalue(result, 0, 0));
     PQclear(result);
     return columns;
@@ -90,7 +70,7 @@ int column_usage_record(PGconn *conn, const struct processor *processor,
     const char *values[] = {installed->schema, installed->procedure, columns};
     int code = pg_run(conn, "ROLLBACK TO weir_reads; RELEASE weir_reads", error);
     if (code == 0)
-        code = pg_query(conn, RECORD, 3, values, NULL, error);
+        code = pg_query(conn, statement("record_column_usage"), 3, values, NULL, error);
     free(columns);
     return code;
 }

@@ -13,6 +13,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/failpoint.h"
 #include "lib/base/hash.h"
+#include "lib/pg/statement.h"
 
 /* The session of a rebuild that was killed may need a moment to notice. */
 enum { LOCK_TRIES = 30, LOCK_EVICT_TRY = 20, LOCK_PAUSE_MS = 100 };
@@ -39,13 +40,7 @@ void generation_unlock(PGconn *conn, const char *processor)
 static int evict_follower(PGconn *conn, const char *processor, struct error *error)
 {
     const char *values[] = {processor, FOLLOWER_SESSION};
-    return pg_query(conn,
-                    "SELECT pg_terminate_backend(l.pid) FROM pg_locks l "
-                    "JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' "
-                    "AND l.granted AND l.classid = 2003134835 "
-                    "AND l.objid::bigint = hashtext($1)::bigint & 4294967295 "
-                    "AND a.datname = current_database() AND a.application_name = $2",
-                    2, values, NULL, error);
+    return pg_query(conn, statement("evict_follower"), 2, values, NULL, error);
 }
 
 int generation_lock(PGconn *conn, const char *processor, struct error *error)
@@ -64,12 +59,7 @@ int generation_lock(PGconn *conn, const char *processor, struct error *error)
     if (taken)
         return 0;
     PGresult *result = NULL;
-    if (pg_query(
-            conn,
-            "SELECT coalesce(string_agg(owner || ', generation ' || generation || ', ' || "
-            "phase, '; '), 'another session') FROM weir.generation "
-            "WHERE processor = $1 AND owner IS NOT NULL AND updated_at > now() - interval '1m'",
-            1, values, &result, error) != 0)
+    if (pg_query(conn, statement("rebuilds_at_work"), 1, values, &result, error) != 0)
         return -1;
     error_set(error, ERROR_USAGE, "rebuild-running",
               "%s is being rebuilt already (%s); `weir rebuild %s --status` shows how far it is",
@@ -91,11 +81,7 @@ int generation_live(PGconn *conn, const struct processor *processor, struct gene
 {
     const char *values[] = {processor->name};
     PGresult *result = NULL;
-    if (pg_query(conn,
-                 "INSERT INTO weir.generation (processor, generation, version, consumes, state) "
-                 "SELECT processor, generation, version, consumes, 'live' FROM weir.processor "
-                 "WHERE processor = $1 ON CONFLICT (processor, generation) DO NOTHING",
-                 1, values, NULL, error) != 0 ||
+    if (pg_query(conn, statement("list_live_generation"), 1, values, NULL, error) != 0 ||
         pg_query(conn, "SELECT generation, version FROM weir.processor WHERE processor = $1", 1,
                  values, &result, error) != 0)
         return -1;
@@ -155,11 +141,7 @@ static int create(PGconn *conn, const struct processor *processor, const char *s
     const char *values[] = {processor->name, PG_NUMBER(processor->version), processor->consumes,
                             source, sets ? "false" : "true"};
     PGresult *result = NULL;
-    if (pg_query(conn,
-                 "INSERT INTO weir.generation (processor, generation, version, consumes, source, "
-                 "state, indexed) SELECT $1, max(generation) + 1, $2::integer, $3, $4, 'building', "
-                 "$5::boolean FROM weir.generation WHERE processor = $1 RETURNING generation",
-                 5, values, &result, error) != 0)
+    if (pg_query(conn, statement("add_generation"), 5, values, &result, error) != 0)
         return -1;
     *next = (struct generation){.number = (int)pg_int(result, 0, 0),
                                 .version = processor->version,
@@ -365,14 +347,7 @@ int generation_note(PGconn *conn, const char *processor, int number, const char 
                             done < 0 ? NULL : texts[1],
                             total < 0 ? NULL : texts[2],
                             rate < 0 ? NULL : texts[3]};
-    return pg_query(conn,
-                    "UPDATE weir.generation SET state = coalesce($3, state), "
-                    "phase = coalesce($4, phase), records_done = coalesce($5, records_done), "
-                    "records_total = coalesce($6, records_total), "
-                    "records_per_second = coalesce($7, records_per_second), "
-                    "caught_up_at = CASE WHEN $3 = 'caught-up' THEN now() ELSE caught_up_at END, "
-                    "updated_at = now() WHERE processor = $1 AND generation = $2",
-                    7, values, NULL, error);
+    return pg_query(conn, statement("note_generation"), 7, values, NULL, error);
 }
 
 /* Views outside of the schema that read its tables. */
@@ -381,13 +356,7 @@ static int check_dependents(PGconn *conn, const char *processor, const char *sch
 {
     const char *values[] = {schema};
     PGresult *result = NULL;
-    if (pg_query(conn,
-                 "SELECT string_agg(DISTINCT v.oid::regclass::text, ', ') FROM pg_depend d "
-                 "JOIN pg_rewrite r ON r.oid = d.objid AND d.classid = 'pg_rewrite'::regclass "
-                 "JOIN pg_class v ON v.oid = r.ev_class "
-                 "JOIN pg_class t ON t.oid = d.refobjid AND d.refclassid = 'pg_class'::regclass "
-                 "WHERE t.relnamespace = $1::regnamespace AND v.relnamespace <> t.relnamespace",
-                 1, values, &result, error) != 0)
+    if (pg_query(conn, statement("views_on_tables"), 1, values, &result, error) != 0)
         return -1;
     int code = 0;
     if (!PQgetisnull(result, 0, 0))
@@ -404,12 +373,7 @@ int generation_abandon(PGconn *conn, const char *processor, struct generation *r
 {
     const char *values[] = {processor};
     PGresult *result = NULL;
-    if (pg_query(conn,
-                 "SELECT generation, version, (SELECT coalesce(sum(next_offset), 0)::bigint "
-                 "FROM weir.position p WHERE (p.processor, p.generation) = "
-                 "(g.processor, g.generation)) FROM weir.generation g "
-                 "WHERE processor = $1 AND state IN ('building', 'caught-up')",
-                 1, values, &result, error) != 0)
+    if (pg_query(conn, statement("unfinished_generation"), 1, values, &result, error) != 0)
         return -1;
     int found = PQntuples(result) > 0;
     if (found) {

@@ -13,6 +13,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/timestamp.h"
+#include "lib/pg/statement.h"
 #include "processors/definition/bind.h"
 #include "processors/fold/prune.h"
 
@@ -23,16 +24,7 @@ int previous_look(struct previous *previous, PGconn *conn, struct error *error)
     const struct processor *processor = previous->processor;
     const char *values[] = {processor->name};
     PGresult *result = NULL;
-    if (pg_query(conn,
-                 "SELECT f.generation, f.version, f.consumes, p.generation, "
-                 "weir.records_behind(p.processor, f.generation), "
-                 "EXISTS (SELECT FROM weir.left_out JOIN weir.position o USING (position_id) "
-                 "WHERE (o.processor, o.generation) = (p.processor, f.generation)) "
-                 "FROM weir.processor p CROSS JOIN LATERAL (SELECT * FROM weir.generation g "
-                 "WHERE g.processor = p.processor AND g.state = 'previous' "
-                 "ORDER BY live_at DESC NULLS LAST, generation DESC LIMIT 1) f "
-                 "WHERE p.processor = $1",
-                 1, values, &result, error) != 0)
+    if (pg_query(conn, statement("previous_generation"), 1, values, &result, error) != 0)
         return -1;
     previous->number = 0;
     previous->behind = 0;
@@ -119,11 +111,7 @@ static int load_target(struct previous *previous, PGconn *conn, struct vector *l
     PGresult *result = NULL;
     if (pg_run(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ", error) != 0)
         return -1;
-    int code = pg_query(conn,
-                        "SELECT FROM weir.processor p JOIN weir.generation g USING (processor) "
-                        "WHERE p.processor = $1 AND p.generation = $2 AND g.generation = $3 "
-                        "AND g.state = 'previous'",
-                        3, values, &result, error);
+    int code = pg_query(conn, statement("is_live_and_previous"), 3, values, &result, error);
     *ret_there = code == 0 && PQntuples(result) > 0;
     PQclear(result);
     if (*ret_there &&
@@ -176,11 +164,7 @@ static int fold(struct previous *previous, const struct vector *target, struct e
 static int forget_deferred(const struct previous *previous, PGconn *conn, struct error *error)
 {
     const char *values[] = {previous->processor->name, PG_NUMBER(previous->number)};
-    return pg_query(conn,
-                    "DELETE FROM weir.left_out l USING weir.position p "
-                    "WHERE p.processor = $1 AND p.generation = $2 "
-                    "AND l.position_id = p.position_id AND l.applied_after < p.next_offset",
-                    2, values, NULL, error);
+    return pg_query(conn, statement("forget_left_out"), 2, values, NULL, error);
 }
 
 /* As the engine does for the live one. Nothing that was applied out of its turn is left to be

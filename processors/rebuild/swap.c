@@ -10,20 +10,14 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
+#include "lib/pg/statement.h"
 
 /* Views outside of the published schema that stand on its views, over any number of others. */
 static int find_dependents(PGconn *conn, const char *schema, json_t *names, struct error *error)
 {
     const char *values[] = {schema};
     PGresult *result = NULL;
-    if (pg_query(conn,
-                 "WITH RECURSIVE d AS (SELECT oid FROM pg_class WHERE relnamespace = "
-                 "$1::regnamespace UNION SELECT r.ev_class FROM d JOIN pg_depend p "
-                 "ON p.refobjid = d.oid AND p.refclassid = 'pg_class'::regclass "
-                 "AND p.classid = 'pg_rewrite'::regclass JOIN pg_rewrite r ON r.oid = p.objid) "
-                 "SELECT c.oid::regclass::text FROM d JOIN pg_class c USING (oid) "
-                 "WHERE c.relnamespace <> $1::regnamespace ORDER BY 1",
-                 1, values, &result, error) != 0)
+    if (pg_query(conn, statement("views_on_views"), 1, values, &result, error) != 0)
         return -1;
     for (int i = 0; i < PQntuples(result); i++)
         json_array_append_new(names, json_string(PQgetvalue(result, i, 0)));
@@ -83,15 +77,7 @@ static int find_stale(PGconn *conn, const struct processor *processor,
     const char *values[] = {processor->name, next->installed.schema};
     PGresult *result = NULL;
     *ret_names = NULL;
-    if (pg_query(conn,
-                 "SELECT string_agg(DISTINCT v.oid::regclass::text, ', ') FROM pg_class v "
-                 "JOIN pg_rewrite r ON r.ev_class = v.oid "
-                 "JOIN pg_depend d ON d.objid = r.oid AND d.classid = 'pg_rewrite'::regclass "
-                 "JOIN pg_class t ON t.oid = d.refobjid AND d.refclassid = 'pg_class'::regclass "
-                 "JOIN pg_namespace n ON n.oid = t.relnamespace "
-                 "WHERE v.relnamespace = $1::text::regnamespace AND v.relkind = 'v' "
-                 "AND n.nspname ~ ('^' || $1 || '_[0-9]+$') AND n.nspname <> $2",
-                 2, values, &result, error) != 0)
+    if (pg_query(conn, statement("stale_views"), 2, values, &result, error) != 0)
         return -1;
     if (!PQgetisnull(result, 0, 0))
         *ret_names = xstrdup(PQgetvalue(result, 0, 0));
