@@ -118,28 +118,29 @@ const struct command command_audit = {
     .name = "audit",
     .arguments = "[PROCESSOR]",
     .summary = "whether what must hold does hold: every record once, books that balance",
-    .help = "Examines a live system in one snapshot and changes nothing. For each processor:\n"
-            "  I3  reaches the end of the log; each record below its position is in exactly one of "
-            "applied, duplicate, parked\n"
-            "      and dead letter: the topics are read and held against the tables, offset by "
-            "offset\n"
-            "  I4  nothing of a Space that is held back is applied beyond the event that failed\n"
-            "  I10 the outbox is published within a minute; decisions are carried out within five\n"
-            "  I7  its positions lie inside the log\n"
-            "  and each query of its checks.sql returns no row: entries sum to zero (I1), balances "
-            "are the sum of their entries\n"
-            "  (I9), buckets hold what their events add up to (I11), and whatever else it asserts\n"
-            "\n"
-            "--wait TIME first waits for lag 0, and counts what lags after that as broken; without "
-            "it lag is only shown.\n"
-            "\n"
-            "Examples:\n"
-            "  weir audit --wait 30s\n"
-            "  weir audit ledger -o json | jq '.rules[] | select(.state == \"broken\")'\n"
-            "\n"
-            "Exit codes: 0 nothing is broken; 1 Postgres or Kafka did not answer; 2 wrong usage, "
-            "or not migrated; 3 a rule is\n"
-            "broken: its first rows are shown.",
+    .help =
+        "Examines a live system in one snapshot and changes nothing. For each processor:\n"
+        "  I3  it reaches the end of the log; each record below its position is in exactly one of\n"
+        "      applied, duplicate, parked and dead letter: the audit reads the topics and "
+        "compares\n"
+        "      them with the tables, offset by offset\n"
+        "  I4  no event of a held-back Space is applied behind the event that failed\n"
+        "  I10 the outbox is published within a minute; decisions are carried out within five\n"
+        "  I7  its positions lie inside the log\n"
+        "  and each query of its checks.sql returns no row: entries sum to zero (I1), balances "
+        "are\n"
+        "  the sums of their entries (I9), buckets are the sums of their events (I11), and so on\n"
+        "\n"
+        "With --wait TIME it waits for lag 0 first; lag that remains is a broken rule. Without\n"
+        "--wait it only shows the lag.\n"
+        "\n"
+        "Examples:\n"
+        "  weir audit --wait 30s\n"
+        "  weir audit ledger -o json | jq '.rules[] | select(.state == \"broken\")'\n"
+        "\n"
+        "Exit codes: 0 nothing is broken; 1 Postgres or Kafka did not answer; 2 wrong usage, or "
+        "not migrated; 3 a rule is\n"
+        "broken: its first rows are shown.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .run = run,

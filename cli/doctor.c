@@ -195,25 +195,26 @@ const struct command command_doctor = {
     .name = "doctor",
     .arguments = "",
     .summary = "what is wrong with this environment, and what to do",
-    .help = "Looks at what Weir stands on and changes nothing: the program and its catalog, the "
-            "clock, the brokers, the topics\n"
-            "and how they are pinned, the schema registry if there is one, Postgres, its version, "
-            "migrations and roles, where\n"
-            "schema ids come from, processors that halted, and whether gateway and processors "
-            "answer. Each finding is ok, warn\n"
-            "or fail, with what to do about it.\n"
-            "\n"
-            "With --probe URL it asks that URL alone and exits 0 if it answers 200: a health check "
-            "for a container.\n"
-            "\n"
-            "Examples:\n"
-            "  weir doctor\n"
-            "  weir doctor -o json | jq '.findings[] | select(.state != \"ok\")'\n"
-            "  weir doctor --probe http://127.0.0.1:18082/readyz\n"
-            "\n"
-            "Exit codes: 0 nothing failed (there may be warnings); 1 the probed URL does not "
-            "answer 200; 2 wrong usage;\n"
-            "3 something failed.",
+    .help =
+        "Checks the environment and changes nothing: the program and its catalog, the clock, the\n"
+        "brokers, the topics and their pinned settings, the schema registry if there is one,\n"
+        "Postgres, its version, migrations and roles, the source of schema ids, halted "
+        "processors,\n"
+        "and whether gateway and processors answer. Each finding is ok, warn or fail, and says "
+        "what\n"
+        "to do.\n"
+        "\n"
+        "With --probe URL it asks that URL alone and exits 0 if it answers 200: a health check for "
+        "a container.\n"
+        "\n"
+        "Examples:\n"
+        "  weir doctor\n"
+        "  weir doctor -o json | jq '.findings[] | select(.state != \"ok\")'\n"
+        "  weir doctor --probe http://127.0.0.1:18082/readyz\n"
+        "\n"
+        "Exit codes: 0 nothing failed (there may be warnings); 1 the probed URL does not answer "
+        "200; 2 wrong usage;\n"
+        "3 something failed.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .run = run,

@@ -163,19 +163,19 @@ const struct command command_migrate = {
     .arguments = "",
     .summary = "bring the database up to this build",
     .help =
-        "Runs the migrations of the control schema, records the catalog of events, and creates "
-        "what each processor\n"
-        "needs: its tables, its procedure and its published views. Each processor's SQL is "
-        "tried on an empty batch,\n"
-        "and each query of sql/queries/ is prepared as the role that will run it, "
-        "so that a mistake is reported here, with its file and line. Running it again changes "
-        "nothing.\n\n"
-        "The login is weir_owner unless --database names another; it owns the database, or may "
-        "CREATE in it, and has\n"
-        "CREATEROLE. --roles lets weir_gateway, weir_processor and weir_reader log in, with the "
-        "passwords that the\n"
-        "environment (WEIR_GATEWAY_PASSWORD, ...) or the file of --config has for them.\n\n"
-        "  weir migrate\n  weir migrate --wait 30s        wait for Postgres to come up\n"
+        "Runs the migrations of the control schema, records the catalog of events, and creates\n"
+        "the tables, the procedure and the published views of each processor. It runs each\n"
+        "processor's SQL on an empty batch, and prepares each query of sql/queries/ as the role\n"
+        "that will run it. So it reports a mistake with file and line. Running it again changes\n"
+        "nothing.\n"
+        "\n"
+        "The login is weir_owner unless --database names another. It owns the database, or may\n"
+        "CREATE in it, and has CREATEROLE. --roles lets weir_gateway, weir_processor and\n"
+        "weir_reader log in. Their passwords come from the environment (WEIR_GATEWAY_PASSWORD,\n"
+        "...) or the file of --config.\n"
+        "\n"
+        "  weir migrate\n"
+        "  weir migrate --wait 30s        wait for Postgres to come up\n"
         "  weir migrate --home ./mine     schemas and SQL of your own",
     .options = options,
     .option_count = sizeof options / sizeof *options,

@@ -175,14 +175,12 @@ const struct command command_position = {
     .arguments = "[PROCESSOR]",
     .summary = "how far each processor has come: position, end and lag per partition",
     .help =
-        "For each processor, topic and partition: the position (every record below it is dealt "
-        "with, none from it on), the\n"
-        "end of the log, the lag between them, the epoch of its owner and who that is, how many "
-        "events are parked and how\n"
-        "many dead letters open, and where the processor halted or a partition waits, why and "
-        "since "
-        "when. A partition that nobody\n"
-        "has claimed has no position.\n"
+        "Shows for each processor, topic and partition: the position (all records below it are "
+        "dealt\n"
+        "with, and none from it on), the end of the log, the lag between them, the owner and its\n"
+        "epoch, the numbers of parked events and open dead letters, and where the processor "
+        "halted\n"
+        "or a partition waits, why and since when. An unclaimed partition has no position.\n"
         "\n"
         "Examples:\n"
         "  weir position\n"

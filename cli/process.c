@@ -251,9 +251,10 @@ const struct command command_process = {
     .summary = "run processors: fold events into Postgres",
     .help = "Runs the named processors (folders of sql/processors/) until SIGTERM, which finishes "
             "the batch under way.\n"
-            "Start it on several machines to share the partitions. Kafka or Postgres being away is "
-            "waited out.\n"
-            "/livez, /readyz and /metrics are served on --processor-listen.\n\n"
+            "Start it on several machines to share the partitions. It waits while Kafka or "
+            "Postgres is away.\n"
+            "It serves /livez, /readyz and /metrics on --processor-listen.\n"
+            "\n"
             "  weir process ledger analytics overview",
     .options = options,
     .option_count = sizeof options / sizeof *options,

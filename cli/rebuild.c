@@ -350,19 +350,20 @@ const struct command command_rebuild = {
     .arguments = "NAME...",
     .summary = "build a processor's tables anew from its topics, and swap",
     .help =
-        "Builds the next generation of a processor beside the live one, from the first record on; "
-        "catches up; stops both\n"
-        "at one offset vector; runs checks.sql on it; and points the published views at it in one "
-        "transaction. Readers and\n"
-        "the live processor go on meanwhile. What was killed goes on when it is run again.\n\n"
-        "  weir rebuild ledger                     and swap\n"
-        "  weir rebuild ledger --verify            also hold every row against the live "
+        "Builds the next generation of a processor beside the live one, from the first record\n"
+        "on. It catches up, stops both generations at one offset vector, runs checks.sql, and\n"
+        "points the published views at the new tables in one transaction. Readers and the live\n"
+        "processor go on meanwhile. After a kill, run the same command again: it continues.\n"
+        "\n"
+        "  weir rebuild ledger                     rebuild, check, swap\n"
+        "  weir rebuild ledger --verify            also compare every row with the live "
         "generation\n"
-        "  weir rebuild ledger --verify --no-swap  only look whether it is what its topics say\n"
-        "  weir rebuild --status                   how far it is, from another shell\n"
-        "  weir rebuild ledger --rollback          back to the generation before\n"
-        "  weir rebuild ledger --drop-old          which is dropped only then\n"
-        "  weir rebuild ledger --abandon           drop what a rebuild has built so far\n\n"
+        "  weir rebuild ledger --verify --no-swap  only compare the tables with their topics\n"
+        "  weir rebuild --status                   show the progress, from another shell\n"
+        "  weir rebuild ledger --rollback          go back to the previous generation\n"
+        "  weir rebuild ledger --drop-old          drop the previous generations\n"
+        "  weir rebuild ledger --abandon           drop what a rebuild has built so far\n"
+        "\n"
         "Exit code 3: a check found rows, or the generations differ; then nothing is swapped.",
     .options = options,
     .option_count = sizeof options / sizeof *options,

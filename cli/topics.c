@@ -105,17 +105,15 @@ const struct command command_topics = {
     .arguments = "create|list|check",
     .summary = "the topics in Kafka: create, list, check",
     .help =
-        "Each domain of the catalog (a folder below schemas/) has one topic, weir.<domain>; each "
-        "processor has two:\n"
-        "weir.dlt.<processor> for records that it could not apply, and "
-        "weir.decisions.<processor> for what people decided\n"
-        "about them. All have the same,\n"
-        "pinned number of partitions, because it decides where a Space's events lie; the "
-        "broker's clock in their\n"
-        "records; and no end of retention, because every table can be made again from them.\n"
+        "Each domain of the catalog (a folder below schemas/) has one topic, weir.<domain>. Each\n"
+        "processor has two: weir.dlt.<processor> for records that it could not apply, and\n"
+        "weir.decisions.<processor> for what people decided about them. All topics have the same\n"
+        "pinned number of partitions, because it decides where a Space's events lie. Their "
+        "records\n"
+        "have the broker's timestamp. Retention is unlimited, because tables are rebuilt from "
+        "them.\n"
         "\n"
-        "  create   makes the topics that are missing; those that are there are only checked. "
-        "May be run again.\n"
+        "  create   makes missing topics and checks the others. May be run again.\n"
         "  list     shows them\n"
         "  check    compares them with what is pinned: partition count, "
         "message.timestamp.type=LogAppendTime,\n"
@@ -126,8 +124,8 @@ const struct command command_topics = {
         "--replication-factor 3\n"
         "  weir topics check -o json\n"
         "\n"
-        "Exit codes: 0 all is as pinned; 1 no broker answered or it refused; 2 wrong usage; 3 "
-        "a topic is missing\n"
+        "Exit codes: 0 all is as pinned; 1 no broker answered or it refused; 2 wrong usage; 3 a "
+        "topic is missing\n"
         "(check) or differs (check, create): the message names the setting.",
     .options = options,
     .option_count = sizeof options / sizeof *options,
