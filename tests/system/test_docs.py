@@ -223,6 +223,20 @@ def test_problems_are_the_ones_listed():
     assert listed == sent
 
 
+def test_codes_of_halts_and_dead_letters_are_the_ones_listed():
+    """Each code that a live processor raises has its row in docs/operate.md, and each row its code."""
+    folders = [ROOT / "processors" / name for name in ("engine", "fold", "outbox")] + [ROOT / "lib/avro"]
+    source = "".join(path.read_text() for folder in folders for path in sorted(folder.glob("*.[ch]")))
+    page = (ROOT / "docs/operate.md").read_text()
+    for kind, title in (("HALT", "Halts"), ("DEAD_LETTER", "Dead letters")):
+        raised = set(re.findall(rf'ERROR_{kind},\s*"([\w-]+)"', source)) - {"schema-incompatible"}  # a partition that waits
+        section = re.search(rf"^## {title}\n(.*?)^## ", page, re.M | re.S)[1]
+        rows = re.findall(r"^\| ([^|]*) \|", section, re.M)
+        listed = {code for row in rows for code in re.findall(r"`([\w-]+)`", row)} - {"code"}
+        assert raised and raised <= listed, f"docs/operate.md lacks {raised - listed}"
+        assert [code for code in listed if f'"{code}"' not in source] == [], f"no {kind} has such a code"
+
+
 def test_metrics_are_the_ones_listed():
     sources = [path.read_text() for folder in ("producers", "processors", "lib/observe") for path in (ROOT / folder).rglob("*.c")]
     name = r"(?:weir_gateway|weir_processor|weir_outbox|weir_metrics|kafka_consumergroup)_\w+"
