@@ -22,6 +22,7 @@
 #include "cli/decide.h"
 #include "cli/edit.h"
 #include "cli/failed_event.h"
+#include "lib/pg/statement.h"
 #include "lib/registry/ids.h"
 
 struct patch {
@@ -170,15 +171,6 @@ static int edit(struct patch *patch, struct error *error)
 /* What the other processors did with the old event, from where the new one will come past them. */
 static int ask_about_others(struct patch *patch, struct error *error)
 {
-    static const char sql[] =
-        "SELECT p.processor, p.next_offset > $3::bigint FROM weir.position AS p "
-        "JOIN weir.processor AS live USING (processor, generation) "
-        "WHERE p.topic = $1 AND p.kafka_partition = $2 AND p.processor <> $4 "
-        "AND $5 = ANY (regexp_split_to_array(live.consumes, ',\\s*')) "
-        "AND NOT EXISTS (SELECT FROM weir.dead_letter AS d WHERE d.position_id = p.position_id "
-        "AND d.kafka_offset = $3::bigint AND d.state <> 'redriven') "
-        "AND NOT EXISTS (SELECT FROM weir.parked AS w WHERE w.position_id = p.position_id "
-        "AND w.space_id = $6::uuid AND w.kafka_offset = $3::bigint) ORDER BY 1";
     const PGresult *rows = patch->rows;
     const char *values[] = {PQgetvalue(rows, 0, FAILED_TOPIC),
                             PQgetvalue(rows, 0, FAILED_PARTITION),
@@ -188,7 +180,8 @@ static int ask_about_others(struct patch *patch, struct error *error)
                             PQgetvalue(rows, 0, FAILED_SPACE)};
     PGresult *result = NULL;
     char question[600] = "";
-    if (pg_query(patch->context->conn, sql, 6, values, &result, error) != 0)
+    if (pg_query(patch->context->conn, statement("others_and_event"), 6, values, &result, error) !=
+        0)
         return -1;
     for (int i = 0; i < PQntuples(result); i++) {
         size_t used = strlen(question);

@@ -15,6 +15,7 @@
 
 #include "cli/decide_outcome.h"
 #include "lib/base/timestamp.h"
+#include "lib/pg/statement.h"
 
 enum {
     DECIDED_AHEAD = 500, /* without an outcome, at any time */
@@ -182,16 +183,6 @@ static int confirm_rows(const struct decide *decide, const PGresult *rows, int c
 static int write_decision(const struct decide *decide, const PGresult *rows, int row,
                           char ret_id[DECISION_ID_SIZE], struct error *error)
 {
-    static const char sql[] =
-        "WITH pending AS (SELECT decision_id FROM weir.decision WHERE position_id = $1 AND "
-        "kafka_offset = $2 AND verdict = $4 AND replacement_id IS NOT DISTINCT FROM $5::uuid AND "
-        "(taken_at IS NULL OR ($4 = 'skip' AND outcome IS NULL)) UNION ALL SELECT decision_id FROM "
-        "weir.dead_letter WHERE position_id = "
-        "$1 AND kafka_offset = $2 AND state = 'redriving' AND $4 = 'redrive' LIMIT 1), "
-        "made AS (INSERT INTO weir.decision (position_id, kafka_offset, space_id, verdict, "
-        "replacement_id, decided_by, reason) SELECT $1, $2, $3, $4, $5, $6, $7 "
-        "WHERE NOT EXISTS (SELECT FROM pending) RETURNING decision_id) "
-        "SELECT decision_id FROM made UNION ALL SELECT decision_id FROM pending";
     char by[BY_SIZE];
     user_name(decide->config, by);
     const char *values[] = {PQgetvalue(rows, row, FAILED_POSITION),
@@ -202,7 +193,7 @@ static int write_decision(const struct decide *decide, const PGresult *rows, int
                             by,
                             config_text(decide->config, OPT_REASON)};
     PGresult *result = NULL;
-    if (pg_query(decide->conn, sql, 7, values, &result, error) != 0)
+    if (pg_query(decide->conn, statement("decide"), 7, values, &result, error) != 0)
         return -1;
     snprintf(ret_id, DECISION_ID_SIZE, "%s", PQgetvalue(result, 0, 0));
     PQclear(result);

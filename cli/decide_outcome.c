@@ -8,19 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/pg/statement.h"
+
 enum { NAME_SIZE = 512 };
 
 /* Processors of the rows of which nobody owns the partition, or which are halted. */
 static int load_unattended(const struct outcomes *outcomes, PGresult **ret_result,
                            struct error *error)
 {
-    static const char sql[] =
-        "SELECT p.processor, max(h.message) FROM weir.position AS p "
-        "LEFT JOIN weir.halt AS h ON (h.processor, h.generation) = (p.processor, p.generation) "
-        "AND NOT ($2::bigint IS NOT NULL AND weir.halted_at(h, p.topic, p.kafka_partition, $2)) "
-        "LEFT JOIN pg_stat_activity AS a ON a.pid = p.owner_pid AND a.backend_start = "
-        "p.owner_started_at WHERE p.position_id = ANY ($1::integer[]) "
-        "AND (a.pid IS NULL OR h.message IS NOT NULL) GROUP BY 1 ORDER BY 1";
     struct buf ids = {0};
     buf_put_text(&ids, "{");
     for (int i = 0; i < outcomes->count; i++)
@@ -30,7 +25,7 @@ static int load_unattended(const struct outcomes *outcomes, PGresult **ret_resul
     int skips = strcmp(outcomes->verdict, "skip") == 0;
     const char *values[] = {buf_text(&ids),
                             skips ? PQgetvalue(outcomes->rows, 0, FAILED_OFFSET) : NULL};
-    int code = pg_query(outcomes->conn, sql, 2, values, ret_result, error);
+    int code = pg_query(outcomes->conn, statement("unattended"), 2, values, ret_result, error);
     buf_free(&ids);
     return code;
 }
@@ -103,16 +98,11 @@ static void note_outcome(struct outcomes *outcomes, int row, const char *outcome
 /* What became of an event that was made due. */
 static int poll_retried(struct outcomes *outcomes, int row, int *ret_moved, struct error *error)
 {
-    static const char sql[] =
-        "SELECT EXISTS (SELECT FROM weir.parked WHERE position_id = $1 AND space_id = $3 AND "
-        "kafka_offset = $2), (SELECT message FROM weir.dead_letter WHERE position_id = $1 AND "
-        "kafka_offset = $2), s.attempts, s.message FROM (SELECT) AS one LEFT JOIN "
-        "weir.parked_space AS s ON s.position_id = $1 AND s.space_id = $3";
     const char *values[] = {PQgetvalue(outcomes->rows, row, FAILED_POSITION),
                             PQgetvalue(outcomes->rows, row, FAILED_OFFSET),
                             PQgetvalue(outcomes->rows, row, FAILED_SPACE)};
     PGresult *result = NULL;
-    if (pg_query(outcomes->conn, sql, 3, values, &result, error) != 0)
+    if (pg_query(outcomes->conn, statement("retried_event"), 3, values, &result, error) != 0)
         return -1;
     int parked = *PQgetvalue(result, 0, 0) == 't';
     *ret_moved = 1;
@@ -165,11 +155,7 @@ int outcomes_poll(struct outcomes *outcomes, int *ret_moved, struct error *error
     buf_put_text(&ids, "}");
     const char *values[] = {buf_text(&ids)};
     if (asked)
-        code = pg_query(outcomes->conn,
-                        "SELECT decision_id, outcome, message, applied_after FROM weir.decision "
-                        "WHERE decision_id = ANY ($1::uuid[]) AND outcome IS NOT NULL "
-                        "ORDER BY carried_out_at, decided_at",
-                        1, values, &result, error);
+        code = pg_query(outcomes->conn, statement("decision_outcomes"), 1, values, &result, error);
     for (int i = 0; code == 0 && i < PQntuples(result); i++)
         take_outcome(outcomes, result, i, ret_moved);
     PQclear(result);

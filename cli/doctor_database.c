@@ -12,6 +12,7 @@
 #include "lib/base/asset.h"
 #include "lib/base/timestamp.h"
 #include "lib/pg/migrate.h"
+#include "lib/pg/statement.h"
 #include "processors/definition/install.h"
 #include "processors/definition/processor.h"
 #include "processors/definition/source.h"
@@ -74,12 +75,7 @@ static void examine_clock(PGconn *conn, struct report *report)
 static void examine_room(PGconn *conn, struct report *report)
 {
     char text[64];
-    if (one_value(
-            conn,
-            "SELECT current_setting('max_connections')::int"
-            " - current_setting('superuser_reserved_connections')::int"
-            " - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')",
-            text, sizeof text) == 0 &&
+    if (one_value(conn, statement("free_connections"), text, sizeof text) == 0 &&
         strtol(text, NULL, 10) < CONNECTIONS_WANTED)
         report_add(report, FINDING_WARN, "postgres connections", "raise max_connections",
                    "only %s are free", text);
@@ -93,16 +89,7 @@ static void examine_room(PGconn *conn, struct report *report)
 static void examine_logging(PGconn *conn, struct report *report)
 {
     char text[256];
-    if (one_value(
-            conn,
-            "SELECT string_agg(name || ' = ' || setting, ', ' ORDER BY name) FROM pg_settings "
-            "WHERE CASE WHEN name = 'log_parameter_max_length_on_error' THEN setting <> '0' "
-            "WHEN current_setting('log_parameter_max_length') = '0' THEN false "
-            "WHEN name LIKE 'log\\_min\\_duration\\_%' THEN setting <> '-1' "
-            "WHEN name = 'log_transaction_sample_rate' THEN setting <> '0' "
-            "ELSE name = 'log_statement' AND setting = 'all' END",
-            text, sizeof text) == 0 &&
-        *text)
+    if (one_value(conn, statement("parameter_logging"), text, sizeof text) == 0 && *text)
         report_add(report, FINDING_WARN, "postgres log",
                    "for Weir's login set log_parameter_max_length and "
                    "log_parameter_max_length_on_error to 0 (ALTER ROLE ... SET)",

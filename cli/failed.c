@@ -11,6 +11,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/timestamp.h"
 #include "lib/base/uuid.h"
+#include "lib/pg/statement.h"
 
 enum {
     VALUE_PROCESSOR,
@@ -27,51 +28,6 @@ enum {
     VALUE_LIMIT,
     VALUE_COUNT
 };
-
-#define LIVE                                                                                       \
-    "JOIN weir.position AS p ON p.position_id = d.position_id "                                    \
-    "JOIN weir.processor AS live USING (processor, generation) "                                   \
-    "LEFT JOIN weir.schema AS e ON e.schema_id = d.schema_id "
-
-#define CHOSEN                                                                                     \
-    "WHERE ($1::text IS NULL OR p.processor = $1) AND ($2::uuid IS NULL OR d.space_id = $2::uuid)" \
-    " AND ($3::text IS NULL OR e.event = $3) AND ($4::text IS NULL OR d.code = $4)"                \
-    " AND ($5::timestamptz IS NULL OR d.since >= $5::timestamptz)"                                 \
-    " AND ($6::timestamptz IS NULL OR d.since < $6::timestamptz)"                                  \
-    " AND ($8::bigint[] IS NULL OR d.dead_letter_id = ANY ($8::bigint[]) OR "                      \
-    "(p.topic, p.kafka_partition, d.kafka_offset) IN "                                             \
-    "(SELECT * FROM unnest($9::text[], $10::integer[], $11::bigint[]))) "                          \
-    "ORDER BY d.kafka_timestamp, d.position_id, d.kafka_offset LIMIT $12::bigint"
-
-#define COLUMNS                                                                                    \
-    "SELECT d.dead_letter_id, d.position_id, p.processor, p.topic, p.kafka_partition, "            \
-    "d.kafka_offset, d.space_id, d.event_id, d.schema_id, e.event, e.version, d.code, d.message, " \
-    "d.attempts, weir.iso_time(d.first_failed_at), weir.iso_time(d.last_failed_at), "              \
-    "weir.iso_time(d.since), greatest(extract(epoch FROM now() - d.since), 0)::bigint, d.status, " \
-    "d.held, weir.iso_time(d.next_attempt_at), weir.iso_time(d.kafka_timestamp), "                 \
-    "d.applied_after, p.generation FROM "
-
-static const char letters_sql[] = COLUMNS
-    "(SELECT l.*, l.recorded_at AS since, l.state AS status, coalesce(s.events, 0) AS held, "
-    "s.next_attempt_at FROM weir.dead_letter AS l "
-    "LEFT JOIN weir.parked_space AS s USING (position_id, space_id) "
-    "WHERE $7::text IS NULL OR l.state = $7) AS d " LIVE CHOSEN;
-
-static const char parked_sql[] = COLUMNS
-    "(SELECT NULL::bigint AS dead_letter_id, s.position_id, q.kafka_offset, q.space_id, "
-    "q.event_id, q.schema_id, q.kafka_timestamp, q.parked_at AS since, "
-    "CASE WHEN q.behind = 0 THEN s.code END AS code, "
-    "CASE WHEN q.behind = 0 THEN s.message END AS message, "
-    "CASE WHEN q.behind = 0 THEN s.attempts ELSE 0 END AS attempts, "
-    "CASE WHEN q.behind = 0 THEN s.first_failed_at END AS first_failed_at, "
-    "CASE WHEN q.behind = 0 THEN s.last_failed_at END AS last_failed_at, "
-    "CASE WHEN q.behind > 0 THEN 'waiting' WHEN s.next_attempt_at IS NULL THEN 'blocked' "
-    "ELSE 'failing' END AS status, "
-    "s.events AS held, s.next_attempt_at, NULL::bigint AS applied_after "
-    "FROM weir.parked_space AS s CROSS JOIN LATERAL "
-    "(SELECT w.*, row_number() OVER (ORDER BY w.kafka_offset) - 1 AS behind FROM weir.parked AS w "
-    "WHERE w.position_id = s.position_id AND w.space_id = s.space_id ORDER BY w.kafka_offset "
-    "LIMIT CASE WHEN $7::text IS NULL THEN 1 END) AS q) AS d " LIVE CHOSEN;
 
 const char *failed_text(const PGresult *rows, int row, enum failed_column column)
 {
@@ -289,8 +245,9 @@ int failed_load(PGconn *conn, struct failed_choice *choice, int64_t limit, PGres
 {
     snprintf(choice->limit, sizeof choice->limit, "%" PRId64, limit);
     choice->values[VALUE_LIMIT] = limit ? choice->limit : NULL;
-    return pg_query(conn, choice->kind == FAILED_PARKED ? parked_sql : letters_sql, VALUE_COUNT,
-                    choice->values, ret_rows, error);
+    return pg_query(conn,
+                    statement(choice->kind == FAILED_PARKED ? "chosen_parked" : "chosen_letters"),
+                    VALUE_COUNT, choice->values, ret_rows, error);
 }
 
 json_t *failed_json(const PGresult *rows, int row)

@@ -10,6 +10,7 @@
 #include "lib/avro/datum.h"
 #include "lib/avro/json.h"
 #include "lib/base/base64.h"
+#include "lib/pg/statement.h"
 
 enum { FRAME = 5 }; /* 0 and the schema id before the Avro bytes */
 
@@ -52,21 +53,13 @@ static json_t *headers_json(const PGresult *rows)
 int failed_record_load(PGconn *conn, enum failed_kind kind, const PGresult *rows, int row,
                        struct failed_record *ret_record, struct error *error)
 {
-    static const char letter[] =
-        "SELECT d.key, d.value, h.name, h.value FROM weir.dead_letter AS d "
-        "LEFT JOIN LATERAL unnest(d.headers) WITH ORDINALITY AS h (name, value, at) ON true "
-        "WHERE position_id = $1 AND kafka_offset = $2 AND coalesce($3, '') IS NOT NULL "
-        "ORDER BY h.at";
-    static const char parked[] =
-        "SELECT d.key, d.value, h.name, h.value FROM weir.parked AS d "
-        "LEFT JOIN LATERAL unnest(d.headers) WITH ORDINALITY AS h (name, value, at) ON true "
-        "WHERE position_id = $1 AND kafka_offset = $2 AND space_id = $3::uuid ORDER BY h.at";
     const char *values[] = {PQgetvalue(rows, row, FAILED_POSITION),
                             PQgetvalue(rows, row, FAILED_OFFSET),
                             failed_text(rows, row, FAILED_SPACE)};
     *ret_record = (struct failed_record){0};
     PGresult *result = NULL;
-    if (pg_query(conn, kind == FAILED_PARKED ? parked : letter, 3, values, &result, error) != 0)
+    if (pg_query(conn, statement(kind == FAILED_PARKED ? "parked_record" : "letter_record"), 3,
+                 values, &result, error) != 0)
         return -1;
     if (PQntuples(result) == 0) {
         char name[512];

@@ -7,6 +7,8 @@
 
 #include "cli/failed.h"
 
+#include "lib/pg/statement.h"
+
 enum { TEXT_ROWS = 50, MESSAGE_SHOWN = 100 };
 
 /* Text is for people: without --limit it ends early, and says so. */
@@ -78,23 +80,7 @@ static void print_table(const PGresult *rows, int count, enum failed_kind kind)
 
 int failed_depths(PGconn *conn, PGresult **ret_depths, struct error *error)
 {
-    static const char sql[] =
-        "WITH letters AS (SELECT p.processor, p.generation, count(*) AS events, "
-        "count(DISTINCT d.space_id) AS spaces, min(d.recorded_at) AS since "
-        "FROM weir.dead_letter AS d JOIN weir.position AS p USING (position_id) "
-        "WHERE d.state = 'open' GROUP BY 1, 2), "
-        "parked AS (SELECT p.processor, p.generation, sum(s.events) AS events, "
-        "count(DISTINCT s.space_id) AS spaces, min(q.parked_at) AS since "
-        "FROM weir.parked_space AS s JOIN weir.position AS p USING (position_id) CROSS JOIN "
-        "LATERAL (SELECT w.parked_at FROM weir.parked AS w WHERE w.position_id = s.position_id "
-        "AND w.space_id = s.space_id ORDER BY w.kafka_offset LIMIT 1) AS q GROUP BY 1, 2) "
-        "SELECT processor, generation, live.processor IS NOT NULL, coalesce(l.events, 0), "
-        "coalesce(l.spaces, 0), coalesce(extract(epoch FROM now() - l.since), 0)::bigint, "
-        "coalesce(w.events, 0), coalesce(w.spaces, 0), "
-        "coalesce(extract(epoch FROM now() - w.since), 0)::bigint "
-        "FROM letters AS l FULL JOIN parked AS w USING (processor, generation) "
-        "LEFT JOIN weir.processor AS live USING (processor, generation) ORDER BY 1, 2";
-    return pg_query(conn, sql, 0, NULL, ret_depths, error);
+    return pg_query(conn, statement("failures_by_generation"), 0, NULL, ret_depths, error);
 }
 
 int64_t failed_depth(const PGresult *depths, const char *processor, int generation,

@@ -10,6 +10,7 @@
 
 #include "cli/failed_event.h"
 #include "lib/base/buf.h"
+#include "lib/pg/statement.h"
 
 enum {
     SHOWN_MAX = 100,        /* in one go */
@@ -39,13 +40,7 @@ static int load_decisions(struct shown *shown, struct error *error)
     const char *values[] = {PQgetvalue(shown->rows, shown->row, FAILED_POSITION),
                             PQgetvalue(shown->rows, shown->row, FAILED_OFFSET)};
     PGresult *result = NULL;
-    if (pg_query(shown->conn,
-                 "SELECT to_jsonb(d) - 'position_id' - 'kafka_offset' - 'space_id' || "
-                 "jsonb_build_object('decided_at', weir.iso_time(decided_at), "
-                 "'taken_at', weir.iso_time(taken_at), "
-                 "'carried_out_at', weir.iso_time(carried_out_at)) FROM weir.decision AS d "
-                 "WHERE position_id = $1 AND kafka_offset = $2 ORDER BY d.decided_at",
-                 2, values, &result, error) != 0)
+    if (pg_query(shown->conn, statement("decisions_about"), 2, values, &result, error) != 0)
         return -1;
     shown->decisions = json_array();
     for (int i = 0; i < PQntuples(result); i++)
@@ -93,13 +88,7 @@ static int load_order(struct shown *shown, struct error *error)
     shown->blocker = -1;
     if (!values[2])
         return 0;
-    if (pg_query(shown->conn,
-                 "SELECT (SELECT count(*) FROM weir.parked WHERE position_id = $1 AND "
-                 "space_id = $3::uuid AND kafka_offset > $2), (SELECT count(*) FROM "
-                 "weir.dead_letter WHERE position_id = $1 AND space_id = $3::uuid AND "
-                 "kafka_offset < $2 AND state = 'open'), coalesce((SELECT blocked_by FROM "
-                 "weir.parked_space WHERE position_id = $1 AND space_id = $3::uuid), -1)",
-                 3, values, &result, error) != 0)
+    if (pg_query(shown->conn, statement("place_in_space"), 3, values, &result, error) != 0)
         return -1;
     shown->behind = pg_int(result, 0, 0);
     shown->earlier = pg_int(result, 0, 1);

@@ -13,6 +13,7 @@
 #include "cli/stopped.h"
 #include "cli/support.h"
 #include "lib/base/buf.h"
+#include "lib/pg/statement.h"
 #include "processors/fold/verify.h"
 #include "processors/processor_test/fold.h"
 
@@ -201,11 +202,7 @@ static int run_list(struct context *context, struct error *error)
     PGresult *rows = NULL;
     PGresult *depths = NULL;
     PGresult *stopped = NULL;
-    int code = pg_query(context->conn,
-                        "SELECT p.processor, p.generation, p.version, h.code, h.message, "
-                        "weir.iso_time(h.halted_at) FROM weir.processor AS p "
-                        "LEFT JOIN weir.halt AS h USING (processor, generation) ORDER BY 1",
-                        0, NULL, &rows, error);
+    int code = pg_query(context->conn, statement("processors"), 0, NULL, &rows, error);
     if (code == 0)
         code = failed_depths(context->conn, &depths, error);
     if (code == 0)

@@ -11,6 +11,7 @@
 #include "cli/decide.h"
 #include "lib/base/timestamp.h"
 #include "lib/kafka/reader.h"
+#include "lib/pg/statement.h"
 
 enum { POLL_MS = 100, READ_TIMEOUT_MS = 10000 };
 
@@ -61,15 +62,9 @@ static int explain_missing(PGconn *conn, const struct skip *skip, struct error *
 static int load_position(PGconn *conn, const struct skip *skip, PGresult **ret_rows,
                          struct error *error)
 {
-    static const char sql[] =
-        "SELECT NULL, p.position_id, p.processor, p.topic, p.kafka_partition, $4::bigint, NULL, "
-        "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '" FAILED_AHEAD "', "
-        "NULL, NULL, NULL, NULL, p.generation, weir.what_became(p.position_id, $4::bigint) "
-        "FROM weir.position AS p JOIN weir.processor AS live USING (processor, generation) "
-        "WHERE p.processor = $1 AND p.topic = $2 AND p.kafka_partition = $3::integer";
     const char *values[] = {skip->processor, skip->place.topic, skip->place.partition,
-                            skip->place.offset};
-    if (pg_query(conn, sql, 4, values, ret_rows, error) != 0)
+                            skip->place.offset, FAILED_AHEAD};
+    if (pg_query(conn, statement("record_ahead"), 5, values, ret_rows, error) != 0)
         return -1;
     if (PQntuples(*ret_rows) == 0)
         return explain_missing(conn, skip, error);

@@ -16,6 +16,7 @@
 #include "lib/avro/catalog.h"
 #include "lib/base/buf.h"
 #include "lib/base/uuid.h"
+#include "lib/pg/statement.h"
 #include "processors/rebuild/generation.h"
 #include "processors/rebuild/rebuild.h"
 
@@ -219,25 +220,10 @@ static int run_status(struct context *context, struct error *error)
 {
     PGconn *conn = NULL;
     PGresult *result = NULL;
-    const char *values[] = {config_argument(context->config, 0)};
+    const char *values[] = {config_argument(context->config, 0), FOLLOWER_SESSION};
     int code = pg_connect(config_text(context->config, OPT_DATABASE), "weir rebuild", &conn, error);
     if (code == 0)
-        code = pg_query(
-            conn,
-            "SELECT processor, generation, version, state, phase, records_done, records_total, "
-            "records_per_second, to_char(updated_at, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), "
-            "state <> 'live' AND EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a "
-            "USING (pid) WHERE l.locktype = 'advisory' AND l.classid = 2003134835 AND "
-            "l.objid::bigint = hashtext(processor)::bigint & 4294967295 AND "
-            "a.application_name IS DISTINCT FROM '" FOLLOWER_SESSION "'), "
-            "CASE WHEN state = 'previous' THEN weir.records_behind(processor, generation) END "
-            "FROM (SELECT processor, generation, version, state, phase, records_done, "
-            "records_total, records_per_second, updated_at FROM weir.generation UNION ALL "
-            "SELECT processor, generation, version, 'live', '', 0, 0, 0, created_at "
-            "FROM weir.processor p WHERE NOT EXISTS (SELECT FROM weir.generation g WHERE "
-            "(g.processor, g.generation) = (p.processor, p.generation))) AS g "
-            "WHERE $1::text IS NULL OR processor = $1 ORDER BY processor, generation",
-            1, values, &result, error);
+        code = pg_query(conn, statement("generations"), 2, values, &result, error);
     json_t *rows = json_array();
     for (int i = 0; code == 0 && i < PQntuples(result); i++) {
         if (context->format == OUTPUT_TEXT)

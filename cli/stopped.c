@@ -8,14 +8,11 @@
 #include <string.h>
 
 #include "cli/failed.h"
+#include "lib/pg/statement.h"
 
 int stopped_load(PGconn *conn, PGresult **ret_rows, struct error *error)
 {
-    return pg_query(conn,
-                    "SELECT processor, generation, how, topic, kafka_partition, kafka_offset, "
-                    "code, message, weir.iso_time(since) FROM weir.stopped "
-                    "ORDER BY processor, generation, how, topic, kafka_partition",
-                    0, NULL, ret_rows, error);
+    return pg_query(conn, statement("stopped"), 0, NULL, ret_rows, error);
 }
 
 static int is_of(const PGresult *rows, int row, const char *processor, int generation)
