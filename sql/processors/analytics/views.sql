@@ -66,7 +66,7 @@ FROM (SELECT space_id, member_id, occurred_at, is_member, lead(occurred_at) OVER
       WHERE is_member <> was_member
       WINDOW w AS (PARTITION BY space_id, member_id ORDER BY occurred_at, event_id)) c
 WHERE is_member;
-COMMENT ON VIEW analytics.membership_period IS 'From when to when somebody was a member: one row each time, until the cancellation.';
+COMMENT ON VIEW analytics.membership_period IS 'Times of membership: one row for each time, from joining to cancelling.';
 COMMENT ON COLUMN analytics.membership_period.space_id IS 'The Space.';
 COMMENT ON COLUMN analytics.membership_period.member_id IS 'The member.';
 COMMENT ON COLUMN analytics.membership_period.started_at IS 'When the membership began.';
@@ -84,7 +84,7 @@ FROM (SELECT space_id, member_id, tier, currency, amount, occurred_at,
       FROM membership
       WHERE amount IS NOT NULL OR action = 'cancelled') t
 WHERE amount IS NOT NULL;
-COMMENT ON VIEW analytics.membership_term IS 'What memberships were paid for, and how long each payment lasts: for its period (a month, if the event names none), the next payment or the cancellation.';
+COMMENT ON VIEW analytics.membership_term IS 'Payments for memberships and how long each lasts: for its period (a month, if the event names none), or until the next payment or the cancellation.';
 COMMENT ON COLUMN analytics.membership_term.space_id IS 'The Space.';
 COMMENT ON COLUMN analytics.membership_term.member_id IS 'The member.';
 COMMENT ON COLUMN analytics.membership_term.tier IS 'The tier paid for.';
@@ -136,7 +136,7 @@ COMMENT ON COLUMN analytics.credit.event_id IS 'The event; unique within the Spa
 COMMENT ON COLUMN analytics.credit.space_id IS 'The Space whose credits they are.';
 COMMENT ON COLUMN analytics.credit.occurred_at IS 'When it happened.';
 COMMENT ON COLUMN analytics.credit.action IS 'credits_granted, credits_spent, credits_transferred or credits_expired.';
-COMMENT ON COLUMN analytics.credit.member_id IS 'Who got, spent, gave or lost them; null where the Space itself gave.';
+COMMENT ON COLUMN analytics.credit.member_id IS 'The member who got, spent, gave or lost them; null when the Space itself gave.';
 COMMENT ON COLUMN analytics.credit.to_member_id IS 'Who was given them.';
 COMMENT ON COLUMN analytics.credit.credits IS 'How many.';
 COMMENT ON COLUMN analytics.credit.purpose IS 'What they were granted for or spent on.';
@@ -175,7 +175,7 @@ SELECT space_id, (hour AT TIME ZONE 'UTC')::date AS day, currency,
 FROM hourly
 WHERE action IN ('purchase', 'joined', 'upgraded', 'renewed', 'tip', 'refund') AND currency <> ''
 GROUP BY 1, 2, 3;
-COMMENT ON VIEW analytics.revenue_daily IS 'What members paid each Space per day (UTC), by source, as the events say; the ledger says how it was shared.';
+COMMENT ON VIEW analytics.revenue_daily IS 'Payments of members to each Space per day (UTC), by source, as the events say; the ledger says how they were shared.';
 COMMENT ON COLUMN analytics.revenue_daily.space_id IS 'The Space.';
 COMMENT ON COLUMN analytics.revenue_daily.day IS 'The day, in UTC.';
 COMMENT ON COLUMN analytics.revenue_daily.currency IS 'ISO 4217 code.';

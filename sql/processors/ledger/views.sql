@@ -60,7 +60,7 @@ CREATE OR REPLACE VIEW ledger.suspense AS
 SELECT space_id, event_id, occurred_at, kind, problem, currency, amount, suspense, member_id, reference_id
 FROM transfer
 WHERE problem IS NOT NULL;
-COMMENT ON VIEW ledger.suspense IS 'Events that contradict earlier ones. They are facts and are posted; what cannot be explained stands on the suspense account of the Space until somebody settles it.';
+COMMENT ON VIEW ledger.suspense IS 'Events that contradict earlier ones. They have happened and are posted; the unexplained amount stays on the suspense account of the Space until somebody corrects it.';
 COMMENT ON COLUMN ledger.suspense.space_id IS 'The Space.';
 COMMENT ON COLUMN ledger.suspense.event_id IS 'The event.';
 COMMENT ON COLUMN ledger.suspense.occurred_at IS 'When it happened.';
@@ -68,7 +68,7 @@ COMMENT ON COLUMN ledger.suspense.kind IS 'The kind of the transfer.';
 COMMENT ON COLUMN ledger.suspense.problem IS 'What is wrong with it.';
 COMMENT ON COLUMN ledger.suspense.currency IS 'ISO 4217 code, or CREDIT.';
 COMMENT ON COLUMN ledger.suspense.amount IS 'The amount that the event names.';
-COMMENT ON COLUMN ledger.suspense.suspense IS 'What was posted to suspense; 0 where an amount is beyond all bounds.';
+COMMENT ON COLUMN ledger.suspense.suspense IS 'Amount posted to suspense; 0 when an amount is beyond all bounds.';
 COMMENT ON COLUMN ledger.suspense.member_id IS 'The member whom it concerns.';
 COMMENT ON COLUMN ledger.suspense.reference_id IS 'The purchase or thing that it is about.';
 
@@ -135,9 +135,9 @@ CROSS JOIN LATERAL (VALUES
     ('suspense', b.suspense),
     ('member', -b.clearing - b.space - b.fee - b.suspense)) AS l (account, change)
 WHERE l.change <> 0;
-COMMENT ON VIEW ledger.account_monthly IS 'What each month (UTC) changed on the accounts of a Space; all earlier months added up are the balance when a month begins.';
+COMMENT ON VIEW ledger.account_monthly IS 'Change of each account of a Space per month (UTC); the sum of all earlier months is the balance at the start of a month.';
 COMMENT ON COLUMN ledger.account_monthly.space_id IS 'The Space.';
-COMMENT ON COLUMN ledger.account_monthly.account IS 'clearing, space, fee, suspense, or member: those of all members together.';
+COMMENT ON COLUMN ledger.account_monthly.account IS 'clearing, space, fee, suspense, or member (all members together).';
 COMMENT ON COLUMN ledger.account_monthly.currency IS 'ISO 4217 code, or CREDIT.';
 COMMENT ON COLUMN ledger.account_monthly.month IS 'First day of the month, in UTC.';
 COMMENT ON COLUMN ledger.account_monthly.change IS 'The sum of the month''s entries.';
@@ -154,7 +154,7 @@ COMMENT ON COLUMN ledger.credit_balance.credits IS 'How many; never below zero.'
 CREATE OR REPLACE VIEW ledger.member_balance AS
 SELECT space_id, member_id, currency, balance
 FROM member_balance;
-COMMENT ON VIEW ledger.member_balance IS 'What each member has: credits, or what a referrer has earned.';
+COMMENT ON VIEW ledger.member_balance IS 'Balance of each member: credits, or the earnings of a referrer.';
 COMMENT ON COLUMN ledger.member_balance.space_id IS 'The Space.';
 COMMENT ON COLUMN ledger.member_balance.member_id IS 'The member.';
 COMMENT ON COLUMN ledger.member_balance.currency IS 'ISO 4217 code, or CREDIT.';

@@ -12,7 +12,7 @@ COMMENT ON COLUMN overview.space.name IS 'Its name; null until SpaceCreated is s
 COMMENT ON COLUMN overview.space.owner_id IS 'The creator who owns it.';
 COMMENT ON COLUMN overview.space.currency IS 'Its home currency.';
 COMMENT ON COLUMN overview.space.category IS 'What it is about.';
-COMMENT ON COLUMN overview.space.settings IS 'Its settings by name; of more than a hundred names the first that were set.';
+COMMENT ON COLUMN overview.space.settings IS 'Its settings by name: the first hundred names that were set.';
 COMMENT ON COLUMN overview.space.created_at IS 'When it was opened.';
 COMMENT ON COLUMN overview.space.events IS 'Events of the Space.';
 COMMENT ON COLUMN overview.space.products IS 'Products published.';
@@ -78,7 +78,7 @@ COMMENT ON COLUMN overview.product.price_changed_at IS 'When its price was chang
 CREATE OR REPLACE VIEW overview.product_sale AS
 SELECT space_id, product_id, currency, purchases, sold, amount
 FROM product_sale;
-COMMENT ON VIEW overview.product_sale IS 'What was sold of a product, by currency, refunds not counted.';
+COMMENT ON VIEW overview.product_sale IS 'Sales of a product, by currency, refunds not counted.';
 COMMENT ON COLUMN overview.product_sale.space_id IS 'The Space.';
 COMMENT ON COLUMN overview.product_sale.product_id IS 'The product.';
 COMMENT ON COLUMN overview.product_sale.currency IS 'ISO 4217 code.';
@@ -120,7 +120,7 @@ COMMENT ON COLUMN overview.stream_income.purchase_amount IS 'Sum of these purcha
 CREATE OR REPLACE VIEW overview.supporter AS
 SELECT space_id, member_id, currency, payments, paid
 FROM supporter;
-COMMENT ON VIEW overview.supporter IS 'What each member paid a Space for purchases, memberships and tips, less refunds, by currency.';
+COMMENT ON VIEW overview.supporter IS 'Payments of each member to a Space for purchases, memberships and tips, less refunds, by currency.';
 COMMENT ON COLUMN overview.supporter.space_id IS 'The Space.';
 COMMENT ON COLUMN overview.supporter.member_id IS 'The member, or a guest.';
 COMMENT ON COLUMN overview.supporter.currency IS 'ISO 4217 code.';
@@ -130,7 +130,7 @@ COMMENT ON COLUMN overview.supporter.paid IS 'Sum of what the member paid, less 
 CREATE OR REPLACE VIEW overview.activity AS
 SELECT space_id, occurred_at, event_id, activity, member_id, subject_id, title, currency, amount
 FROM activity;
-COMMENT ON VIEW overview.activity IS 'What happened in a Space, without chat, reactions, votes and credits.';
+COMMENT ON VIEW overview.activity IS 'Events of a Space, without chat, reactions, votes and credits.';
 COMMENT ON COLUMN overview.activity.space_id IS 'The Space.';
 COMMENT ON COLUMN overview.activity.occurred_at IS 'When it happened.';
 COMMENT ON COLUMN overview.activity.event_id IS 'The event.';
