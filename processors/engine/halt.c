@@ -8,6 +8,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/utf8.h"
+#include "lib/pg/statement.h"
 #include "processors/engine/internal.h"
 
 /* `offset` is -1 when no record is guilty; `entry` says more about it, or is NULL. */
@@ -30,17 +31,8 @@ static void save_halt(struct engine *engine, const struct error *error,
                             at_offset >= 0 ? PG_NUMBER(at_offset) : NULL,
                             entry && entry->event ? entry->event->name : NULL,
                             entry ? id : NULL};
-    if (!conn_of(engine) || pg_query(conn_of(engine),
-                                     "INSERT INTO weir.halt (processor, generation, code, message, "
-                                     "topic, kafka_partition, kafka_offset, event, "
-                                     "event_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON "
-                                     "CONFLICT (processor, generation) DO UPDATE SET "
-                                     "(code, message, topic, kafka_partition, kafka_offset, event, "
-                                     "event_id, halted_at) = (excluded.code, "
-                                     "excluded.message, excluded.topic, excluded.kafka_partition, "
-                                     "excluded.kafka_offset, excluded.event, "
-                                     "excluded.event_id, now())",
-                                     9, values, NULL, &failure) != 0)
+    if (!conn_of(engine) ||
+        pg_query(conn_of(engine), statement("record_halt"), 9, values, NULL, &failure) != 0)
         log_warn("the halt could not be recorded; it will be met again");
 }
 

@@ -6,6 +6,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
+#include "lib/pg/statement.h"
 #include "processors/engine/internal.h"
 #include "processors/fold/prune.h"
 
@@ -110,11 +111,7 @@ void upkeep_check_owner(struct engine *engine)
     struct error error;
     PGresult *result = NULL;
     const char *values[] = {engine->processor->name, PG_NUMBER(engine->installed.generation)};
-    if (pg_query(conn_of(engine),
-                 "SELECT count(*) FILTER (WHERE owner_pid = pg_backend_pid()), "
-                 "EXISTS (SELECT FROM weir.processor WHERE processor = $1 AND generation <> $2) "
-                 "FROM weir.position WHERE processor = $1 AND generation = $2",
-                 2, values, &result, &error) != 0) {
+    if (pg_query(conn_of(engine), statement("what_is_owned"), 2, values, &result, &error) != 0) {
         attach_recover(engine, &error);
     } else if (*PQgetvalue(result, 0, 1) == 't') {
         log_info("another generation of the processor is live now; going on with that");

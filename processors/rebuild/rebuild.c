@@ -14,6 +14,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
+#include "lib/pg/statement.h"
 #include "processors/definition/source.h"
 #include "processors/outbox/past.h"
 #include "processors/rebuild/rebuild_parts.h"
@@ -28,11 +29,7 @@ static int count_workers(struct rebuild *rebuild, struct error *error)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     PGresult *result = NULL;
     const char *values[] = {rebuild->processor->name, PG_NUMBER(rebuild->live.number)};
-    if (pg_query(rebuild->conn,
-                 "SELECT EXISTS (SELECT FROM weir.position p JOIN pg_stat_activity a "
-                 "ON a.pid = p.owner_pid AND a.backend_start = p.owner_started_at "
-                 "WHERE p.processor = $1 AND p.generation = $2)",
-                 2, values, &result, error) != 0)
+    if (pg_query(rebuild->conn, statement("is_owned"), 2, values, &result, error) != 0)
         return -1;
     rebuild->low_priority = *PQgetvalue(result, 0, 0) == 't' && !rebuild->options->workers;
     int count = *PQgetvalue(result, 0, 0) == 't' || cores < 1 ? 1 : (int)cores;

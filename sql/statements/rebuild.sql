@@ -3,6 +3,11 @@
 -- Of processors/rebuild.
 -- role: weir_owner
 
+-- name: is_owned
+SELECT EXISTS (SELECT FROM weir.position AS p
+               JOIN pg_stat_activity AS a ON a.pid = p.owner_pid AND a.backend_start = p.owner_started_at
+               WHERE p.processor = $1 AND p.generation = $2);
+
 -- name: evict_follower
 SELECT pg_terminate_backend(l.pid)
 FROM pg_locks AS l
