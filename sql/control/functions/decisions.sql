@@ -11,7 +11,7 @@ BEGIN
     PERFORM weir.publish_decision(finished_id);
 END
 $$;
-COMMENT ON FUNCTION weir.finish_decision IS 'Notes what came of a decision, and publishes it';
+COMMENT ON FUNCTION weir.finish_decision IS 'Notes the outcome of a decision, and publishes it';
 
 CREATE OR REPLACE FUNCTION weir.take_redrive(made weir.decision, letter weir.dead_letter) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -35,7 +35,7 @@ BEGIN
     UPDATE weir.decision SET taken_at = now() WHERE decision_id = made.decision_id;
 END
 $$;
-COMMENT ON FUNCTION weir.take_redrive IS 'Parks a dead letter again, in its place among what waits of its Space; the first of them is due';
+COMMENT ON FUNCTION weir.take_redrive IS 'Parks a dead letter again, in its place among the waiting events of its Space; the first of them is due';
 
 -- The dead letter is out of the way: a Space that waited for it goes on.
 CREATE OR REPLACE FUNCTION weir.take_discard(made weir.decision, letter weir.dead_letter) RETURNS void
@@ -98,7 +98,7 @@ END
 $$;
 COMMENT ON FUNCTION weir.take_parked IS 'Carries out a decision about a parked event';
 
--- Its owner sets the record aside when it comes to it: what it is, nobody needs to know before.
+-- The owner makes a dead letter of the record when it reaches it. Nobody needs to know its content before.
 CREATE OR REPLACE FUNCTION weir.take_skip(made weir.decision, held weir.position) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -112,7 +112,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION weir.take_skip IS 'Takes up that a record is to be skipped, unless the position is beyond it';
+COMMENT ON FUNCTION weir.take_skip IS 'Notes that a record is to be skipped, unless the position is beyond it';
 
 CREATE OR REPLACE FUNCTION weir.what_became(of_position integer, at_offset bigint) RETURNS text
 LANGUAGE sql STABLE AS $$
@@ -127,7 +127,7 @@ LANGUAGE sql STABLE AS $$
     LEFT JOIN weir.dead_letter AS l ON l.position_id = p.position_id AND l.kafka_offset = at_offset
     WHERE p.position_id = of_position
 $$;
-COMMENT ON FUNCTION weir.what_became IS 'Why a record can be skipped no more, in words; null when it is still to come';
+COMMENT ON FUNCTION weir.what_became IS 'Says in words why a record can no longer be skipped; null when it is still to come';
 
 CREATE OR REPLACE FUNCTION weir.take(made weir.decision, held weir.position) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -158,7 +158,7 @@ END
 $$;
 COMMENT ON FUNCTION weir.take IS 'Carries out one decision, or begins to';
 
--- A decision that fails blocks no other: unless the failure passes by itself, it is this one's outcome.
+-- A decision that fails blocks no other. Unless the failure passes by itself, it is the decision's outcome.
 CREATE OR REPLACE FUNCTION weir.carry_out(held_position integer, held_epoch bigint) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE

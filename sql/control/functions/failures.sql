@@ -60,7 +60,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION weir.set_aside IS 'Records what a batch did not apply';
+COMMENT ON FUNCTION weir.set_aside IS 'Records the dead letters and parked events of a batch';
 
 -- A Space whose parked events are all dealt with flows again; otherwise the next of them is due, unless it stands behind a
 -- dead letter that has to be decided about.
@@ -80,7 +80,7 @@ BEGIN
     WHERE position_id = held_position AND space_id = released_space AND events = 0 AND blocked_by IS NULL;
 END
 $$;
-COMMENT ON FUNCTION weir.release_space IS 'The first parked events of a Space are gone, or what it waited for is decided';
+COMMENT ON FUNCTION weir.release_space IS 'Takes parked events off a Space''s count and makes the next one due; a Space without any flows again';
 
 CREATE OR REPLACE FUNCTION weir.drain(drained weir.batch_drained[]) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -119,9 +119,9 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION weir.drain IS 'Parked events were applied in this transaction, or set aside for good';
+COMMENT ON FUNCTION weir.drain IS 'Removes the parked events that this transaction dealt with, and finishes the redrives among them';
 
--- A redriven dead letter is one that failed again, whatever its Space may try still.
+-- A dead letter whose redrive failed is open again, whatever attempts its Space has left.
 CREATE OR REPLACE FUNCTION weir.heads_failed(failed weir.failed_head[]) RETURNS TABLE (due bigint, is_held boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -174,7 +174,7 @@ BEGIN
     FROM unnest(failed) AS f;
 END
 $$;
-COMMENT ON FUNCTION weir.heads_failed IS 'The first parked events of some Spaces failed: later once more, or they become dead letters; returns which Spaces are still held back';
+COMMENT ON FUNCTION weir.heads_failed IS 'The first parked events of some Spaces failed: they are tried later, or become dead letters; returns which Spaces are still held back';
 
 -- Nothing has failed: no attempt is spent.
 CREATE OR REPLACE FUNCTION weir.postpone(held_position integer, held_epoch bigint, held_space uuid, pause_ms bigint) RETURNS void
@@ -185,4 +185,4 @@ BEGIN
     WHERE s.position_id = held_position AND s.space_id = held_space AND s.next_attempt_at IS NOT NULL;
 END
 $$;
-COMMENT ON FUNCTION weir.postpone IS 'Something is in the way of the parked events of a Space that is not about them: later once more';
+COMMENT ON FUNCTION weir.postpone IS 'Tries the parked events of a Space later, for a cause that is not theirs';

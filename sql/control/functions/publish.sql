@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- What goes to Kafka by way of the outbox. Whatever publishes commits synchronously, because a reader of the topic must not
--- know more than the database after a crash.
+-- Functions that put records into the outbox. A transaction that publishes commits synchronously, because a reader of the
+-- topic must not know more than the database after a crash.
 
 CREATE OR REPLACE FUNCTION weir.text_header(header_name text, header_value text) RETURNS weir.header
 LANGUAGE sql IMMUTABLE AS $$
@@ -15,8 +15,8 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION weir.iso_time IS 'An instant as RFC 3339 writes it';
 
--- Only the live generation publishes dead letters. What another one sets aside has been published as a rule, by the live
--- one or before the database was lost; what has not is published when that generation becomes live.
+-- Only the live generation publishes dead letters. Those of another one have been published as a rule, by the live one or
+-- before the database was lost. The others are published when that generation becomes live.
 CREATE OR REPLACE FUNCTION weir.publish_dead_letters(positions integer[], offsets bigint[]) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -67,7 +67,7 @@ BEGIN
     RETURN coalesce(cardinality(positions), 0);
 END
 $$;
-COMMENT ON FUNCTION weir.publish_late IS 'Publishes what a generation that is live now set aside while it was not; returns how many';
+COMMENT ON FUNCTION weir.publish_late IS 'Publishes the dead letters that a generation made before it became live; returns how many';
 
 CREATE OR REPLACE FUNCTION weir.publish_decision(published_id uuid) RETURNS void
 LANGUAGE plpgsql AS $$

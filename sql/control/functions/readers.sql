@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- Logins that read. The role weir_reader may read the published views and nothing else; it is a group, and Postgres takes
--- settings from the login alone, so each login is given its own bounds. They are there against mistakes, since a session
--- may change its own settings; what a reader may touch is a matter of privileges.
+-- settings from the login alone, so each login has its own limits. They guard against mistakes, because a session may
+-- change its own settings. Privileges decide what a reader may read.
 
 CREATE OR REPLACE FUNCTION weir.limit_reader(login name, statement_timeout interval DEFAULT '1 minute',
                                   idle_timeout interval DEFAULT '1 minute', lock_timeout interval DEFAULT '5 seconds')
@@ -82,4 +82,4 @@ WHERE r.rolcanlogin
 COMMENT ON VIEW weir.reader IS 'Logins that may read the published views; weir.limit_reader makes them';
 COMMENT ON COLUMN weir.reader.login IS 'The login';
 COMMENT ON COLUMN weir.reader.writes IS 'Whether it may do more than read';
-COMMENT ON COLUMN weir.reader.unlimited IS 'Timeouts that it has not, and whether its transactions may write';
+COMMENT ON COLUMN weir.reader.unlimited IS 'Timeouts that it lacks, and whether its transactions may write';

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- How far another generation is, what it leaves out, and what moves to it when it becomes the live one.
+-- How far another generation is, which records it leaves out, and which rows move to it when it becomes the live one.
 
 -- What a generation has not applied, with a row for each.
 CREATE OR REPLACE VIEW weir.not_applied AS
@@ -70,9 +70,9 @@ BEGIN
             JOIN weir.position_pairs(of_processor, source, target) p ON l.position_id = p.target_id);
 END
 $$;
-COMMENT ON FUNCTION weir.note_left_out IS 'Notes what the target is to leave out, and what it is to apply after all; returns how many there are';
+COMMENT ON FUNCTION weir.note_left_out IS 'Notes the records that the target leaves out, and those that it applies later; returns how many there are';
 
--- A target that was restored from the topics knows better: of an older copy, only decisions that are still to come count.
+-- A target that was restored from the topics knows more: of an older copy only decisions without an outcome count.
 DROP FUNCTION IF EXISTS weir.move_failures(text, integer, integer);
 CREATE OR REPLACE FUNCTION weir.move_failures(of_processor text, source integer, target integer, restored boolean) RETURNS void
 LANGUAGE plpgsql AS $$

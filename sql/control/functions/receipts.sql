@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- A word to the gateway on how far the processors are with an event. It sees no table of the control schema.
+-- Tells the gateway how far the processors are with an event. The gateway sees no table of the control schema.
 
 CREATE OR REPLACE FUNCTION weir.receipt_outcome(readers text[], topics text[], partitions integer[], offsets bigint[],
                                      spaces uuid[])

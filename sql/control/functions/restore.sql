@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- After the loss of the database, or of what an older copy does not have: dead letters and decisions come back from weir.dlt.<processor> and
--- weir.decisions.<processor>, in the order of their partitions. Whatever comes twice has one effect.
+-- Dead letters and decisions that the database lost, or that an older copy lacks, come back from weir.dlt.<processor> and
+-- weir.decisions.<processor>, in the order of their partitions. A record that comes twice has one effect.
 
 CREATE OR REPLACE FUNCTION weir.restore_dead_letter(of_processor text, of_generation integer, of_topic text, of_partition integer,
                                          at_offset bigint, about jsonb, header_names text[], header_values bytea[],
@@ -49,4 +49,4 @@ LANGUAGE sql AS $$
       AND (p.processor, p.generation, p.topic, p.kafka_partition)
         = (of_processor, of_generation, decision->>'topic', (decision->>'partition')::integer)
 $$;
-COMMENT ON FUNCTION weir.restore_decision IS 'Takes back a decision from its record, and what it made of the dead letter';
+COMMENT ON FUNCTION weir.restore_decision IS 'Takes back a decision from its record, and its effect on the dead letter';
