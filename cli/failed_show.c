@@ -49,8 +49,8 @@ static int load_decisions(struct shown *shown, struct error *error)
     return 0;
 }
 
-/* The index of applied_event is by event id, so this may have to read much of it: it gets a moment,
- * and otherwise the answer is that it is not known. */
+/* This may have to unpack many runs: it gets a moment, and otherwise the answer is that it is not
+ * known. */
 static int load_later(struct shown *shown, struct error *error)
 {
     char schema[128];
@@ -62,8 +62,10 @@ static int load_later(struct shown *shown, struct error *error)
              PQgetvalue(shown->rows, shown->row, FAILED_PROCESSOR),
              PQgetvalue(shown->rows, shown->row, FAILED_GENERATION));
     char *name = PQescapeIdentifier(shown->conn, schema, strlen(schema));
-    char *sql = xasprintf("SELECT count(*) FROM %s.applied_event WHERE position_id = $1 AND "
-                          "kafka_offset > $2 AND space_id = $3 AND kafka_timestamp >= $4",
+    char *sql = xasprintf("SELECT count(*) FROM %s.applied_run AS r CROSS JOIN LATERAL "
+                          "weir.run_entries(r.entries) AS e WHERE r.position_id = $1 "
+                          "AND r.newest_timestamp >= $4 AND e.kafka_offset > $2 "
+                          "AND e.space_id = $3 AND e.kafka_timestamp >= $4",
                           name);
     PGresult *result = NULL;
     struct error ignored = {0};

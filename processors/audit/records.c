@@ -16,6 +16,7 @@
 #include "lib/base/uuid.h"
 #include "lib/pg/statement.h"
 #include "processors/fold/message.h"
+#include "processors/fold/runs.h"
 
 enum { POLL_MS = 200 };
 
@@ -192,57 +193,99 @@ static void take_row(struct account *account, struct track *track, int64_t offse
     }
 }
 
-/* Streams (position_id, offset) of one table, in the order of tracks. */
-static int read_table(PGconn *conn, struct account *account, const char *sql, int64_t *ret_rows,
-                      struct error *error)
+static struct track *find_track(const struct account *account, int64_t position_id)
+{
+    for (size_t i = 0; i < account->track_count; i++)
+        if (account->tracks[i].position->position_id == position_id)
+            return &account->tracks[i];
+    return NULL;
+}
+
+/* A run of applied events. */
+static void take_run(struct account *account, const PGresult *row)
+{
+    struct track *track = find_track(account, (int32_t)buf_get_be32(PQgetvalue(row, 0, 0)));
+    const char *at = PQgetvalue(row, 0, 1);
+    const char *end = at + PQgetlength(row, 0, 1);
+    for (; track && at + RUN_ENTRY_SIZE <= end; at += RUN_ENTRY_SIZE) {
+        take_row(account, track, runs_entry(at).offset);
+        account->applied++;
+    }
+}
+
+static int was_seen(const struct track *track, int64_t offset)
+{
+    int64_t at = offset - track->from;
+    return at >= 0 && at < track->count && get_bit(track->seen, at);
+}
+
+static void take_duplicate(struct account *account, const PGresult *row)
+{
+    struct track *track = find_track(account, pg_int8(row, 0, 0));
+    if (!track)
+        return;
+    take_row(account, track, pg_int8(row, 0, 1));
+    account->duplicates++;
+}
+
+/* What is redriven was applied, or is a duplicate, unless it turned out that the processor does not
+ * consume it. */
+static void take_dead_letter(struct account *account, const PGresult *row)
+{
+    struct track *track = find_track(account, pg_int8(row, 0, 0));
+    int redriven = *PQgetvalue(row, 0, 2);
+    if (!track || (redriven && was_seen(track, pg_int8(row, 0, 1))))
+        return;
+    take_row(account, track, pg_int8(row, 0, 1));
+    account->dead++;
+}
+
+static void take_parked(struct account *account, const PGresult *row)
+{
+    struct track *track = find_track(account, pg_int8(row, 0, 0));
+    if (!track)
+        return;
+    take_row(account, track, pg_int8(row, 0, 1));
+    account->parked++;
+}
+
+/* Streams the rows of a query, in binary. */
+static int each_row(PGconn *conn, struct account *account, const char *sql,
+                    void (*take)(struct account *account, const PGresult *row), struct error *error)
 {
     int result = 0;
-    if (!PQsendQuery(conn, sql) || !PQsetSingleRowMode(conn))
+    if (!PQsendQueryParams(conn, sql, 0, NULL, NULL, NULL, NULL, 1) || !PQsetSingleRowMode(conn))
         return pg_fail(conn, NULL, error);
     for (PGresult *row; (row = PQgetResult(conn));) {
         ExecStatusType status = PQresultStatus(row);
-        if (status == PGRES_SINGLE_TUPLE) {
-            int64_t position_id = pg_int(row, 0, 0);
-            for (size_t i = 0; i < account->track_count; i++)
-                if (account->tracks[i].position->position_id == position_id) {
-                    take_row(account, &account->tracks[i], pg_int(row, 0, 1));
-                    ++*ret_rows;
-                }
-        } else if (status != PGRES_TUPLES_OK && result == 0) {
+        if (status == PGRES_SINGLE_TUPLE)
+            take(account, row);
+        else if (status != PGRES_TUPLES_OK && result == 0)
             result = pg_fail(conn, row, error);
-        }
         PQclear(row);
     }
     return result;
 }
 
+/* Dead letters come last, as what was redriven shows elsewhere. Of what was skipped, or has a wrong
+ * header, it may turn out that the processor does not consume it. */
 static int read_tables(PGconn *conn, struct account *account, const char *schema,
                        struct error *error)
 {
     char sql[512];
-    snprintf(sql, sizeof sql, "SELECT position_id, kafka_offset FROM %s.applied_event", schema);
-    if (read_table(conn, account, sql, &account->applied, error) != 0)
+    snprintf(sql, sizeof sql, "SELECT position_id, entries FROM %s.applied_run", schema);
+    if (each_row(conn, account, sql, take_run, error) != 0)
         return -1;
-    if (read_table(conn, account, "SELECT position_id, kafka_offset FROM weir.duplicate",
-                   &account->duplicates, error) != 0)
+    if (each_row(conn, account, "SELECT position_id::bigint, kafka_offset FROM weir.duplicate",
+                 take_duplicate, error) != 0 ||
+        each_row(conn, account, "SELECT position_id::bigint, kafka_offset FROM weir.parked",
+                 take_parked, error) != 0)
         return -1;
-    /* What is redriven was applied, or is a duplicate; what is being redriven is parked. Of what
-     * was skipped, or has a wrong header, it may also turn out that the processor does not consume
-     * it. */
-    snprintf(
-        sql, sizeof sql,
-        "SELECT position_id, kafka_offset FROM weir.dead_letter AS d "
-        "WHERE state NOT IN ('redriving', 'redriven') OR (state = 'redriven' "
-        "AND code IN ('type-wrong', 'id-wrong', 'skipped') AND NOT EXISTS (SELECT FROM (SELECT "
-        "position_id, kafka_offset "
-        "FROM %s.applied_event UNION ALL SELECT position_id, kafka_offset FROM "
-        "weir.duplicate) AS a "
-        "WHERE (a.position_id, a.kafka_offset) = (d.position_id, d.kafka_offset)))",
-        schema);
-    if (read_table(conn, account, sql, &account->dead, error) != 0)
-        return -1;
-    return read_table(conn, account, "SELECT position_id, kafka_offset FROM weir.parked",
-                      &account->parked, error);
+    return each_row(conn, account,
+                    "SELECT position_id::bigint, kafka_offset, state = 'redriven' "
+                    "FROM weir.dead_letter WHERE state NOT IN ('redriving', 'redriven') "
+                    "OR (state = 'redriven' AND code IN ('type-wrong', 'id-wrong', 'skipped'))",
+                    take_dead_letter, error);
 }
 
 static void find_lost(struct account *account)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Compares the log with Postgres, record by record (I3). Each record below a position that the
- * processor consumes, or that cannot be decoded, must be in exactly one of applied_event,
+ * processor consumes, or that cannot be decoded, must be in exactly one of applied_run,
  * weir.duplicate, weir.parked and weir.dead_letter (unless it is redriven), and these tables
  * must have no other record. Records older than the processor's duplicate window are left out,
  * because applied events are forgotten by then. */

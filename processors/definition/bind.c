@@ -22,16 +22,11 @@ enum { SCREENED_MAX = 1000 }; /* events that one try takes out; the next one fin
 /* What the engine does of itself, before the author's statements. */
 static const char PROLOGUE[] =
     "BEGIN PERFORM weir.advance($1); "
-    "IF cardinality($3) + cardinality($4) + cardinality($6) > 0 THEN "
-    "PERFORM weir.set_aside($3, $4, $6); END IF; "
-    "IF cardinality($7) > 0 THEN PERFORM weir.drain($7); END IF; "
-    "IF cardinality($5) > 0 THEN DELETE FROM %1$s.applied_event AS a USING unnest($5) AS e "
-    "WHERE a.event_id = e.event_id AND a.space_id = e.space_id; END IF; "
-    "INSERT INTO %1$s.applied_event (event_id, space_id, fingerprint, position_id, kafka_offset, "
-    "kafka_timestamp) "
-    "SELECT e.event_id, e.space_id, e.fingerprint, e.position_id, e.kafka_offset, "
-    "e.kafka_timestamp "
-    "FROM unnest($2) AS e; ";
+    "INSERT INTO %1$s.applied_run (position_id, run_id, newest_timestamp, hashes, entries) "
+    "SELECT r.position_id, r.run_id, r.newest_timestamp, r.hashes, r.entries FROM unnest($2) AS r; "
+    "IF cardinality($3) + cardinality($4) + cardinality($5) > 0 THEN "
+    "PERFORM weir.set_aside($3, $4, $5); END IF; "
+    "IF cardinality($6) > 0 THEN PERFORM weir.drain($6); END IF; ";
 
 /* The author's statements stand in a function of the processor's own role (sandbox.h): there SET
  * ROLE is refused and RESET ROLE too, whoever calls it. Its body keeps the lines of the file. */
@@ -48,8 +43,8 @@ static const char EPILOGUE[] =
     "USING ERRCODE = '0A000'; END IF; END ";
 
 const char *const bind_fixed_types[BIND_FIXED_PARAMETERS] = {
-    "weir.batch_position", "weir.batch_event",  "weir.batch_event",  "weir.batch_dead_letter",
-    "weir.batch_event",    "weir.batch_parked", "weir.batch_drained"};
+    "weir.batch_position",    "weir.batch_run",    "weir.batch_event",
+    "weir.batch_dead_letter", "weir.batch_parked", "weir.batch_drained"};
 
 void bind_type_name(const struct relation *relation, char ret_name[128])
 {

@@ -4,9 +4,9 @@
  * `author_…` that holds the author's statements, and of the procedure `apply_…` that applies a
  * batch in one call and performs that function. Its parameters, all arrays:
  *
- *     $1 positions to advance   $2 events applied   $3 duplicates   $4 dead letters
- *     $5 applied events that are too old to count   $6 events to park   $7 parked events that this
- *     batch deals with   $8… one per relation of the processor
+ *     $1 positions to advance   $2 events applied, a run for each partition   $3 duplicates
+ *     $4 dead letters   $5 events to park   $6 parked events that this batch deals with
+ *     $7… one per relation of the processor
  *
  * The procedure runs as its caller, the function as the processor's own role, which sees nothing
  * of the control schema (sandbox.h). Names hold a hash of text and types, so that builds with
@@ -18,7 +18,7 @@
 #include "lib/base/buf.h"
 #include "processors/definition/processor.h"
 
-enum { BIND_FIXED_PARAMETERS = 7, BIND_NAME_MAX = 32 };
+enum { BIND_FIXED_PARAMETERS = 6, BIND_NAME_MAX = 32 };
 
 /* Types of the elements of the fixed parameters. */
 extern const char *const bind_fixed_types[BIND_FIXED_PARAMETERS];

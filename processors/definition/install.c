@@ -128,48 +128,43 @@ static int create_generation(PGconn *conn, const struct processor *processor, co
     if (pg_runf(
             conn, error,
             "CREATE SCHEMA %1$s;"
-            "CREATE TABLE %1$s.applied_event (event_id uuid NOT NULL, space_id uuid NOT NULL, "
-            "    fingerprint bigint NOT NULL,"
-            "    position_id integer NOT NULL, kafka_offset bigint NOT NULL, kafka_timestamp "
-            "timestamptz NOT NULL);"
             "CREATE VIEW %1$s.batch AS SELECT true AS is_first;"
             "GRANT SELECT ON %1$s.batch TO weir_author_%2$s;"
             "COMMENT ON VIEW %1$s.batch IS 'What apply.sql may ask about its batch';"
             "COMMENT ON COLUMN %1$s.batch.is_first IS 'It folds all of the past into empty tables, "
             "before indexes.sql';"
+            "CREATE TABLE %1$s.applied_run (position_id integer, run_id bigint,"
+            "    newest_timestamp timestamptz NOT NULL, hashes bytea NOT NULL, entries bytea NOT "
+            "NULL,"
+            "    PRIMARY KEY (position_id, run_id));"
+            "ALTER TABLE %1$s.applied_run ALTER hashes SET STORAGE EXTERNAL, "
+            "    ALTER entries SET STORAGE EXTERNAL;"
+            "CREATE INDEX applied_run_age ON %1$s.applied_run USING brin (newest_timestamp);"
+            "CREATE VIEW %1$s.applied_event AS SELECT e.event_id, e.space_id, e.fingerprint, "
+            "    r.position_id, e.kafka_offset, e.kafka_timestamp, r.run_id "
+            "    FROM %1$s.applied_run AS r CROSS JOIN LATERAL weir.run_entries(r.entries) AS e;"
             "COMMENT ON SCHEMA %1$s IS 'Weir: tables of a generation of %2$s; read the views of "
-            "the "
-            "schema %2$s instead';"
-            "COMMENT ON TABLE %1$s.applied_event IS 'Events applied in the duplicate window';"
+            "the schema %2$s instead';"
+            "COMMENT ON TABLE %1$s.applied_run IS 'Events applied in the duplicate window, packed: "
+            "one row for what a batch applied of a partition';"
+            "COMMENT ON COLUMN %1$s.applied_run.position_id IS 'The partition';"
+            "COMMENT ON COLUMN %1$s.applied_run.run_id IS 'Ascends within the partition';"
+            "COMMENT ON COLUMN %1$s.applied_run.newest_timestamp IS 'Newest broker timestamp';"
+            "COMMENT ON COLUMN %1$s.applied_run.hashes IS '8 bytes of each event, which its owner "
+            "keeps in memory';"
+            "COMMENT ON COLUMN %1$s.applied_run.entries IS '56 bytes of each event: see "
+            "weir.run_entries';"
+            "COMMENT ON VIEW %1$s.applied_event IS 'Events applied in the duplicate window';"
             "COMMENT ON COLUMN %1$s.applied_event.event_id IS 'The event';"
             "COMMENT ON COLUMN %1$s.applied_event.space_id IS 'Its Space';"
             "COMMENT ON COLUMN %1$s.applied_event.fingerprint IS 'Hash of what the client sent';"
             "COMMENT ON COLUMN %1$s.applied_event.position_id IS 'Its partition';"
             "COMMENT ON COLUMN %1$s.applied_event.kafka_offset IS 'Its offset';"
-            "COMMENT ON COLUMN %1$s.applied_event.kafka_timestamp IS 'Its broker timestamp'",
+            "COMMENT ON COLUMN %1$s.applied_event.kafka_timestamp IS 'Its broker timestamp';"
+            "COMMENT ON COLUMN %1$s.applied_event.run_id IS 'The run that has it'",
             schema, processor->name) != 0)
         return -1;
     return sandbox_run(conn, processor->name, schema, NULL, processor->tables, error);
-}
-
-/* By the name that duplicates are noticed by. What is there stays. */
-static int add_applied_key(PGconn *conn, const char *schema, struct error *error)
-{
-    const char *values[] = {schema};
-    PGresult *result = NULL;
-    if (pg_query(conn,
-                 "SELECT FROM pg_constraint WHERE conname = 'applied_event_pkey' "
-                 "AND connamespace = $1::regnamespace",
-                 1, values, &result, error) != 0)
-        return -1;
-    int there = PQntuples(result) > 0;
-    PQclear(result);
-    return there ? 0
-                 : pg_runf(conn, error,
-                           "ALTER TABLE %s.applied_event ADD PRIMARY KEY (event_id, space_id);"
-                           "CREATE INDEX applied_event_age ON %s.applied_event USING brin "
-                           "(kafka_timestamp)",
-                           schema, schema);
 }
 
 static int add_indexes(PGconn *conn, const struct processor *processor, const char *schema,
@@ -266,8 +261,7 @@ static int build(PGconn *conn, const struct processor *processor, enum install_t
         (tables != INSTALL_NO_TABLES &&
          create_generation(conn, processor, installed->schema, error) != 0))
         return -1;
-    if (tables == INSTALL_INDEXED && (add_applied_key(conn, installed->schema, error) != 0 ||
-                                      add_indexes(conn, processor, installed->schema, error) != 0))
+    if (tables == INSTALL_INDEXED && add_indexes(conn, processor, installed->schema, error) != 0)
         return -1;
     return install_procedure(conn, processor, installed, error);
 }
@@ -276,8 +270,9 @@ static int grant(PGconn *conn, const struct installed *installed, struct error *
 {
     return pg_runf(conn, error,
                    "GRANT USAGE ON SCHEMA %s TO weir_processor;"
-                   "GRANT SELECT, INSERT, DELETE ON %s.applied_event TO weir_processor",
-                   installed->schema, installed->schema);
+                   "GRANT SELECT, INSERT, UPDATE, DELETE ON %s.applied_run TO weir_processor;"
+                   "GRANT SELECT ON %s.applied_event TO weir_processor",
+                   installed->schema, installed->schema, installed->schema);
 }
 
 int install_scratch(PGconn *conn, const struct processor *processor, const char *schema, int bare,
@@ -286,7 +281,6 @@ int install_scratch(PGconn *conn, const struct processor *processor, const char 
     struct installed installed = {.generation = 0};
     snprintf(installed.schema, sizeof installed.schema, "%s", schema);
     if (build(conn, processor, bare ? INSTALL_BARE : INSTALL_INDEXED, &installed, error) != 0 ||
-        (bare && add_applied_key(conn, schema, error) != 0) ||
         grant(conn, &installed, error) != 0 || dry_run(conn, processor, &installed, error) != 0)
         return -1;
     *ret_installed = installed;
@@ -355,11 +349,6 @@ int install_indexes(PGconn *conn, const struct processor *processor,
                     const struct installed *installed, struct error *error)
 {
     return add_indexes(conn, processor, installed->schema, error);
-}
-
-int install_applied_key(PGconn *conn, const struct installed *installed, struct error *error)
-{
-    return add_applied_key(conn, installed->schema, error);
 }
 
 int install_views(PGconn *conn, const struct processor *processor,

@@ -34,7 +34,7 @@ int install_scratch(PGconn *conn, const struct processor *processor, const char 
 
 enum install_tables {
     INSTALL_NO_TABLES, /* they are there */
-    INSTALL_BARE,      /* without what install_indexes and install_applied_key add */
+    INSTALL_BARE,      /* without what install_indexes adds */
     INSTALL_INDEXED
 };
 
@@ -45,10 +45,6 @@ int install_generation(PGconn *conn, const struct processor *processor, int gene
                        struct error *error);
 int install_indexes(PGconn *conn, const struct processor *processor,
                     const struct installed *installed, struct error *error);
-
-/* The engine's own of applied_event, if they are not there; another session may add the processor's
- * meanwhile. */
-int install_applied_key(PGconn *conn, const struct installed *installed, struct error *error);
 
 /* Makes the published views read this generation, in the caller's transaction. Views that are there
  * are replaced, so that what others built on them stays. */

@@ -15,7 +15,6 @@
 #include "processors/definition/install.h"
 #include "processors/engine/breaker.h"
 #include "processors/engine/engine.h"
-#include "processors/fold/duplicates.h"
 #include "processors/fold/session.h"
 
 enum {
@@ -66,7 +65,7 @@ enum {
 struct engine_metrics {
     struct metric_series *events, *duplicates, *dead_letters, *batches, *failures, *rebalances,
         *batch_rows, *apply_time, *latency, *misplaced, *halted, *attached, *aside, *waiting,
-        *parked;
+        *parked, *known, *known_bytes;
     struct metric *lag;
 };
 
@@ -356,7 +355,7 @@ void upkeep_show_lag(struct engine *engine);
 void upkeep_hide_lag(struct engine *engine);
 /* While idle: sees that the positions are still this owner's. */
 void upkeep_check_owner(struct engine *engine);
-/* Removes applied events that have left the duplicate window. */
+/* Merges small runs of applied events, and removes what has left the duplicate window. */
 void upkeep_prune(struct engine *engine);
 
 #endif

@@ -53,6 +53,11 @@ void metrics_of_engine(struct engine *engine, struct metrics *metrics)
                                         "1 while the processor waits for a person.");
     engine->metrics.attached =
         of_session(engine, metrics, "weir_processor_partitions", "Partitions owned.");
+    engine->metrics.known =
+        of_session(engine, metrics, "weir_processor_known_events",
+                   "Applied events whose hashes are in memory, to find duplicates.");
+    engine->metrics.known_bytes =
+        of_session(engine, metrics, "weir_processor_known_bytes", "Memory that these hashes take.");
     engine->metrics.aside = of_session(engine, metrics, "weir_processor_aside",
                                        "1 while another version of it is live.");
     engine->metrics.waiting =

@@ -50,7 +50,7 @@ int search_drain(struct engine *engine, int untried)
     engine->current = batch;
     engine->search_untried = untried;
     /* A copy of what was applied would fail for that; those that were tried before are none. */
-    return session_classify(engine->session, batch, 0, batch->count, untried, &to, &error) == 0 &&
+    return session_classify(engine->session, batch, 0, batch->count, &to, &error) == 0 &&
            start(engine, 0, 0, to);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the owner of partitions does from time to time, between batches: tells Kafka how far it is,
- * sees that it is still the owner, and forgets events that have left the duplicate window. */
+ * sees that it is still the owner, merges small runs of applied events, and forgets events that
+ * have left the duplicate window. */
 #include <stdio.h>
 
 #include "lib/base/log.h"
@@ -77,6 +78,9 @@ void upkeep_hint(struct engine *engine)
     if (now_us - engine->hinted_us < HINT_INTERVAL_MS * 1000)
         return;
     engine->hinted_us = now_us;
+    const struct runs *runs = session_runs(engine->session);
+    metrics_gauge_set(engine->metrics.known, (int64_t)runs_count(runs));
+    metrics_gauge_set(engine->metrics.known_bytes, (int64_t)runs_bytes(runs));
     rd_kafka_topic_partition_list_t *list =
         rd_kafka_topic_partition_list_new((int)engine->positions.count);
     for (size_t i = 0; i < engine->positions.count; i++) {
@@ -124,18 +128,41 @@ void upkeep_check_owner(struct engine *engine)
     PQclear(result);
 }
 
-void upkeep_prune(struct engine *engine)
+/* Events that are older have left the window on all partitions. */
+static int64_t oldest_known_us(const struct engine *engine)
+{
+    int64_t oldest_us = INT64_MAX;
+    for (size_t i = 0; i < engine->positions.count; i++) {
+        const struct position *position = &engine->positions.list[i];
+        if (position->anchor_offset >= 0 && position->anchor_timestamp_us < oldest_us)
+            oldest_us = position->anchor_timestamp_us;
+    }
+    return oldest_us == INT64_MAX ? INT64_MIN
+                                  : oldest_us - engine->processor->duplicate_window_ms * 1000;
+}
+
+static int prune(struct engine *engine, struct error *error)
 {
     int64_t now_us = monotonic_now_us();
-    if (!engine->attached || is_busy(engine) ||
-        now_us - engine->pruned_us < PRUNE_INTERVAL_MS * INT64_C(1000))
-        return;
-    engine->pruned_us = now_us;
     int generation = engine->installed.generation;
     int more = 0;
+    if (now_us - engine->pruned_us < PRUNE_INTERVAL_MS * INT64_C(1000))
+        return 0;
+    if (prune_old(conn_of(engine), engine->processor, generation, generation, &more, error) != 0)
+        return -1;
+    engine->pruned_us =
+        more ? now_us - (PRUNE_INTERVAL_MS - PRUNE_PAUSE_MS) * INT64_C(1000) : now_us;
+    return more ? 0
+                : runs_forget(session_runs(engine->session), conn_of(engine),
+                              oldest_known_us(engine), error);
+}
+
+void upkeep_prune(struct engine *engine)
+{
     struct error error;
-    if (prune_old(conn_of(engine), engine->processor, generation, generation, &more, &error) != 0)
+    if (!engine->attached || is_busy(engine))
+        return;
+    if (runs_merge(session_runs(engine->session), conn_of(engine), &error) < 0 ||
+        prune(engine, &error) != 0)
         attach_recover(engine, &error);
-    else if (more)
-        engine->pruned_us = now_us - (PRUNE_INTERVAL_MS - PRUNE_PAUSE_MS) * INT64_C(1000);
 }

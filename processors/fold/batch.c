@@ -202,7 +202,6 @@ size_t batch_classify(struct batch *batch, size_t from, size_t to, const struct 
     for (size_t i = from; i < to; i++) {
         struct entry *entry = &batch->entries[i];
         entry->fate = entry->decoded_fate;
-        entry->replaces = 0;
         const char *skipped =
             batch->skips ? skips_find(batch->skips, entry->position, entry->record.offset) : NULL;
         if (skipped) {
@@ -230,8 +229,6 @@ size_t batch_classify(struct batch *batch, size_t from, size_t to, const struct 
                 make_conflict(entry);
             else if (!last->known)
                 return i; /* two copies to apply: the second one in a transaction of its own */
-            else
-                entry->replaces = 1;
             if (in_window)
                 continue;
         }

@@ -14,6 +14,7 @@
 
 #include "lib/base/idtable.h"
 #include "lib/observe/metrics.h"
+#include "lib/pg/composite.h"
 #include "processors/definition/bind.h"
 #include "processors/fold/decoder.h"
 #include "processors/fold/parked.h"
@@ -38,6 +39,7 @@ struct position {
     int64_t waits_since_us;    /* since then; 0: that is not recorded yet */
     int told;                  /* it was logged that this build is too old for that schema */
     int verified;              /* the anchor was read again */
+    int64_t next_run;          /* id of the run that its next batch writes (runs.h) */
     struct metric_series *lag; /* NULL: there are too many */
 };
 
@@ -47,15 +49,14 @@ struct entry {
     struct uuid space_id;
     struct uuid event_id;
     int64_t fingerprint;
+    uint64_t hash; /* of event and Space (runs.h) */
     uint32_t position;
     int32_t schema_id;
     unsigned char decoded_fate; /* what decoding said */
     unsigned char fate;         /* what classification says */
-    unsigned char
-        replaces;          /* applied although an older copy is in the table: that one is too old */
-    unsigned char keyless; /* the key names no Space */
-    unsigned char failed;  /* parked because it failed; otherwise it waits behind one that did */
-    unsigned char untried; /* the first of its Space that is parked, without having been tried */
+    unsigned char keyless;      /* the key names no Space */
+    unsigned char failed;   /* parked because it failed; otherwise it waits behind one that did */
+    unsigned char untried;  /* the first of its Space that is parked, without having been tried */
     int64_t retry_after_ms; /* failed: when it is tried again */
     char *code;             /* failed, or a dead letter; owned */
     char *reason;
@@ -103,7 +104,7 @@ struct batch {
     struct idtable *copies; /* of classification: the last applied copy of each event */
 };
 
-enum { ARRAY_HEADER_SIZE = 20, ENTRY_NAME_SIZE = 512 };
+enum { ENTRY_NAME_SIZE = 512 };
 
 struct batch *batch_new(const struct processor *processor, size_t entries_max,
                         void (*release)(void *owner));

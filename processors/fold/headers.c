@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "lib/base/utf8.h"
+#include "lib/pg/composite.h"
 
-enum { OID_BYTEA = 17, OID_TEXT = 25, FIELD_HEAD = 8 };
+enum { FIELD_HEAD = 8 };
 
 struct headers headers_open(struct buf *out, uint32_t header_oid)
 {

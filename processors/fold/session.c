@@ -16,12 +16,10 @@
 #include "lib/base/timestamp.h"
 #include "processors/definition/column_usage.h"
 #include "processors/definition/place.h"
-#include "processors/fold/duplicates.h"
 
 enum {
     CLAIM_TRIES = 3,
-    WAIT_MS = 100,   /* between two looks at the clock */
-    LOOK_UPS_MAX = 5 /* of one slice: others apply copies of its events meanwhile */
+    WAIT_MS = 100 /* between two looks at the clock */
 };
 
 /* SQLSTATE of the statement timeout, and of a statement that somebody cancelled. */
@@ -33,6 +31,7 @@ struct session {
     PGconn *conn;
     char started_at[48]; /* of its backend */
     struct slice_types types;
+    struct runs *runs;
     struct buf topics; /* wanted, as array literals without an end */
     struct buf partitions;
     struct slice *slice;
@@ -42,11 +41,9 @@ struct session {
     int unsent; /* `failure` says why */
     int searches;
     int given_up;
-    int look_ups;
     int64_t sent_us;
     int64_t moved;
     struct error failure; /* the first one; class ERROR_NONE while there is none */
-    int is_duplicate;     /* it is an event that was applied before */
     char *detail;
 };
 
@@ -78,6 +75,7 @@ void session_free(struct session *session)
     PQfinish(session->conn);
     buf_free(&session->topics);
     buf_free(&session->partitions);
+    runs_free(session->runs);
     slice_free(session->slice);
     free(session->detail);
     free(session);
@@ -86,6 +84,11 @@ void session_free(struct session *session)
 PGconn *session_conn(const struct session *session)
 {
     return session ? session->conn : NULL;
+}
+
+struct runs *session_runs(const struct session *session)
+{
+    return session->runs;
 }
 
 const struct slice_types *session_types(const struct session *session)
@@ -159,7 +162,8 @@ int session_prepare(struct session *session, const struct installed *installed,
                    slice_types_load(session->conn, session->options.processor, &session->types,
                                     error) == 0 &&
                    prepare(session, "apply", bind_call, error) == 0 &&
-                   prepare(session, "search", bind_search, error) == 0
+                   prepare(session, "search", bind_search, error) == 0 &&
+                   runs_open(session->conn, installed->schema, &session->runs, error) == 0
                ? 0
                : -1;
 }
@@ -209,6 +213,8 @@ int session_claim(struct session *session, struct positions *positions, struct e
     }
     if (code == 0)
         positions_read(positions, result);
+    if (code == 0 && !session->options.copies)
+        code = runs_load(session->runs, session->conn, positions->list, positions->count, error);
     PQclear(result);
     buf_reset(&session->topics);
     buf_reset(&session->partitions);
@@ -216,13 +222,11 @@ int session_claim(struct session *session, struct positions *positions, struct e
 }
 
 int session_classify(struct session *session, struct batch *batch, size_t from, size_t to,
-                     int look_up, size_t *ret_to, struct error *error)
+                     size_t *ret_to, struct error *error)
 {
     struct known *known = NULL;
     size_t count = 0;
-    if (look_up && (session->is_duplicate ? duplicates_find : duplicates_look_up)(
-                       session->conn, session->installed.schema, batch, from, to, &session->types,
-                       &known, &count, error) != 0)
+    if (runs_look_up(session->runs, session->conn, batch, from, to, &known, &count, error) != 0)
         return -1;
     *ret_to = batch_classify(batch, from, to, known, count);
     free(known);
@@ -236,7 +240,6 @@ static void note_sent(struct session *session, int searches)
     session->unsent = 0;
     session->searches = searches;
     session->given_up = 0;
-    session->is_duplicate = 0;
     session->failure.class = ERROR_NONE;
     free(session->detail);
     session->detail = NULL;
@@ -265,15 +268,16 @@ void session_send_classified(struct session *session, struct batch *batch, size_
 {
     session->batch = batch;
     session->positions = positions;
-    session->look_ups = 0;
     send_slice(session, from, to);
 }
 
 void session_send(struct session *session, struct batch *batch, size_t from, size_t to,
                   struct positions *positions)
 {
-    session_classify(session, batch, from, to, 0, &to, NULL);
-    session_send_classified(session, batch, from, to, positions);
+    if (session_classify(session, batch, from, to, &to, &session->failure) == 0)
+        session_send_classified(session, batch, from, to, positions);
+    else
+        session->busy = session->unsent = 1;
 }
 
 int session_search(struct session *session, struct batch *batch, size_t from, size_t open,
@@ -321,7 +325,6 @@ static void note_failure(struct session *session, const PGresult *result)
     if (failure->class != ERROR_NONE)
         return;
     pg_fail(session->conn, result, failure);
-    session->is_duplicate = duplicates_caused(result);
     /* Somebody cancelled it before its time was up: that says nothing about its size. */
     if (session_was_cancelled(failure) &&
         monotonic_now_us() - session->sent_us < session->options.statement_timeout_ms * 1000)
@@ -334,18 +337,6 @@ static void note_failure(struct session *session, const PGresult *result)
         failure->class = ERROR_UNSURE;
     else if (failure->class != ERROR_FENCED)
         place_prefix(processor, PQresultErrorField(result, PG_DIAG_CONTEXT), failure);
-}
-
-/* Reads which events of the slice were applied before, and sends it again with that knowledge. */
-static enum session_outcome resolve_duplicates(struct session *session)
-{
-    size_t from = session->slice->from;
-    size_t to = session->slice->to;
-    if (session_classify(session, session->batch, from, to, 1, &to, &session->failure) == 0)
-        send_slice(session, from, to);
-    else
-        session->busy = session->unsent = 1;
-    return SESSION_PENDING;
 }
 
 static enum session_outcome give_up(struct session *session)
@@ -362,15 +353,11 @@ static enum session_outcome end_call(struct session *session, struct error *erro
     if (session->failure.class == ERROR_NONE) {
         FAILPOINT_AT("batch.done", PQsocket(session->conn));
         session->moved = positions_advance(session->positions, session->slice);
+        runs_committed(session->runs, session->slice, session->positions->list,
+                       session->positions->count);
         return SESSION_COMMITTED;
     }
-    if (session->is_duplicate && PQtransactionStatus(session->conn) == PQTRANS_IDLE &&
-        session->look_ups++ < LOOK_UPS_MAX)
-        return resolve_duplicates(session);
     *error = session->failure;
-    if (session->is_duplicate) /* not this event's fault */
-        error->class = ERROR_RETRY;
-    session->is_duplicate = 0;
     return has_searched(session) && session->detail ? SESSION_SEARCHED : SESSION_REFUSED;
 }
 

@@ -6,7 +6,7 @@
  * One call of the procedure is one transaction: Postgres runs it whole or not at all, whatever
  * happens to this process meanwhile, and a frozen process holds no lock. It is sent and its result
  * taken without blocking, so that the next batch fills in the meantime. Events that were applied
- * before are seen to in here: nobody else meets the refusal. */
+ * before are found in here (runs.h). */
 #ifndef WEIR_FOLD_SESSION_H
 #define WEIR_FOLD_SESSION_H
 
@@ -15,7 +15,7 @@
 #include "lib/base/config.h"
 #include "processors/definition/install.h"
 #include "processors/fold/positions.h"
-#include "processors/fold/slice.h"
+#include "processors/fold/runs.h"
 
 enum { SESSION_GRACE_MS = 5000 }; /* beyond the statement timeout; then it is given up */
 
@@ -29,7 +29,8 @@ struct session_options {
     int64_t lock_timeout_ms; /* at most half of the next one */
     int64_t statement_timeout_ms;
     int live;   /* claims partitions of the live generation, not of another one */
-    int copies; /* COPY is used: what is sent blocks, and silence is not given up */
+    int copies; /* COPY is used: what is sent blocks, silence is not given up, and a claim does not
+                   read what was applied */
 };
 
 /* Connects. Every wait for an answer has a deadline from here on (pg_set_patience). Errors: those
@@ -45,6 +46,8 @@ void session_free(struct session *session);
 
 PGconn *session_conn(const struct session *session); /* NULL of NULL */
 const struct slice_types *session_types(const struct session *session);
+/* What its positions have applied; known once it is prepared. */
+struct runs *session_runs(const struct session *session);
 /* It is of no more use: its connection is broken, or was given up. */
 int session_is_lost(const struct session *session);
 
@@ -55,10 +58,10 @@ void session_want(struct session *session, const char *topic, int32_t partition)
  * ERROR_RETRY PG_RESET when there is no such generation any more, and those of Postgres. */
 int session_claim(struct session *session, struct positions *positions, struct error *error);
 
-/* Decides the fates of entries [from, to) of a batch. With `look_up` the database is asked which of
- * their events were applied. *ret_to is as batch_classify returns it. Errors: of Postgres. */
+/* Decides the fates of entries [from, to) of a batch, by what was applied before. *ret_to is as
+ * batch_classify returns it. Errors: of Postgres. */
 int session_classify(struct session *session, struct batch *batch, size_t from, size_t to,
-                     int look_up, size_t *ret_to, struct error *error);
+                     size_t *ret_to, struct error *error);
 
 /* Classifies entries [from, to) and sends them, or the first of them (session_slice). Batch and
  * positions must stay as they are until the call has ended. */

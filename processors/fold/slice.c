@@ -1,33 +1,15 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
- * Binary formats: array_recv and record_recv of PostgreSQL (src/backend/utils/adt/arrayfuncs.c,
- * rowtypes.c). */
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "processors/fold/slice.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/timestamp.h"
+#include "lib/pg/composite.h"
 #include "processors/fold/headers.h"
+#include "processors/fold/runs.h"
 
-enum {
-    OID_BYTEA = 17,
-    OID_INT8 = 20,
-    OID_INT4 = 23,
-    OID_TEXT = 25,
-    OID_TIMESTAMPTZ = 1184,
-    OID_UUID = 2950
-};
-enum {
-    TYPE_POSITIONS,
-    TYPE_EVENTS,
-    TYPE_DUPLICATES,
-    TYPE_DEAD_LETTERS,
-    TYPE_EXPIRED,
-    TYPE_PARKED,
-    TYPE_DRAINED
-};
+enum { TYPE_POSITIONS, TYPE_RUNS, TYPE_DUPLICATES, TYPE_DEAD_LETTERS, TYPE_PARKED, TYPE_DRAINED };
 
 /* Records that are parked or set aside in one slice, whole with their headers; the last one may go
  * beyond. Postgres takes 1 GiB. */
@@ -46,6 +28,7 @@ void slice_free(struct slice *slice)
         buf_free(&slice->own[i]);
     free(slice->next_offsets);
     free(slice->anchors);
+    free(slice->runs);
     free(slice);
 }
 
@@ -76,58 +59,6 @@ int slice_types_load(PGconn *conn, const struct processor *processor, struct sli
     return code;
 }
 
-static void put_array_header(char *at, uint32_t oid, uint32_t count)
-{
-    const uint32_t header[] = {htobe32(1), 0, htobe32(oid), htobe32(count), htobe32(1)};
-    memcpy(at, header, sizeof header);
-}
-
-static void put_field(struct buf *out, uint32_t oid, const void *data, int32_t size)
-{
-    buf_put_be32(out, oid);
-    buf_put_be32(out, (uint32_t)size);
-    if (size > 0)
-        buf_put(out, data, (size_t)size);
-}
-
-static void put_int4(struct buf *out, int32_t value)
-{
-    uint32_t bytes = htobe32((uint32_t)value);
-    put_field(out, OID_INT4, &bytes, 4);
-}
-
-static void put_int8_of(struct buf *out, uint32_t oid, int64_t value)
-{
-    uint64_t bytes = htobe64((uint64_t)value);
-    put_field(out, oid, &bytes, 8);
-}
-
-static void put_timestamp(struct buf *out, int64_t us)
-{
-    put_int8_of(out, OID_TIMESTAMPTZ, us - POSTGRES_EPOCH_US);
-}
-
-static void put_uuid(struct buf *out, const struct uuid *uuid)
-{
-    static const struct uuid none;
-    int missing = memcmp(uuid, &none, sizeof none) == 0;
-    put_field(out, OID_UUID, uuid, missing ? -1 : 16);
-}
-
-/* Starts a composite value; returns where its size goes. */
-static size_t open_row(struct buf *out, uint32_t fields)
-{
-    size_t at = out->size;
-    buf_put_be32(out, 0);
-    buf_put_be32(out, fields);
-    return at;
-}
-
-static void close_row(struct buf *out, size_t at)
-{
-    buf_set_be32(out, at, (uint32_t)(out->size - at - 4));
-}
-
 static void open_array(struct buf *out)
 {
     buf_reset(out);
@@ -146,7 +77,7 @@ static void set_parameter(struct slice *slice, size_t index, const char *data, s
 static void close_array(struct slice *slice, size_t index, uint32_t oid, uint32_t count)
 {
     struct buf *out = &slice->own[index];
-    put_array_header(out->data, oid, count);
+    composite_array_header(out->data, oid, count);
     size_t size = out->size;
     if (count == 0) {
         memset(out->data, 0, 4); /* no dimensions */
@@ -157,19 +88,14 @@ static void close_array(struct slice *slice, size_t index, uint32_t oid, uint32_
 
 static void put_event(struct buf *out, const struct entry *entry, int32_t position_id)
 {
-    size_t row = open_row(out, 6);
-    put_field(out, OID_UUID, &entry->event_id, 16);
-    put_field(out, OID_UUID, &entry->space_id, 16);
-    put_int8_of(out, OID_INT8, entry->fingerprint);
-    put_int4(out, position_id);
-    put_int8_of(out, OID_INT8, entry->record.offset);
-    put_timestamp(out, entry->record.timestamp_us);
-    close_row(out, row);
-}
-
-static void put_text(struct buf *out, const char *text)
-{
-    put_field(out, OID_TEXT, text, text ? (int32_t)strlen(text) : -1);
+    size_t row = composite_open(out, 6);
+    composite_field(out, OID_UUID, &entry->event_id, 16);
+    composite_field(out, OID_UUID, &entry->space_id, 16);
+    composite_int8(out, entry->fingerprint);
+    composite_int4(out, position_id);
+    composite_int8(out, entry->record.offset);
+    composite_timestamp(out, entry->record.timestamp_us);
+    composite_close(out, row);
 }
 
 static void put_headers(struct buf *out, const struct batch *batch, const struct entry *entry,
@@ -192,9 +118,9 @@ static void put_headers(struct buf *out, const struct batch *batch, const struct
 static void put_first(struct buf *out, const struct entry *entry)
 {
     if (entry->failed || entry->untried)
-        put_int8_of(out, OID_INT8, entry->failed ? entry->retry_after_ms : 0);
+        composite_int8(out, entry->failed ? entry->retry_after_ms : 0);
     else
-        put_field(out, OID_INT8, NULL, -1);
+        composite_field(out, OID_INT8, NULL, -1);
 }
 
 static void put_whole(struct buf *out, const struct batch *batch, const struct entry *entry,
@@ -203,29 +129,31 @@ static void put_whole(struct buf *out, const struct batch *batch, const struct e
     const struct record *record = &entry->record;
     int parked = entry->fate == FATE_PARKED;
     int has_reason = !parked || entry->failed;
-    size_t row = open_row(out, parked ? 12 : 11);
-    put_int4(out, position_id);
-    put_int8_of(out, OID_INT8, record->offset);
-    put_timestamp(out, entry->record.timestamp_us);
-    put_field(out, OID_UUID, &entry->space_id, entry->keyless ? -1 : 16);
-    put_uuid(out, &entry->event_id);
+    size_t row = composite_open(out, parked ? 12 : 11);
+    composite_int4(out, position_id);
+    composite_int8(out, record->offset);
+    composite_timestamp(out, entry->record.timestamp_us);
+    composite_field(out, OID_UUID, &entry->space_id, entry->keyless ? -1 : 16);
+    composite_uuid(out, &entry->event_id);
     uint32_t schema_id = htobe32((uint32_t)entry->schema_id);
-    put_field(out, OID_INT4, &schema_id, entry->schema_id < 0 ? -1 : 4);
-    put_text(out, has_reason ? entry->code : NULL);
-    put_text(out, has_reason ? entry->reason : NULL);
+    composite_field(out, OID_INT4, &schema_id, entry->schema_id < 0 ? -1 : 4);
+    composite_text(out, has_reason ? entry->code : NULL);
+    composite_text(out, has_reason ? entry->reason : NULL);
     put_headers(out, batch, entry, types);
-    put_field(out, OID_BYTEA, record->key, record->key ? (int32_t)record->key_size : -1);
-    put_field(out, OID_BYTEA, record->value, record->value ? (int32_t)record->value_size : -1);
+    composite_field(out, OID_BYTEA, record->key, record->key ? (int32_t)record->key_size : -1);
+    composite_field(out, OID_BYTEA, record->value,
+                    record->value ? (int32_t)record->value_size : -1);
     if (parked)
         put_first(out, entry);
-    close_row(out, row);
+    composite_close(out, row);
 }
 
 static void put_entries(struct slice *slice, const struct batch *batch,
                         const struct position *positions, const struct slice_types *types)
 {
     uint32_t counts[BIND_FIXED_PARAMETERS] = {0};
-    for (size_t i = TYPE_EVENTS; i <= TYPE_PARKED; i++)
+    slice->applied = 0;
+    for (size_t i = TYPE_DUPLICATES; i <= TYPE_PARKED; i++)
         open_array(&slice->own[i]);
     for (size_t i = slice->from; i < slice->to; i++) {
         const struct entry *entry = &batch->entries[i];
@@ -235,8 +163,7 @@ static void put_entries(struct slice *slice, const struct batch *batch,
             break;
         }
         if (entry->fate == FATE_APPLIED) {
-            put_event(&slice->own[TYPE_EVENTS], entry, id);
-            counts[TYPE_EVENTS]++;
+            slice->applied++;
         } else if (entry->fate == FATE_DUPLICATE) {
             put_event(&slice->own[TYPE_DUPLICATES], entry, id);
             counts[TYPE_DUPLICATES]++;
@@ -247,42 +174,84 @@ static void put_entries(struct slice *slice, const struct batch *batch,
             put_whole(&slice->own[TYPE_PARKED], batch, entry, id, types);
             counts[TYPE_PARKED]++;
         }
-        if (entry->replaces) {
-            put_event(&slice->own[TYPE_EXPIRED], entry, id);
-            counts[TYPE_EXPIRED]++;
-        }
     }
-    for (size_t i = TYPE_EVENTS; i <= TYPE_PARKED; i++)
+    for (size_t i = TYPE_DUPLICATES; i <= TYPE_PARKED; i++)
         close_array(slice, i, types->oids[i], counts[i]);
-    slice->applied = counts[TYPE_EVENTS];
     slice->duplicates = counts[TYPE_DUPLICATES];
     slice->dead_letters = counts[TYPE_DEAD_LETTERS];
     slice->parked = counts[TYPE_PARKED];
 }
 
-void slice_events(const struct batch *batch, size_t from, size_t to,
-                  const struct slice_types *types, struct buf *out)
+/* Where the values of each run go, now that it is known how many events it has. */
+static uint32_t open_runs(struct slice *slice, const struct position *positions,
+                          size_t position_count)
 {
-    uint32_t count = 0;
+    uint32_t rows = 0;
+    struct buf *out = &slice->own[TYPE_RUNS];
     open_array(out);
-    for (size_t i = from; i < to; i++) {
-        if (batch->entries[i].decoded_fate != FATE_APPLIED)
+    for (size_t i = 0; i < position_count; i++) {
+        struct slice_run *run = &slice->runs[i];
+        if (run->count == 0)
             continue;
-        put_event(out, &batch->entries[i], 0);
-        count++;
+        size_t row = composite_open(out, 5);
+        composite_int4(out, positions[i].id);
+        composite_int8(out, positions[i].next_run);
+        composite_timestamp(out, run->newest_us);
+        run->hashes_at = composite_leave_bytes(out, run->count * RUN_HASH_SIZE);
+        run->entries_at = composite_leave_bytes(out, run->count * RUN_ENTRY_SIZE);
+        composite_close(out, row);
+        rows++;
     }
-    put_array_header(out->data, types->oids[TYPE_EVENTS], count);
+    return rows;
+}
+
+static void put_runs(struct slice *slice, const struct batch *batch,
+                     const struct position *positions, size_t position_count,
+                     const struct slice_types *types)
+{
+    memset(slice->runs, 0, position_count * sizeof *slice->runs);
+    for (size_t i = slice->from; i < slice->to; i++) {
+        const struct entry *entry = &batch->entries[i];
+        struct slice_run *run = &slice->runs[entry->position];
+        if (entry->fate != FATE_APPLIED)
+            continue;
+        if (run->count++ == 0 || entry->record.timestamp_us > run->newest_us)
+            run->newest_us = entry->record.timestamp_us;
+    }
+    uint32_t rows = open_runs(slice, positions, position_count);
+    char *data = slice->own[TYPE_RUNS].data;
+    for (size_t i = slice->from; i < slice->to; i++) {
+        const struct entry *entry = &batch->entries[i];
+        struct slice_run *run = &slice->runs[entry->position];
+        if (entry->fate != FATE_APPLIED)
+            continue;
+        uint64_t hash = htobe64(entry->hash);
+        memcpy(data + run->hashes_at + run->filled * RUN_HASH_SIZE, &hash, sizeof hash);
+        runs_put_entry(data + run->entries_at + run->filled * RUN_ENTRY_SIZE, entry);
+        run->filled++;
+    }
+    close_array(slice, TYPE_RUNS, types->oids[TYPE_RUNS], rows);
+}
+
+const char *slice_run_hashes(const struct slice *slice, size_t position)
+{
+    return slice->own[TYPE_RUNS].data + slice->runs[position].hashes_at;
+}
+
+static void reserve_positions(struct slice *slice, size_t position_count)
+{
+    if (position_count <= slice->position_capacity)
+        return;
+    slice->next_offsets =
+        xrealloc(slice->next_offsets, position_count * sizeof *slice->next_offsets);
+    slice->anchors = xrealloc(slice->anchors, position_count * sizeof *slice->anchors);
+    slice->runs = xrealloc(slice->runs, position_count * sizeof *slice->runs);
+    slice->position_capacity = position_count;
 }
 
 /* Where each position is after the slice. */
 static void move_positions(struct slice *slice, const struct batch *batch, size_t position_count)
 {
-    if (position_count > slice->position_capacity) {
-        slice->next_offsets =
-            xrealloc(slice->next_offsets, position_count * sizeof *slice->next_offsets);
-        slice->anchors = xrealloc(slice->anchors, position_count * sizeof *slice->anchors);
-        slice->position_capacity = position_count;
-    }
     for (size_t i = 0; i < position_count; i++) {
         slice->next_offsets[i] = slice->to == batch->count ? batch->ends[i] : -1;
         slice->anchors[i].offset = -1;
@@ -324,21 +293,21 @@ static void put_positions(struct slice *slice, const struct position *positions,
             continue;
         }
         int anchored = slice->anchors[i].offset >= 0;
-        size_t row = open_row(out, 7);
-        put_int4(out, positions[i].id);
-        put_int8_of(out, OID_INT8, positions[i].epoch);
-        put_int8_of(out, OID_INT8, positions[i].next_offset);
-        put_int8_of(out, OID_INT8, slice->next_offsets[i]);
+        size_t row = composite_open(out, 7);
+        composite_int4(out, positions[i].id);
+        composite_int8(out, positions[i].epoch);
+        composite_int8(out, positions[i].next_offset);
+        composite_int8(out, slice->next_offsets[i]);
         if (anchored) {
-            put_int8_of(out, OID_INT8, slice->anchors[i].offset);
-            put_uuid(out, &slice->anchors[i].event_id);
-            put_timestamp(out, slice->anchors[i].timestamp_us);
+            composite_int8(out, slice->anchors[i].offset);
+            composite_uuid(out, &slice->anchors[i].event_id);
+            composite_timestamp(out, slice->anchors[i].timestamp_us);
         } else {
-            put_field(out, OID_INT8, NULL, -1);
-            put_field(out, OID_UUID, NULL, -1);
-            put_field(out, OID_TIMESTAMPTZ, NULL, -1);
+            composite_field(out, OID_INT8, NULL, -1);
+            composite_field(out, OID_UUID, NULL, -1);
+            composite_field(out, OID_TIMESTAMPTZ, NULL, -1);
         }
-        close_row(out, row);
+        composite_close(out, row);
         count++;
     }
     close_array(slice, TYPE_POSITIONS, types->oids[TYPE_POSITIONS], count);
@@ -353,11 +322,11 @@ static void put_drained(struct slice *slice, const struct batch *batch,
     open_array(out);
     if (drains) {
         const struct entry *last = &batch->entries[slice->to - 1];
-        size_t row = open_row(out, 3);
-        put_int4(out, positions[last->position].id);
-        put_field(out, OID_UUID, &last->space_id, 16);
-        put_int8_of(out, OID_INT8, last->record.offset);
-        close_row(out, row);
+        size_t row = composite_open(out, 3);
+        composite_int4(out, positions[last->position].id);
+        composite_field(out, OID_UUID, &last->space_id, 16);
+        composite_int8(out, last->record.offset);
+        composite_close(out, row);
     }
     close_array(slice, TYPE_DRAINED, types->oids[TYPE_DRAINED], drains ? 1 : 0);
 }
@@ -441,7 +410,7 @@ static void put_rows(struct slice *slice, struct batch *batch, size_t relation, 
         char *at = data + start - ARRAY_HEADER_SIZE;
         slice->covered[relation].at = at;
         memcpy(slice->covered[relation].bytes, at, ARRAY_HEADER_SIZE);
-        put_array_header(at, oid, count);
+        composite_array_header(at, oid, count);
         set_parameter(slice, index, at, rows->marks[last - 1].end - start + ARRAY_HEADER_SIZE);
         return;
     }
@@ -461,7 +430,9 @@ void slice_make(struct slice *slice, struct batch *batch, size_t from, size_t to
     slice->from = from;
     slice->to = to;
     slice->parameter_count = (int)(BIND_FIXED_PARAMETERS + batch->processor->relation_count);
+    reserve_positions(slice, position_count);
     put_entries(slice, batch, positions, types);
+    put_runs(slice, batch, positions, position_count, types);
     move_positions(slice, batch, position_count);
     put_positions(slice, positions, position_count, batch->drained_position, types);
     put_drained(slice, batch, positions, types);

@@ -18,6 +18,15 @@ struct slice_types {
     uint32_t headers;
 };
 
+/* What a slice applies of one position. */
+struct slice_run {
+    size_t count;
+    int64_t newest_us;
+    size_t hashes_at; /* in the parameter */
+    size_t entries_at;
+    size_t filled;
+};
+
 struct slice {
     size_t from, to; /* entries of the batch */
     size_t applied;  /* how many are applied, left out twice, set aside */
@@ -39,7 +48,8 @@ struct slice {
         size_t entry; /* of the batch: the last one of its partition in the slice */
         struct uuid event_id;
         int64_t timestamp_us;
-    } * anchors; /* per position, valid when offset >= 0 */
+    } * anchors;            /* per position, valid when offset >= 0 */
+    struct slice_run *runs; /* per position */
     size_t position_capacity;
 };
 
@@ -64,8 +74,7 @@ void slice_uncover(struct slice *slice, const struct batch *batch);
 size_t slice_bounds(const struct batch *batch, size_t from, size_t to, struct buf *ends,
                     struct buf *groups);
 
-/* The array of weir.batch_event for the duplicate look-up: every applied entry of the range. */
-void slice_events(const struct batch *batch, size_t from, size_t to,
-                  const struct slice_types *types, struct buf *out);
+/* The hashes of a position's run. */
+const char *slice_run_hashes(const struct slice *slice, size_t position);
 
 #endif

@@ -58,7 +58,7 @@ int verify_equal(PGconn *conn, const struct verify_side *left, const struct veri
                         "a.attrelid = c.oid AND a.attname = 'space_id' AND NOT a.attisdropped) "
                         "FROM pg_class c WHERE c.relnamespace = $1::regnamespace "
                         "AND c.relkind IN ('r', 'p') AND NOT c.relispartition "
-                        "AND c.relname <> 'applied_event' ORDER BY c.relname",
+                        "AND c.relname <> 'applied_run' ORDER BY c.relname",
                         1, values, &tables, error);
     *ret_tables = 0;
     for (int i = 0; code == 0 && i < PQntuples(tables); i++) {

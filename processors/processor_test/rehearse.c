@@ -19,6 +19,8 @@ struct rehearsal {
     struct installed installed;
     struct decoder *decoder;
     struct batch *batch;
+    int32_t loaded_id; /* the position whose applied events are in memory */
+    int64_t next_run;  /* ids of its own, below zero: those of the owner never meet them */
     int64_t end_us;
 };
 
@@ -29,6 +31,7 @@ static PGconn *conn_of(const struct rehearsal *rehearsal)
 
 static int begin(struct rehearsal *rehearsal, struct error *error)
 {
+    rehearsal->next_run = -(int64_t)PQbackendPID(conn_of(rehearsal)) << 32;
     rehearsal->end_us = monotonic_now_us() + REHEARSE_BUDGET_MS * 1000;
     return pg_runf(conn_of(rehearsal), error,
                    "BEGIN; SET LOCAL idle_in_transaction_session_timeout = %d",
@@ -81,7 +84,7 @@ static int count_rows(struct rehearsal *rehearsal, PGresult **ret_counts, struct
     return pg_query(conn_of(rehearsal),
                     "SELECT relname, n_tup_ins, n_tup_upd, n_tup_del "
                     "FROM pg_catalog.pg_stat_xact_user_tables WHERE schemaname = $1 AND relname <> "
-                    "'applied_event' ORDER BY 1",
+                    "'applied_run' ORDER BY 1",
                     1, values, ret_counts, error);
 }
 
@@ -120,12 +123,24 @@ static int is_its_own(const struct error *error)
     return error->class != ERROR_RETRY && error->class != ERROR_FENCED;
 }
 
+/* Reads what the position has applied, unless the last record was one of it too. */
+static int load_runs(struct rehearsal *rehearsal, struct position *position, struct error *error)
+{
+    if (rehearsal->loaded_id != position->id &&
+        runs_load(session_runs(rehearsal->session), conn_of(rehearsal), position, 1, error) != 0)
+        return -1;
+    rehearsal->loaded_id = position->id;
+    position->next_run = rehearsal->next_run++;
+    return 0;
+}
+
 static int apply(struct rehearsal *rehearsal, struct position *position, struct rehearsed *out,
                  struct error *error)
 {
     size_t to;
     const struct entry *entry = &rehearsal->batch->entries[0];
-    if (session_classify(rehearsal->session, rehearsal->batch, 0, 1, 1, &to, error) != 0)
+    if (load_runs(rehearsal, position, error) != 0 ||
+        session_classify(rehearsal->session, rehearsal->batch, 0, 1, &to, error) != 0)
         return -1;
     out->fate = entry->fate == FATE_APPLIED        ? REHEARSED_APPLIED
                 : entry->fate == FATE_NOT_CONSUMED ? REHEARSED_NOT_CONSUMED

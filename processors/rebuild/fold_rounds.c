@@ -227,7 +227,7 @@ static int end_bulk(struct rebuild *rebuild, struct error *error)
         code = error_set(error, ERROR_DEAD_LETTER, "failpoint", "what is folded does not fit");
     if (code == 0) {
         rebuild_phase(rebuild, "index", rebuild->total);
-        code = generation_index(rebuild->conn, rebuild->side, rebuild->processor, &rebuild->next,
+        code = generation_index(rebuild->conn, rebuild->processor, &rebuild->next,
                                 rebuild->low_priority, error);
         FAILPOINT("rebuild.indexed");
     }

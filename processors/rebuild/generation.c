@@ -4,7 +4,6 @@
 #include "processors/rebuild/generation.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -266,59 +265,14 @@ static const char QUICKLY[] = "SET maintenance_work_mem = '256MB'; "
 static const char QUIETLY[] = "SET maintenance_work_mem = '256MB'; "
                               "SET max_parallel_maintenance_workers = 0";
 
-/* Two copies of an event that lie further apart than the window count both, and may both be there:
- * the later one is the one to know. */
-static int drop_superseded(PGconn *conn, const char *schema, struct error *error)
+int generation_index(PGconn *conn, const struct processor *processor, struct generation *generation,
+                     int quietly, struct error *error)
 {
-    return pg_runf(conn, error,
-                   "DELETE FROM %s.applied_event AS a USING %s.applied_event AS b "
-                   "WHERE a.event_id = b.event_id AND a.space_id = b.space_id "
-                   "AND (a.kafka_timestamp, a.position_id, a.kafka_offset) "
-                   "< (b.kafka_timestamp, b.position_id, b.kafka_offset)",
-                   schema, schema);
-}
-
-/* The key of applied_event, by a session of its own. */
-struct key {
-    PGconn *conn;
-    const struct installed *installed;
-    const char *memory;
-    int code;
-    struct error error;
-};
-
-static void *add_key(void *argument)
-{
-    struct key *key = argument;
-    key->code = pg_run(key->conn, key->memory, &key->error) == 0
-                    ? install_applied_key(key->conn, key->installed, &key->error)
-                    : -1;
-    if (key->code != 0 && strcmp(key->error.code, "23505") == 0)
-        key->code = drop_superseded(key->conn, key->installed->schema, &key->error) == 0
-                        ? install_applied_key(key->conn, key->installed, &key->error)
-                        : -1;
-    return NULL;
-}
-
-int generation_index(PGconn *conn, PGconn *side, const struct processor *processor,
-                     struct generation *generation, int quietly, struct error *error)
-{
-    pthread_t thread;
-    struct key key = {
-        .conn = side, .installed = &generation->installed, .memory = quietly ? QUIETLY : QUICKLY};
-    if (quietly)
-        add_key(&key);
-    else if (pthread_create(&thread, NULL, add_key, &key) != 0)
-        return error_set(error, ERROR_FATAL, "thread", "cannot start a thread");
-    int code = pg_run(conn, key.memory, error) == 0 && pg_run(conn, "BEGIN", error) == 0 ? 0 : -1;
+    int code = pg_run(conn, quietly ? QUIETLY : QUICKLY, error);
+    if (code == 0)
+        code = pg_run(conn, "BEGIN", error);
     if (code == 0)
         code = install_indexes(conn, processor, &generation->installed, error);
-    if (!quietly)
-        pthread_join(thread, NULL);
-    if (code == 0 && key.code != 0) {
-        *error = key.error;
-        code = -1;
-    }
     if (code == 0)
         code = stage_drop(conn, &generation->installed, error);
     if (code == 0) /* with its COMMIT in one message, so that the chaos suite can cut that one */

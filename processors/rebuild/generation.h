@@ -47,10 +47,10 @@ int generation_begin(PGconn *conn, const struct processor *processor, int sets,
 int generation_previous(PGconn *conn, const struct processor *processor,
                         struct generation *ret_previous, struct error *error);
 
-/* Adds the indexes, in two sessions side by side that have helpers, or `quietly`: in one at a time
- * without, beside a live processor. Ends the stage. */
-int generation_index(PGconn *conn, PGconn *side, const struct processor *processor,
-                     struct generation *generation, int quietly, struct error *error);
+/* Adds the indexes, with parallel helpers, or `quietly` without, beside a live processor. Ends the
+ * stage. */
+int generation_index(PGconn *conn, const struct processor *processor, struct generation *generation,
+                     int quietly, struct error *error);
 
 /* So that its first readers get plans that fit. */
 int generation_analyze(PGconn *conn, const struct generation *generation, struct error *error);

@@ -159,16 +159,14 @@ static int fold(struct previous *previous, const struct vector *target, struct e
     return fold.code;
 }
 
-/* What was applied out of its turn is told by applied_event; once it is done nobody needs to look
- * there again. */
+/* What was applied out of its turn is not left out any more. */
 static int forget_deferred(const struct previous *previous, PGconn *conn, struct error *error)
 {
     const char *values[] = {previous->processor->name, PG_NUMBER(previous->number)};
     return pg_query(conn, statement("forget_left_out"), 2, values, NULL, error);
 }
 
-/* As the engine does for the live one. Nothing that was applied out of its turn is left to be
- * looked up any more. */
+/* As the engine does for the live one. */
 static int prune(struct previous *previous, PGconn *conn, struct error *error)
 {
     int more = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * All rows have one size, so that a column is found at a fixed place. What a parked event or a dead
- * letter may be a copy of is kept however old it is, as long as the generation has it among what it
- * leaves out: by its Space, which is more than is needed and is pruned with the rest. */
+ * What a parked event or a dead letter may be a copy of is kept however old it is, as long as the
+ * generation has it among what it leaves out: by its Space, which is more than is needed and is
+ * pruned with the rest. */
 #include "processors/rebuild/stage_events.h"
 
 #include <endian.h>
@@ -13,120 +13,125 @@
 
 #include "lib/base/timestamp.h"
 #include "lib/pg/copy.h"
+#include "processors/fold/runs.h"
 #include "processors/rebuild/worker.h"
 
-/* Where in a row the values begin: each has its size before it. */
-enum {
-    AT_EVENT_ID = 2 + 4,
-    AT_SPACE_ID = AT_EVENT_ID + 16 + 4,
-    AT_FINGERPRINT = AT_SPACE_ID + 16 + 4,
-    AT_POSITION_ID = AT_FINGERPRINT + 8 + 4,
-    AT_TIMESTAMP = AT_POSITION_ID + 4 + 4 + 8 + 4,
-};
+enum { RUNS_PARAMETER = 1 }; /* of the procedure (bind.h) */
 
 struct horizon {
     int32_t position_id;
-    int64_t oldest_us; /* older rows have left the window */
+    int64_t oldest_us; /* older events have left the window */
 };
 
-/* What decides which rows are kept. */
+/* What decides which events are kept. */
 struct keep {
     struct horizon *horizons;
     size_t horizon_count;
-    struct uuid *spaces; /* sorted: all rows of theirs */
+    struct uuid *spaces; /* sorted: all events of theirs */
     size_t space_count;
+};
+
+/* A run as it was staged. */
+struct staged {
+    int32_t position_id;
+    int64_t run_id;
+    const char *hashes;
+    const char *entries;
+    size_t count;
 };
 
 void stage_events_create(const char *table, struct buf *sql)
 {
     buf_printf(sql,
-               "CREATE UNLOGGED TABLE %s (batch integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
-               "position_id integer, kafka_offset bigint, newest_us bigint NOT NULL, "
-               "events bytea NOT NULL);"
-               "ALTER TABLE %s ALTER events SET STORAGE EXTERNAL;"
+               "CREATE UNLOGGED TABLE %s (number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
+               "position_id integer NOT NULL, run_id bigint NOT NULL, "
+               "newest_timestamp timestamptz NOT NULL, "
+               "hashes bytea NOT NULL, entries bytea NOT NULL);"
+               "ALTER TABLE %s ALTER hashes SET STORAGE EXTERNAL, "
+               "ALTER entries SET STORAGE EXTERNAL;"
                "GRANT SELECT, INSERT ON %s TO weir_processor;",
                table, table, table);
 }
 
-static struct uuid read_uuid(const char *at)
+int stage_events_add(PGconn *conn, const char *table, const struct slice *slice,
+                     struct error *error)
 {
-    struct uuid id;
-    memcpy(&id, at, sizeof id);
-    return id;
-}
-
-static int64_t timestamp_of(const char *row)
-{
-    return (int64_t)buf_get_be64(row + AT_TIMESTAMP) + POSTGRES_EPOCH_US;
-}
-
-int stage_events_add(PGconn *conn, const char *table, const struct buf *rows, int32_t position_id,
-                     int64_t offset, struct error *error)
-{
-    uint32_t position = htobe32((uint32_t)position_id);
-    uint64_t at = htobe64((uint64_t)offset);
-    int64_t newest_us = INT64_MIN;
-    for (size_t i = 0; i < rows->size; i += STAGE_EVENT_SIZE) {
-        int64_t timestamp_us = timestamp_of(rows->data + i);
-        newest_us = timestamp_us > newest_us ? timestamp_us : newest_us;
-    }
-    uint64_t newest = htobe64((uint64_t)newest_us);
-    const char *values[] = {rows->size ? rows->data : "", offset < 0 ? NULL : (char *)&position,
-                            offset < 0 ? NULL : (char *)&at, (char *)&newest};
-    const int lengths[] = {(int)rows->size, sizeof position, sizeof at, sizeof newest};
-    const int formats[] = {1, 1, 1, 1};
-    char *sql = xasprintf("INSERT INTO %s (events, position_id, kafka_offset, newest_us) "
-                          "VALUES ($1::bytea, $2::integer, $3::bigint, $4::bigint)",
+    if (slice->applied == 0)
+        return 0;
+    char *sql = xasprintf("INSERT INTO %s (position_id, run_id, newest_timestamp, hashes, entries) "
+                          "SELECT r.position_id, r.run_id, r.newest_timestamp, r.hashes, r.entries "
+                          "FROM unnest($1::weir.batch_run[]) AS r",
                           table);
-    PGresult *result = PQexecParams(conn, sql, 4, NULL, values, lengths, formats, 1);
+    PGresult *result =
+        PQexecParams(conn, sql, 1, NULL, &slice->values[RUNS_PARAMETER],
+                     &slice->lengths[RUNS_PARAMETER], &slice->formats[RUNS_PARAMETER], 1);
     int code = PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : pg_fail(conn, result, error);
     PQclear(result);
     free(sql);
     return code;
 }
 
-/* Hands each value of the table, a number of rows, to `take`, one after the other in memory; not
- * those in which all are older than `oldest_us`. */
-static int each_batch(PGconn *conn, const char *table, int64_t oldest_us,
-                      int (*take)(void *opaque, const char *rows, size_t size, struct error *error),
-                      void *opaque, struct error *error)
+/* Hands each run of the table to `take`, one after the other in memory; not those of which all
+ * events are older than `oldest_us`. */
+static int each_run(PGconn *conn, const char *table, int64_t oldest_us,
+                    int (*take)(void *opaque, const struct staged *run, struct error *error),
+                    void *opaque, struct error *error)
 {
-    PGresult *batches = NULL;
-    char *list = xasprintf("SELECT batch FROM %s WHERE length(events) > 0 AND newest_us >= %" PRId64
-                           " ORDER BY batch",
-                           table, oldest_us);
-    char *sql = xasprintf("SELECT events FROM %s WHERE batch = $1::integer", table);
-    int code = pg_query(conn, list, 0, NULL, &batches, error);
-    for (int i = 0; code == 0 && i < PQntuples(batches); i++) {
-        const char *values[] = {PQgetvalue(batches, i, 0)};
-        PGresult *rows = PQexecParams(conn, sql, 1, NULL, values, NULL, NULL, 1);
-        if (PQresultStatus(rows) != PGRES_TUPLES_OK)
-            code = pg_fail(conn, rows, error);
-        else
-            code = take(opaque, PQgetvalue(rows, 0, 0), (size_t)PQgetlength(rows, 0, 0), error);
-        PQclear(rows);
+    PGresult *numbers = NULL;
+    const char *oldest[] = {PG_NUMBER(oldest_us)};
+    char *list = xasprintf("SELECT number FROM %s WHERE "
+                           "extract(epoch FROM newest_timestamp) * 1000000 >= $1::bigint "
+                           "ORDER BY number",
+                           table);
+    char *sql = xasprintf("SELECT position_id, run_id, hashes, entries FROM %s "
+                          "WHERE number = $1::bigint",
+                          table);
+    int code = pg_query(conn, list, 1, oldest, &numbers, error);
+    for (int i = 0; code == 0 && i < PQntuples(numbers); i++) {
+        const char *values[] = {PQgetvalue(numbers, i, 0)};
+        PGresult *row = PQexecParams(conn, sql, 1, NULL, values, NULL, NULL, 1);
+        if (PQresultStatus(row) == PGRES_TUPLES_OK) {
+            const struct staged run = {.position_id = (int32_t)buf_get_be32(PQgetvalue(row, 0, 0)),
+                                       .run_id = pg_int8(row, 0, 1),
+                                       .hashes = PQgetvalue(row, 0, 2),
+                                       .entries = PQgetvalue(row, 0, 3),
+                                       .count = (size_t)PQgetlength(row, 0, 3) / RUN_ENTRY_SIZE};
+            code = take(opaque, &run, error);
+        } else {
+            code = pg_fail(conn, row, error);
+        }
+        PQclear(row);
     }
-    PQclear(batches);
+    PQclear(numbers);
     free(list);
     free(sql);
     return code;
 }
 
-static int remember(void *opaque, const char *rows, size_t size, struct error *error)
+struct loading {
+    struct seen *seen;
+    struct positions *positions;
+};
+
+static int remember(void *opaque, const struct staged *run, struct error *error)
 {
-    for (const char *row = rows; row < rows + size; row += STAGE_EVENT_SIZE) {
-        struct uuid event_id = read_uuid(row + AT_EVENT_ID);
-        struct uuid space_id = read_uuid(row + AT_SPACE_ID);
-        if (seen_put(opaque, &event_id, &space_id, (int64_t)buf_get_be64(row + AT_FINGERPRINT),
-                     timestamp_of(row)) != 0)
+    const struct loading *loading = opaque;
+    size_t position = positions_index(loading->positions, run->position_id);
+    loading->positions->list[position].next_run = run->run_id + 1;
+    for (size_t i = 0; i < run->count; i++) {
+        const struct run_entry entry = runs_entry(run->entries + i * RUN_ENTRY_SIZE);
+        if (seen_put(loading->seen, &entry.event_id, &entry.space_id, entry.fingerprint,
+                     entry.timestamp_us) != 0)
             return error_set(error, ERROR_RETRY, WORKER_NEEDS_INDEX, "the stage is full");
     }
     return 0;
 }
 
-int stage_events_load(PGconn *conn, const char *table, struct seen *seen, struct error *error)
+int stage_events_load(PGconn *conn, const char *table, struct seen *seen,
+                      struct positions *positions, struct error *error)
 {
-    return each_batch(conn, table, -INT64_MAX, remember, seen, error);
+    struct loading loading = {seen, positions};
+    return each_run(conn, table, -INT64_MAX, remember, &loading, error);
 }
 
 static int compare_uuids(const void *left, const void *right)
@@ -175,16 +180,13 @@ static int load_horizons(PGconn *conn, const struct processor *processor, const 
     return 0;
 }
 
-static int is_kept(const struct keep *keep, const char *row)
+static int is_kept(const struct keep *keep, int32_t position_id, const struct run_entry *entry)
 {
-    int32_t position_id = (int32_t)buf_get_be32(row + AT_POSITION_ID);
-    int64_t timestamp_us = timestamp_of(row);
-    struct uuid space_id = read_uuid(row + AT_SPACE_ID);
     size_t i = 0;
     while (i < keep->horizon_count && keep->horizons[i].position_id != position_id)
         i++;
-    return i == keep->horizon_count || timestamp_us >= keep->horizons[i].oldest_us ||
-           bsearch(&space_id, keep->spaces, keep->space_count, sizeof *keep->spaces,
+    return i == keep->horizon_count || entry->timestamp_us >= keep->horizons[i].oldest_us ||
+           bsearch(&entry->space_id, keep->spaces, keep->space_count, sizeof *keep->spaces,
                    compare_uuids) != NULL;
 }
 
@@ -200,24 +202,55 @@ static int64_t oldest_kept(const struct keep *keep)
 
 struct copying {
     PGconn *conn;
-    const char *applied_event;
+    const char *applied_run;
     struct keep keep;
-    struct buf rows;
+    struct buf hashes;
+    struct buf entries;
+    struct buf row;
 };
 
-static int copy_kept_rows(void *opaque, const char *rows, size_t size, struct error *error)
+static void put_field(struct buf *out, const void *data, size_t size)
+{
+    buf_put_be32(out, (uint32_t)size);
+    buf_put(out, data, size);
+}
+
+/* One row of COPY. */
+static int copy_run(struct copying *copying, const struct staged *run, int64_t newest_us,
+                    struct error *error)
+{
+    const uint32_t position_id = htobe32((uint32_t)run->position_id);
+    const uint64_t run_id = htobe64((uint64_t)run->run_id);
+    const uint64_t newest = htobe64((uint64_t)(newest_us - POSTGRES_EPOCH_US));
+    struct buf *row = &copying->row;
+    buf_reset(row);
+    buf_put_be16(row, 5);
+    put_field(row, &position_id, sizeof position_id);
+    put_field(row, &run_id, sizeof run_id);
+    put_field(row, &newest, sizeof newest);
+    put_field(row, copying->hashes.data, copying->hashes.size);
+    put_field(row, copying->entries.data, copying->entries.size);
+    if (pg_copy_begin(copying->conn, copying->applied_run, error) != 0)
+        return -1;
+    int code = pg_copy_put(copying->conn, row->data, row->size, error);
+    return pg_copy_end(copying->conn, code, error);
+}
+
+static int copy_kept(void *opaque, const struct staged *run, struct error *error)
 {
     struct copying *copying = opaque;
-    buf_reset(&copying->rows);
-    for (const char *row = rows; row < rows + size; row += STAGE_EVENT_SIZE)
-        if (is_kept(&copying->keep, row))
-            buf_put(&copying->rows, row, STAGE_EVENT_SIZE);
-    if (copying->rows.size == 0)
-        return 0;
-    if (pg_copy_begin(copying->conn, copying->applied_event, error) != 0)
-        return -1;
-    int code = pg_copy_put(copying->conn, copying->rows.data, copying->rows.size, error);
-    return pg_copy_end(copying->conn, code, error);
+    int64_t newest_us = INT64_MIN;
+    buf_reset(&copying->hashes);
+    buf_reset(&copying->entries);
+    for (size_t i = 0; i < run->count; i++) {
+        const struct run_entry entry = runs_entry(run->entries + i * RUN_ENTRY_SIZE);
+        if (!is_kept(&copying->keep, run->position_id, &entry))
+            continue;
+        buf_put(&copying->hashes, run->hashes + i * RUN_HASH_SIZE, RUN_HASH_SIZE);
+        buf_put(&copying->entries, run->entries + i * RUN_ENTRY_SIZE, RUN_ENTRY_SIZE);
+        newest_us = entry.timestamp_us > newest_us ? entry.timestamp_us : newest_us;
+    }
+    return copying->entries.size ? copy_run(copying, run, newest_us, error) : 0;
 }
 
 int stage_events_copy_kept(PGconn *conn, const struct processor *processor,
@@ -225,16 +258,18 @@ int stage_events_copy_kept(PGconn *conn, const struct processor *processor,
                            struct error *error)
 {
     const char *generation = PG_NUMBER(installed->generation);
-    char *applied_event = xasprintf("%s.applied_event", installed->schema);
-    struct copying copying = {.conn = conn, .applied_event = applied_event};
+    char *applied_run = xasprintf("%s.applied_run", installed->schema);
+    struct copying copying = {.conn = conn, .applied_run = applied_run};
     int code = load_horizons(conn, processor, generation, &copying.keep, error);
     if (code == 0)
         code = load_spaces(conn, processor->name, generation, &copying.keep, error);
     if (code == 0)
-        code = each_batch(conn, table, oldest_kept(&copying.keep), copy_kept_rows, &copying, error);
+        code = each_run(conn, table, oldest_kept(&copying.keep), copy_kept, &copying, error);
     free(copying.keep.horizons);
     free(copying.keep.spaces);
-    buf_free(&copying.rows);
-    free(applied_event);
+    buf_free(&copying.hashes);
+    buf_free(&copying.entries);
+    buf_free(&copying.row);
+    free(applied_run);
     return code;
 }

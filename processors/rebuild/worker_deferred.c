@@ -2,11 +2,9 @@
  *
  * Deferred records: those that the live generation has not applied in their turn (weir.left_out).
  * They are left out here too. One that was applied later there is applied here by itself, behind
- * the offset that it came after. A row of applied_event, of the stage or of weir.duplicate says
- * that it was, so that a later run does not do it twice. */
+ * the offset that it came after, and its row says so from the same transaction on. */
 #include <stdlib.h>
 
-#include "processors/rebuild/stage.h"
 #include "processors/rebuild/worker_parts.h"
 
 enum {
@@ -51,25 +49,15 @@ int worker_load_deferred(struct worker *worker, struct error *error)
 {
     worker_free_deferred(worker);
     const char *values[] = {worker->positions.ids.data};
-    char applied[STAGE_PREFIX_SIZE];
-    snprintf(applied, sizeof applied, "%s.applied_event", worker->options.installed->schema);
-    if (worker->seen) /* that table is still empty */
-        stage_table(worker->options.installed, worker->options.index, applied);
-    char *sql = xasprintf(
+    static const char sql[] =
         "SELECT position_id::bigint, kafka_offset, "
         "(extract(epoch FROM kafka_timestamp) * 1000000)::bigint, after, "
         "(extract(epoch FROM carried_out_at) * 1000000)::bigint, "
         "CASE WHEN after IS NOT NULL THEN key END, CASE WHEN after IS NOT NULL THEN value END "
-        "FROM (SELECT *, CASE WHEN applied_after IS NULL OR EXISTS (SELECT FROM %s a "
-        "WHERE a.position_id = l.position_id AND a.kafka_offset = l.kafka_offset) "
-        "OR EXISTS (SELECT FROM weir.duplicate d "
-        "WHERE d.position_id = l.position_id AND d.kafka_offset = l.kafka_offset) THEN NULL "
-        "ELSE applied_after END AS after FROM weir.left_out l "
-        "WHERE position_id = ANY ($1::integer[]) OFFSET 0) AS left_out",
-        applied);
-    PGconn *conn = conn_of(worker);
+        "FROM (SELECT *, CASE WHEN NOT done THEN applied_after END AS after FROM weir.left_out "
+        "WHERE position_id = ANY ($1::integer[])) AS left_out";
+    PGconn *conn = session_conn(worker->session);
     int sent = PQsendQueryParams(conn, sql, 1, NULL, values, NULL, NULL, 1);
-    free(sql);
     if (pg_answer(conn, sent, &worker->deferred_rows, error) != 0)
         return -1;
     int count = PQntuples(worker->deferred_rows);

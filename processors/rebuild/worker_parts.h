@@ -7,7 +7,6 @@
 #include <librdkafka/rdkafka.h>
 
 #include "lib/base/buf.h"
-#include "processors/fold/duplicates.h"
 #include "processors/fold/session.h"
 #include "processors/rebuild/seen.h"
 #include "processors/rebuild/worker.h"

@@ -16,7 +16,7 @@
 enum { COPY_CHUNK = 64 << 10, PREFETCH_AHEAD = 8 };
 
 /* The fixed parameters, from 0; bind.h says what they are. */
-enum { POSITIONS, EVENTS, DUPLICATES, DEAD_LETTERS, EXPIRED, PARKED, DRAINED };
+enum { POSITIONS, RUNS, DUPLICATES, DEAD_LETTERS, PARKED, DRAINED };
 
 static void prefetch(const struct worker *worker, size_t at)
 {
@@ -28,15 +28,16 @@ static void prefetch(const struct worker *worker, size_t at)
 /* What memory knows of the events of a range. */
 static void look_up(struct worker *worker, size_t from, size_t to)
 {
-    const struct batch *batch = worker->applying;
+    struct batch *batch = worker->applying;
     worker->known_count = 0;
     if (!worker->known)
         worker->known = xcalloc(worker->rows_max, sizeof *worker->known);
     for (size_t i = from; i < to; i++) {
-        const struct entry *entry = &batch->entries[i];
+        struct entry *entry = &batch->entries[i];
         prefetch(worker, i + PREFETCH_AHEAD);
         if (entry->decoded_fate != FATE_APPLIED)
             continue;
+        entry->hash = runs_hash(session_runs(worker->session), &entry->event_id, &entry->space_id);
         const struct seen_event *seen = seen_find(worker->seen, &entry->event_id, &entry->space_id);
         if (seen)
             worker->known[worker->known_count++] =
@@ -158,25 +159,6 @@ static int copy_rows(struct worker *worker, const char *table, int parameter, in
     return pg_copy_end(conn_of(worker), code, error);
 }
 
-/* The events that count, in one value. A record out of its turn is noted even if it counts not. */
-static int stage_events(struct worker *worker, struct error *error)
-{
-    const struct batch *batch = worker->applying;
-    const char *at = worker->slice->values[EVENTS] + ARRAY_HEADER_SIZE;
-    const char *end = worker->slice->values[EVENTS] + worker->slice->lengths[EVENTS];
-    int in_turn = batch->drained_position < 0;
-    char table[STAGE_PREFIX_SIZE];
-    if (in_turn && at >= end)
-        return 0;
-    buf_reset(&worker->copy);
-    while (at < end)
-        at = put_row(&worker->copy, at, -1);
-    stage_table(worker->options.installed, worker->options.index, table);
-    return stage_events_add(conn_of(worker), table, &worker->copy,
-                            in_turn ? -1 : worker->positions.list[batch->drained_position].id,
-                            in_turn ? -1 : batch->entries[0].record.offset, error);
-}
-
 static int copy_relations(struct worker *worker, struct error *error)
 {
     const struct processor *processor = worker->options.processor;
@@ -195,6 +177,8 @@ static int copy_relations(struct worker *worker, struct error *error)
 static int stage_slice(struct worker *worker, size_t from, struct error *error)
 {
     struct batch *batch = worker->applying;
+    char table[STAGE_PREFIX_SIZE];
+    stage_table(worker->options.installed, worker->options.index, table);
     look_up(worker, from, batch->count);
     size_t to = batch_classify(batch, from, batch->count, worker->known, worker->known_count);
     slice_make(worker->slice, batch, from, to, worker->positions.list, worker->positions.count,
@@ -203,7 +187,7 @@ static int stage_slice(struct worker *worker, size_t from, struct error *error)
     if (code == 0)
         code = advance(worker, error);
     if (code == 0)
-        code = stage_events(worker, error);
+        code = stage_events_add(conn_of(worker), table, worker->slice, error);
     if (code == 0)
         code = copy_relations(worker, error);
     slice_uncover(worker->slice, batch);
@@ -211,6 +195,8 @@ static int stage_slice(struct worker *worker, size_t from, struct error *error)
         return -1;
     FAILPOINT("rebuild.staged");
     *worker->options.done += positions_advance(&worker->positions, worker->slice);
+    for (size_t i = 0; i < worker->positions.count; i++)
+        worker->positions.list[i].next_run += worker->slice->runs[i].count > 0;
     return remember(worker, error);
 }
 
@@ -254,7 +240,7 @@ int worker_open_stage(struct worker *worker, struct error *error)
     char table[STAGE_PREFIX_SIZE];
     worker->seen = seen_new(worker->options.processor->duplicate_window_ms * 1000);
     stage_table(worker->options.installed, worker->options.index, table);
-    return stage_events_load(conn_of(worker), table, worker->seen, error) == 0
+    return stage_events_load(conn_of(worker), table, worker->seen, &worker->positions, error) == 0
                ? load_staged(worker, error)
                : -1;
 }

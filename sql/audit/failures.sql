@@ -41,7 +41,11 @@ FROM (SELECT position_id, space_id, min(kafka_offset) AS kafka_offset
             WHERE s.blocked_by IS NOT NULL) AS waiting
       GROUP BY position_id, space_id) AS h
 JOIN weir.position AS p USING (position_id)
-JOIN applied_event AS a ON a.position_id = h.position_id AND a.space_id = h.space_id AND a.kafka_offset > h.kafka_offset
+JOIN (SELECT r.position_id, e.space_id, e.kafka_offset
+      FROM applied_run AS r
+      CROSS JOIN LATERAL weir.run_entries(r.entries) AS e
+      WHERE r.position_id IN (SELECT s.position_id FROM weir.parked_space AS s)) AS a
+    ON a.position_id = h.position_id AND a.space_id = h.space_id AND a.kafka_offset > h.kafka_offset
 WHERE p.processor || '_' || p.generation = current_schema();
 
 -- name: each dead letter that is redriven again waits among the parked events (I3)

@@ -232,7 +232,7 @@ def contents(stack):
     return {
         (processor, table): stack.psql(
             f"SELECT count(*), md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM {processor}_{generation}.{table} t")
-        for processor, generation, table in tables if table != "applied_event"
+        for processor, generation, table in tables if table != "applied_run"
     }  # fmt: skip
 
 

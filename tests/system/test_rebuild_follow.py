@@ -40,7 +40,7 @@ def owners(stack, name, generation):
 def rows(stack, schema):
     """Every row of a generation, counted."""
     tables = stack.psql("SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind IN ('r', 'p') "
-                        "AND NOT relispartition AND relname <> 'applied_event' ORDER BY 1", schema)
+                        "AND NOT relispartition AND relname <> 'applied_run' ORDER BY 1", schema)
     return {table: stack.psql(f"SELECT count(*), md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM {schema}.{table} t")
             for table, in tables}
 

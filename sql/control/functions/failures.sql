@@ -116,6 +116,8 @@ BEGIN
         UPDATE weir.parked_space SET blocked_by = NULL
         WHERE position_id = part.position_id AND space_id = part.space_id AND blocked_by <= part.through_offset;
         PERFORM weir.release_space(part.position_id, part.space_id, gone);
+        UPDATE weir.left_out SET done = true -- a rebuild applies them one by one
+        WHERE position_id = part.position_id AND kafka_offset = part.through_offset;
     END LOOP;
 END
 $$;

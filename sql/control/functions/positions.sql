@@ -163,3 +163,20 @@ COMMENT ON FUNCTION weir.evict IS 'Ends the database sessions of the owners of p
 
 REVOKE ALL ON FUNCTION weir.evict FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION weir.evict TO weir_processor;
+
+-- 56 bytes of each event: id, Space, fingerprint, offset, and its broker timestamp in µs since 1970. The value is made
+-- flat once; each substring would read it anew otherwise.
+CREATE OR REPLACE FUNCTION weir.run_entries(entries bytea)
+RETURNS TABLE (event_id uuid, space_id uuid, fingerprint bigint, kafka_offset bigint, kafka_timestamp timestamptz)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT encode(substring(e.entry FROM 1 FOR 16), 'hex')::uuid,
+           encode(substring(e.entry FROM 17 FOR 16), 'hex')::uuid,
+           ('x' || encode(substring(e.entry FROM 33 FOR 8), 'hex'))::bit(64)::bigint,
+           ('x' || encode(substring(e.entry FROM 41 FOR 8), 'hex'))::bit(64)::bigint,
+           timestamptz 'epoch'
+               + ('x' || encode(substring(e.entry FROM 49 FOR 8), 'hex'))::bit(64)::bigint * interval '1 microsecond'
+    FROM (SELECT entries || ''::bytea AS flat OFFSET 0) AS whole
+    CROSS JOIN LATERAL (SELECT substring(whole.flat FROM i * 56 + 1 FOR 56) AS entry
+                        FROM generate_series(0, length(whole.flat) / 56 - 1) AS i OFFSET 0) AS e
+$$;
+COMMENT ON FUNCTION weir.run_entries IS 'The events of a run (applied_run), as rows';

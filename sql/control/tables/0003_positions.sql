@@ -179,9 +179,28 @@ CREATE TYPE weir.batch_event AS (
     kafka_offset    bigint,
     kafka_timestamp timestamptz
 );
-COMMENT ON TYPE weir.batch_event IS 'An event that a batch applies, or that it found to be a duplicate';
+COMMENT ON TYPE weir.batch_event IS 'An event that a batch found to be a duplicate';
 
-GRANT SELECT ON weir.processor, weir.generation, weir.column_usage, weir.position, weir.duplicate, weir.halt TO weir_processor;
+CREATE TYPE weir.batch_run AS (
+    position_id      integer,
+    run_id           bigint,
+    newest_timestamp timestamptz,
+    hashes           bytea,
+    entries          bytea
+);
+COMMENT ON TYPE weir.batch_run IS 'The events of one partition that a batch applies';
+
+-- Hashes of events are kept, and clients choose the ids of events: nobody shall choose ids of one hash.
+CREATE TABLE weir.run_seed (
+    seed bigint NOT NULL
+);
+COMMENT ON TABLE weir.run_seed IS 'One row, drawn when the database is made';
+COMMENT ON COLUMN weir.run_seed.seed IS 'Seed of the hashes in applied_run';
+INSERT INTO weir.run_seed (seed)
+VALUES (('x' || right(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint);
+
+GRANT SELECT ON weir.processor, weir.generation, weir.column_usage, weir.position, weir.duplicate, weir.halt, weir.run_seed
+TO weir_processor;
 GRANT INSERT, UPDATE ON weir.position TO weir_processor;
 GRANT INSERT, DELETE ON weir.duplicate TO weir_processor;
 GRANT INSERT, UPDATE, DELETE ON weir.halt TO weir_processor;

@@ -160,6 +160,7 @@ CREATE TABLE weir.left_out (
     value           bytea,
     applied_after   bigint,
     carried_out_at  timestamptz,
+    done            boolean NOT NULL DEFAULT false,
     PRIMARY KEY (position_id, kafka_offset)
 );
 COMMENT ON TABLE weir.left_out IS 'Records that a generation beside the live one leaves out, or has left out';
@@ -170,6 +171,7 @@ COMMENT ON COLUMN weir.left_out.key IS 'Key bytes as they were';
 COMMENT ON COLUMN weir.left_out.value IS 'Value bytes as they were';
 COMMENT ON COLUMN weir.left_out.applied_after IS 'It is to be applied behind this offset of its partition; null: not at all so far';
 COMMENT ON COLUMN weir.left_out.carried_out_at IS 'When it was redriven; decides among those behind one offset';
+COMMENT ON COLUMN weir.left_out.done IS 'It was applied behind that offset, in this generation too';
 
 -- What the engine hands over with a batch, each as an array.
 
