@@ -3,13 +3,14 @@
 one that was merged, or in memory only since a claim; and whoever claims knows what another owner has applied."""
 
 from harness import wait_until
-from test_engine import HERE, TOPIC, reaction, reactions  # noqa: F401
+from test_engine import HERE, reaction, reactions
 from test_rebuild_failures import ONCE, engine  # noqa: F401 a fixture
 
 ONE_BY_ONE = ("--batch-max-rows", "1")
 RUNS = "SELECT count(*), coalesce(sum(octet_length(entries)) / 56, 0)::bigint, coalesce(sum(octet_length(hashes)) / 8, 0)::bigint FROM tally_1.applied_run"
 DUPLICATES = "SELECT count(*) FROM weir.duplicate"
 SMALL_RUNS = 256  # as in runs.c: so many in a row are merged
+LARGE_RUN = 300  # more than a small one has
 
 
 def names(first, count):
@@ -17,14 +18,20 @@ def names(first, count):
 
 
 def test_a_copy_of_an_event_in_any_run_is_a_duplicate(engine):
+    """One large run and three times as many small ones as are merged, so that a range of runs, as memory has it, begins
+    inside of what is merged."""
     engine = engine(ONCE)
-    stack, process = engine.stack, engine.start(*ONE_BY_ONE)
-    sent = [reaction(name) for name in names(0, SMALL_RUNS + 44)]
-    stack.produce(sent)
+    stack, sent = engine.stack, [reaction(name) for name in names(0, LARGE_RUN + 3 * SMALL_RUNS + 20)]
+    known = lambda process: process.metric("weir_processor_known_events", processor="tally")
+    stack.produce(sent[:LARGE_RUN])
+    process = engine.start()
+    engine.drain()
+    assert process.term() == 0
+    process = engine.start(*ONE_BY_ONE)
+    stack.produce(sent[LARGE_RUN:])
     engine.drain()
     wait_until(lambda: stack.psql(RUNS)[0][0] < 60, 60, lambda: f"small runs are merged: {stack.psql(RUNS)}")
     assert stack.psql(RUNS)[0][1:] == (len(sent), len(sent)), "and nothing is lost by that"
-    known = lambda process: process.metric("weir_processor_known_events", processor="tally")
     wait_until(lambda: known(process) == len(sent), 30, lambda: f"all are in memory: {known(process)}")
     stack.produce(sent)  # by memory as it was filled
     engine.drain()
@@ -40,23 +47,26 @@ def test_a_copy_of_an_event_in_any_run_is_a_duplicate(engine):
 
 
 def test_an_owner_learns_what_another_has_applied(engine):
-    """Two processes take turns on the same partitions; each knows only what it read and applied itself."""
+    """Two processes take the same partitions from each other; in each round come a new event and copies of all before it."""
     engine = engine(ONCE)
     stack = engine.stack
-    first = engine.start("--force-partitions")
-    sent = [reaction(name) for name in names(0, 3)]
-    stack.produce(sent[:1])
-    engine.drain()
-    second = engine.start("--force-partitions", ready=False)
-    wait_until(lambda: second.metric("weir_processor_partitions", processor="tally") > 0, 60, "the second one owns them")
-    stack.produce(sent[:2])
-    engine.drain()
-    stack.end(second)
-    wait_until(lambda: first.metric("weir_processor_partitions", processor="tally") > 0, 60, "the first one again")
-    stack.produce(sent)
-    engine.drain()
-    assert engine.chain() == names(0, 3)
-    assert stack.value(DUPLICATES) == 3
+    owners = [engine.start("--force-partitions") for _ in range(2)]
+    done = lambda owner: owner.metric("weir_processor_batches_total", processor="tally")
+    sent, copies = [], 0
+
+    def round_of_copies():
+        nonlocal copies
+        copies += len(sent)
+        sent.append(reaction(f"e{len(sent)}"))
+        stack.produce(sent)
+        engine.drain()
+        turns.append([done(owner) for owner in owners])
+        return sum(a[0] != b[0] and a[1] == b[1] for a, b in zip(turns[1:], turns)) > 1 and turns[-1][1] > turns[0][1]
+
+    turns = [[done(owner) for owner in owners]]
+    wait_until(round_of_copies, 60, lambda: f"each has had its turns: {turns}")
+    assert engine.chain() == names(0, len(sent))
+    assert stack.value(DUPLICATES) == copies
     stack.run("audit", "tally", "--home", engine.home)
 
 
@@ -79,10 +89,11 @@ def test_a_copy_that_another_body_has_is_a_conflict(engine):
 def test_the_view_shows_what_is_packed(engine):
     engine = engine(ONCE)
     engine.start()
-    sent = [reaction(name) for name in names(0, 5)]
-    offsets = engine.stack.produce(sent)
+    offsets = engine.stack.produce(reactions(*names(0, 5)))
     engine.drain()
+    shown = "SELECT a.kafka_offset, a.space_id::text, a.kafka_timestamp = p.anchor_timestamp FROM tally_1.applied_event AS a "
     rows = engine.stack.psql(
-        "SELECT a.event_id, a.space_id, a.kafka_offset, a.kafka_timestamp = r.kafka_timestamp FROM tally_1.applied_event AS a "
-        "JOIN tally_1.reaction AS r USING (event_id) ORDER BY a.kafka_offset")  # fmt: skip
-    assert [row[2] for row in rows] == offsets and all(row[3] and row[1] == HERE for row in rows)
+        shown + "JOIN tally_1.reaction AS r USING (event_id) JOIN weir.position AS p USING (position_id) ORDER BY a.kafka_offset"
+    )
+    assert [row[:2] for row in rows] == [(offset, HERE) for offset in offsets]
+    assert rows[-1][2], "its time is that of the last record"
