@@ -68,6 +68,15 @@ static void ask_for_lag(struct engine *engine, int64_t now_us)
     engine->lag_asked_us = monotonic_now_us();
 }
 
+static void show_known(const struct engine *engine)
+{
+    if (!engine->session)
+        return;
+    const struct runs *runs = session_runs(engine->session);
+    metrics_gauge_set(engine->metrics.known, (int64_t)runs_count(runs));
+    metrics_gauge_set(engine->metrics.known_bytes, (int64_t)runs_bytes(runs));
+}
+
 void upkeep_hint(struct engine *engine)
 {
     int64_t now_us = monotonic_now_us();
@@ -78,9 +87,7 @@ void upkeep_hint(struct engine *engine)
     if (now_us - engine->hinted_us < HINT_INTERVAL_MS * 1000)
         return;
     engine->hinted_us = now_us;
-    const struct runs *runs = session_runs(engine->session);
-    metrics_gauge_set(engine->metrics.known, (int64_t)runs_count(runs));
-    metrics_gauge_set(engine->metrics.known_bytes, (int64_t)runs_bytes(runs));
+    show_known(engine);
     rd_kafka_topic_partition_list_t *list =
         rd_kafka_topic_partition_list_new((int)engine->positions.count);
     for (size_t i = 0; i < engine->positions.count; i++) {
