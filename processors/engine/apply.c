@@ -26,26 +26,14 @@ static size_t first_open(const struct engine *engine, size_t from)
     return at;
 }
 
-/* Where the next slice ends. While an event that fails is looked for, it is in the first half of
- * what is left: that half is applied for good, or searched in turn. */
-static size_t slice_end(const struct engine *engine, size_t from)
+static void send_from(struct engine *engine, size_t from)
 {
     size_t open = first_open(engine, from);
-    size_t to = engine->current->count;
-    if (open - from == FAILED_RUN_MAX)
-        return open;
-    if (to - open > engine->limit)
-        to = open + engine->limit;
-    if (engine->bisect_to > open && to - open > (engine->bisect_to - open + 1) / 2)
-        to = open + (engine->bisect_to - open + 1) / 2;
-    return to;
-}
-
-void apply_from(struct engine *engine, size_t from)
-{
+    size_t to = open - from == FAILED_RUN_MAX
+                    ? open
+                    : slicing_end(&engine->slicing, open, engine->current->count);
     engine->searching = 0;
-    session_send(engine->session, engine->current, from, slice_end(engine, from),
-                 &engine->positions);
+    session_send(engine->session, engine->current, from, to, &engine->positions);
 }
 
 /* While there is a backlog a batch may grow for a while: larger ones cost less per event. */
@@ -74,12 +62,9 @@ void apply_start(struct engine *engine)
 void apply_batch(struct engine *engine, struct batch *batch)
 {
     engine->current = batch;
-    engine->limit = batch == engine->applying ? engine->backoff_limit : engine->rows_max;
-    engine->bisect_to = 0;
-    engine->searched = 0;
-    engine->resends = 0;
+    slicing_begin(&engine->slicing, batch == engine->applying);
     storm_hold_back(engine, 0);
-    apply_from(engine, 0);
+    send_from(engine, 0);
 }
 
 int apply_is_behind(const struct engine *engine)
@@ -111,29 +96,11 @@ static void log_dead_letters(const struct engine *engine)
     }
 }
 
-/* With failures about, a slice is a fourth of what lies between two of them: little is tried in
- * vain, and the number of calls hardly grows. */
-static void grow_slices(struct engine *engine)
-{
-    if (engine->current != engine->applying) {
-        engine->limit = engine->rows_max;
-        return;
-    }
-    engine->good_run += slice_of(engine)->applied;
-    if (engine->backoff_limit < engine->rows_max &&
-        engine->good_run >= BACKOFF_RUN * engine->backoff_limit)
-        engine->backoff_limit *= 2;
-    engine->limit = engine->backoff_limit;
-}
-
 static void finish_slice(struct engine *engine)
 {
     const struct slice *slice = slice_of(engine);
     engine->backoff_ms = 0;
-    engine->resends = 0;
-    if (engine->bisect_to <= slice->to)
-        engine->bisect_to = 0;
-    grow_slices(engine);
+    slicing_passed(&engine->slicing, slice->applied);
     metrics_counter_add(engine->metrics.batches, 1);
     metrics_counter_add(engine->metrics.events, (int64_t)slice->applied);
     metrics_counter_add(engine->metrics.duplicates, (int64_t)slice->duplicates);
@@ -151,48 +118,38 @@ static void finish_slice(struct engine *engine)
     if (engine->current == engine->applying)
         count_latencies(engine);
     if (slice->to < engine->current->count)
-        apply_from(engine, slice->to);
+        send_from(engine, slice->to);
     else if (engine->current == engine->applying)
         batch_reset(engine->applying, engine->positions.count);
     else
         drain_finish(engine);
 }
 
-/* Once more with the same, unless that was done often enough. Returns whether it was sent. */
-static int resend(struct engine *engine)
-{
-    if (engine->resends == RESENDS_MAX)
-        return 0;
-    engine->resends++;
-    poll(NULL, 0, (int)(monotonic_now_us() % RESEND_PAUSE_MS));
-    apply_from(engine, slice_of(engine)->from);
-    return 1;
-}
-
 /* Some event of the slice fails: looks for it, or has found it. */
-static void bisect(struct engine *engine, const char *code)
+static enum next bisect(struct engine *engine)
 {
     const struct slice *slice = slice_of(engine);
+    const struct error *error = &engine->failure;
     size_t open = first_open(engine, slice->from);
     int applies = open < slice->to && engine->current->entries[open].fate == FATE_APPLIED;
-    engine->resends = 0;
     if (open + 1 < slice->to) {
-        if (search_helps(&engine->failure) && storm_hold_back(engine, open))
-            engine->bisect_to = engine->searched = 0;
+        if (search_helps(error) && storm_hold_back(engine, open))
+            slicing_forget(&engine->slicing);
         else if (search_start(engine, open))
-            return;
+            return NEXT_OTHER;
         else
-            engine->bisect_to = slice->to;
-        apply_from(engine, slice->from);
-    } else if (!applies && engine->failure.class == ERROR_SHRINK) {
-        attach_recover(engine, &engine->failure); /* too slow, or short of memory, for anything */
-    } else if (!applies) {
-        halt(engine, &engine->failure, NULL, NULL); /* no event is applied here */
-    } else if (engine->current == engine->applying) {
-        park_entry(engine, open, code, engine->failure.message);
-    } else {
-        drain_fail(engine, open, code, engine->failure.message);
+            slicing_bisect(&engine->slicing, slice->to);
+        return NEXT_RESEND;
     }
+    if (applies && engine->current == engine->applying)
+        return park_entry(engine, open, error->code, error->message);
+    if (applies)
+        drain_fail(engine, open, error->code, error->message);
+    else if (error->class == ERROR_SHRINK)
+        attach_recover(engine, error); /* too slow, or short of memory, for anything */
+    else
+        halt(engine, error, NULL, NULL); /* no event is applied here */
+    return NEXT_OTHER;
 }
 
 void apply_fail(struct engine *engine, const struct error *error)
@@ -211,7 +168,7 @@ void apply_fail(struct engine *engine, const struct error *error)
 }
 
 /* The processor must stop, and where one event alone makes it, the halt is to name that one. */
-static void find_halting(struct engine *engine)
+static enum next find_halting(struct engine *engine)
 {
     const struct slice *slice = slice_of(engine);
     const struct entry *entry = NULL;
@@ -223,17 +180,25 @@ static void find_halting(struct engine *engine)
         count++;
     }
     if (count > 1) {
-        engine->bisect_to = slice->to;
-        apply_from(engine, slice->from);
-    } else {
-        halt(engine, &engine->failure, entry ? &engine->positions.list[entry->position] : NULL,
-             entry);
+        slicing_bisect(&engine->slicing, slice->to);
+        return NEXT_RESEND;
     }
+    halt(engine, &engine->failure, entry ? &engine->positions.list[entry->position] : NULL, entry);
+    return NEXT_OTHER;
+}
+
+/* The same once more, with a drawn pause before. */
+static int may_resend(struct engine *engine)
+{
+    if (!slicing_resend(&engine->slicing, RESENDS_MAX))
+        return 0;
+    poll(NULL, 0, (int)(monotonic_now_us() % RESEND_PAUSE_MS));
+    return 1;
 }
 
 /* Something passing, which may be in the way of one Space alone: that one waits if it is parked, so
  * that the others go on. */
-static void wait_for_others(struct engine *engine)
+static enum next wait_for_others(struct engine *engine)
 {
     int64_t lock_timeout_ms = config_int(engine->config, OPT_LOCK_TIMEOUT);
     const struct error *error = &engine->failure;
@@ -241,49 +206,47 @@ static void wait_for_others(struct engine *engine)
         drain_postpone(engine, error,
                        strcmp(error->code, "55P03") == 0 ? lock_timeout_ms * DRAIN_LOCK_SHARE
                                                          : DRAIN_DEADLOCK_MS);
-    else if (!resend(engine))
+    else if (may_resend(engine))
+        return NEXT_RESEND;
+    else
         apply_fail(engine, error);
+    return NEXT_OTHER;
 }
 
 /* What is done about a failed call, by the class that lib/pg/pg.c gives to its SQLSTATE. A call is
  * a transaction, so the same holds for what fails in its commit. */
-static void handle_failure(struct engine *engine)
+static enum next handle_failure(struct engine *engine)
 {
-    struct error *error = &engine->failure;
+    const struct error *error = &engine->failure;
     metrics_counter_add(engine->metrics.failures, 1);
     if (engine->searching && engine->current != engine->applying) {
         drain_part(engine);
-        return;
+        return NEXT_OTHER;
     }
     switch (error->class) {
     case ERROR_SCREENED:
-        park_screened(engine);
-        break;
+        return park_screened(engine);
     case ERROR_UNSURE:
-        if (resend(engine))
-            break;
-        bisect(engine, error->code);
-        break;
+        return may_resend(engine) ? NEXT_RESEND : bisect(engine);
     case ERROR_DEAD_LETTER:
     case ERROR_SHRINK:
-        bisect(engine, error->code);
-        break;
+        return bisect(engine);
+    case ERROR_HALT:
+        return find_halting(engine);
     case ERROR_RETRY:
         if (pg_is_contention(error) || session_was_cancelled(error))
-            wait_for_others(engine);
-        else
-            apply_fail(engine, error);
-        break;
-    case ERROR_HALT:
-        find_halting(engine);
+            return wait_for_others(engine);
         break;
     default:
-        apply_fail(engine, error);
+        break;
     }
+    apply_fail(engine, error);
+    return NEXT_OTHER;
 }
 
 void apply_poll(struct engine *engine)
 {
+    enum next next = NEXT_OTHER;
     if (!engine->session)
         return;
     switch (session_poll(engine->session, &engine->failure)) {
@@ -294,13 +257,17 @@ void apply_poll(struct engine *engine)
         finish_slice(engine);
         break;
     case SESSION_SEARCHED:
-        search_finish(engine);
+        next = search_finish(engine);
         break;
     case SESSION_REFUSED:
-        handle_failure(engine);
+        next = handle_failure(engine);
         break;
     case SESSION_LOST:
         attach_recover(engine, &engine->failure);
+    }
+    if (next == NEXT_RESEND) {
+        send_from(engine, slice_of(engine)->from);
+        FAILPOINT("park.sent");
     }
 }
 

@@ -85,7 +85,7 @@ int engine_new(const struct engine_options *options, struct engine **ret_engine,
                         ? xasprintf("processor:%s", processor->name)
                         : xasprintf("processor:%s:%s", processor->name, engine->session_name);
     engine->rows_max = (size_t)config_int(config, OPT_BATCH_MAX_ROWS);
-    engine->backoff_limit = engine->rows_max;
+    engine->slicing = slicing_new(engine->rows_max);
     engine->bytes_max = config_int(config, OPT_BATCH_MAX_BYTES);
     engine->age_max_us = config_int(config, OPT_BATCH_MAX_AGE) * 1000;
     engine->filling = batch_new(processor, engine->rows_max + SPARE_RECORDS, message_release);

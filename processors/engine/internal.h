@@ -16,6 +16,7 @@
 #include "processors/engine/breaker.h"
 #include "processors/engine/engine.h"
 #include "processors/fold/session.h"
+#include "processors/fold/slicing.h"
 
 enum {
     BACKOFF_FIRST_MS = 50, /* after a failure that may pass; doubles up to BACKOFF_MAX_MS */
@@ -40,7 +41,6 @@ enum {
     BACKLOG_AGE_MS = 1000, /* records older than this are a backlog: batches may grow */
     RESENDS_MAX = 5,       /* of a slice that another transaction was in the way of */
     RESEND_PAUSE_MS = 20,  /* longest pause before, drawn */
-    BACKOFF_RUN = 4,       /* slices between two events that fail */
     SEARCH_MAX = 64,       /* events that are tried one by one in one call */
     FAILED_RUN_MAX = 64,   /* events in a row that fail and are parked by one call */
     PARKED_LOG_INTERVAL_MS = 1000,
@@ -143,16 +143,11 @@ struct engine {
     struct batch *current; /* the one that the slice is of: applying, or that of the drain */
     int64_t polled_us;
     struct error failure; /* of the last call that was refused */
-    size_t limit;         /* entries per slice */
-    size_t bisect_to;     /* beyond the slice's start: one of the entries up to here fails */
+    struct slicing slicing;
     /* In flight is a search from this entry on to the end of the slice (search.c). */
     int searching;
     size_t search_open;
     int search_untried; /* some of what it tries never were */
-    size_t searched;    /* entries up to here were searched before */
-    int resends;
-    size_t backoff_limit; /* entries per slice of new records: fewer while some fail */
-    size_t good_run;      /* events applied since the last one that failed */
     struct parked *parked;
     struct skips *skips;
     struct drain drain;
@@ -187,6 +182,12 @@ static inline int is_busy(const struct engine *engine)
 {
     return session_is_busy(engine->session);
 }
+
+/* What is to be done after a call that was refused, or a search. */
+enum next {
+    NEXT_RESEND, /* the slice is sent again, by what is known of its entries now */
+    NEXT_OTHER   /* nothing: something else was sent, or the batch is over */
+};
 
 /* engine.c */
 
@@ -257,8 +258,6 @@ void apply_watch(struct engine *engine);
 void apply_wait(struct engine *engine, int64_t timeout_ms);
 /* Starts applying a batch: the one that was filled, or parked events. */
 void apply_batch(struct engine *engine, struct batch *batch);
-/* Goes on with the entries of the current batch from `from` on. */
-void apply_from(struct engine *engine, size_t from);
 /* Whether new records wait. */
 int apply_is_behind(const struct engine *engine);
 /* After a failure that no event causes. */
@@ -274,13 +273,10 @@ void park_set_aside(struct engine *engine, const char *message);
 /* Marks an entry of the batch that fails, so that it is parked when it is sent again, or set aside
  * when one attempt is all it has. Returns -1 when the processor was halted instead. */
 int park_mark(struct engine *engine, struct entry *entry, const char *code, const char *message);
-/* Makes the next slices smaller, though not below `least`: of the last events, `good_run` were
- * applied since one failed. */
-void park_back_off(struct engine *engine, size_t least);
-/* Parks an entry of the batch that fails, and goes on. */
-void park_entry(struct engine *engine, size_t index, const char *code, const char *message);
-/* Parks what screen.sql takes out, and goes on. */
-void park_screened(struct engine *engine);
+/* Parks an entry of the batch that fails. */
+enum next park_entry(struct engine *engine, size_t index, const char *code, const char *message);
+/* Parks what screen.sql takes out. */
+enum next park_screened(struct engine *engine);
 
 /* storm.c */
 
@@ -303,8 +299,8 @@ int search_start(struct engine *engine, size_t open);
 /* Has all of the drain's batch tried one by one. Returns whether it was sent. `untried`: some never
  * were, and may be duplicates. */
 int search_drain(struct engine *engine, int untried);
-/* The search has ended: marks what it found, and goes on. */
-void search_finish(struct engine *engine);
+/* The search has ended: marks what it found. */
+enum next search_finish(struct engine *engine);
 
 /* drain.c */
 

@@ -78,26 +78,13 @@ int park_mark(struct engine *engine, struct entry *entry, const char *code, cons
     return 0;
 }
 
-void park_back_off(struct engine *engine, size_t least)
-{
-    size_t limit = engine->good_run / BACKOFF_RUN;
-    if (limit < least)
-        limit = least;
-    if (limit < engine->backoff_limit)
-        engine->backoff_limit = limit;
-    engine->limit = engine->backoff_limit;
-    engine->good_run = 0;
-}
-
-void park_entry(struct engine *engine, size_t index, const char *code, const char *message)
+enum next park_entry(struct engine *engine, size_t index, const char *code, const char *message)
 {
     FAILPOINT("park.guilty");
     if (park_mark(engine, &engine->current->entries[index], code, message) != 0)
-        return;
-    park_back_off(engine, search_helps(&engine->failure) ? SEARCH_MAX : 1);
-    engine->bisect_to = 0;
-    apply_from(engine, slice_of(engine)->from);
-    FAILPOINT("park.sent");
+        return NEXT_OTHER;
+    slicing_found(&engine->slicing, search_helps(&engine->failure) ? SEARCH_MAX : 1);
+    return NEXT_RESEND;
 }
 
 /* Takes the first line off `*list`: the index of an entry that the slice applies, and the reason.
@@ -113,40 +100,39 @@ static int next_screened(const struct engine *engine, char **list, size_t *ret_i
            engine->current->entries[*ret_index].fate == FATE_APPLIED;
 }
 
-static void halt_for_screen(struct engine *engine)
+static enum next halt_for_screen(struct engine *engine)
 {
     struct error error;
     error_set(&error, ERROR_HALT, "bad-screen", "%s returned a seq that it was not given",
               engine->processor->screen->path);
     halt(engine, &error, NULL, NULL);
+    return NEXT_OTHER;
 }
 
 /* Of parked events, which are all of one Space, the first that is taken out ends the batch. */
-static void screen_drain(struct engine *engine, char *list)
+static enum next screen_drain(struct engine *engine, char *list)
 {
     size_t index;
     const char *reason;
     size_t from = slice_of(engine)->from;
-    if (!next_screened(engine, &list, &index, &reason)) {
-        halt_for_screen(engine);
-    } else if (index == from) {
+    if (!next_screened(engine, &list, &index, &reason))
+        return halt_for_screen(engine);
+    if (index == from) {
         drain_fail(engine, from, "screened", reason);
-    } else {
-        engine->limit = index - from;
-        apply_from(engine, from);
+        return NEXT_OTHER;
     }
+    slicing_limit(&engine->slicing, index - from);
+    return NEXT_RESEND;
 }
 
-static void screen_batch(struct engine *engine, char *list)
+static enum next screen_batch(struct engine *engine, char *list)
 {
     size_t index;
     const char *reason;
     size_t next = slice_of(engine)->from;
     while (list) {
-        if (!next_screened(engine, &list, &index, &reason)) {
-            halt_for_screen(engine);
-            return;
-        }
+        if (!next_screened(engine, &list, &index, &reason))
+            return halt_for_screen(engine);
         struct entry *entry = &engine->current->entries[index];
         if (index < next) /* it breaks two rules */
             continue;
@@ -155,17 +141,16 @@ static void screen_batch(struct engine *engine, char *list)
         if (parked_since(engine->parked, entry->position, &entry->space_id) >
                 entry->record.offset &&
             park_mark(engine, entry, "screened", reason) != 0)
-            return;
+            return NEXT_OTHER;
     }
-    apply_from(engine, slice_of(engine)->from);
+    return NEXT_RESEND;
 }
 
-void park_screened(struct engine *engine)
+enum next park_screened(struct engine *engine)
 {
-    char *list = xstrdup(session_detail(engine->session)); /* until the next one is sent */
-    if (engine->current == engine->applying)
-        screen_batch(engine, list);
-    else
-        screen_drain(engine, list);
+    char *list = xstrdup(session_detail(engine->session));
+    enum next next = engine->current == engine->applying ? screen_batch(engine, list)
+                                                         : screen_drain(engine, list);
     free(list);
+    return next;
 }

@@ -35,9 +35,8 @@ int search_start(struct engine *engine, size_t open)
     size_t from = slice_of(engine)->from;
     size_t to = slice_of(engine)->to;
     if (!search_helps(&engine->failure) || engine->current != engine->applying ||
-        to - open > SEARCH_MAX || open < engine->searched)
+        to - open > SEARCH_MAX || !slicing_search(&engine->slicing, open, to))
         return 0;
-    engine->searched = to;
     engine->search_untried = 1;
     return start(engine, from, open, to);
 }
@@ -102,7 +101,7 @@ static int mark_found(struct engine *engine, char *list)
         if (index == slice_of(engine)->to)
             return marked;
         if (engine->current == engine->applying)
-            engine->good_run += index - next;
+            slicing_ran(&engine->slicing, index - next);
         next = index + 1;
         if (mark(engine, index, &error) != 0)
             return -1;
@@ -110,22 +109,23 @@ static int mark_found(struct engine *engine, char *list)
     return marked;
 }
 
-void search_finish(struct engine *engine)
+enum next search_finish(struct engine *engine)
 {
     char *found = xstrdup(session_detail(engine->session));
     FAILPOINT("search.found");
     int marked = mark_found(engine, found);
     free(found);
     if (marked < 0)
-        return;
+        return NEXT_OTHER;
     if (engine->search_untried)
         storm_searched(engine, (size_t)marked, slice_of(engine)->to - engine->search_open);
     if (engine->current != engine->applying) {
         drain_record(engine);
-        return;
+        return NEXT_OTHER;
     }
-    engine->bisect_to = marked > 0 ? 0 : slice_of(engine)->to;
     if (marked > 0)
-        park_back_off(engine, SEARCH_MAX);
-    apply_from(engine, slice_of(engine)->from);
+        slicing_found(&engine->slicing, SEARCH_MAX);
+    else
+        slicing_bisect(&engine->slicing, slice_of(engine)->to);
+    return NEXT_RESEND;
 }

@@ -88,7 +88,7 @@ enum session_outcome {
  * statement which was cancelled before its time was up is ERROR_RETRY, and one that the author's
  * SQL called screened without a screen.sql is ERROR_UNSURE. Every loss is ERROR_RETRY. */
 enum session_outcome session_poll(struct session *session, struct error *error);
-/* Whether something is under way; not of NULL. */
+/* Whether something is under way; 0 of NULL. */
 int session_is_busy(const struct session *session);
 /* Waits until something arrives or may be sent, at most `timeout_ms`. */
 void session_wait(struct session *session, int timeout_ms);

@@ -103,6 +103,7 @@ int worker_open(const struct worker_options *options, struct worker **ret_worker
     worker->single = batch_new(options->processor, 1, NULL); /* a query's result has the bytes */
     worker->filling->put_headers = message_put_headers;
     worker->applying->put_headers = message_put_headers;
+    worker->slicing = slicing_new(worker->rows_max);
     worker->slice = slice_new();
     worker->decoder = decoder_new(options->processor);
     worker->ahead = xcalloc(WORKER_AHEAD_MAX, sizeof(rd_kafka_message_t *));

@@ -9,15 +9,13 @@
 
 static void send_slice(struct worker *worker, size_t from)
 {
-    size_t count = worker->applying->count;
-    size_t to = from + worker->limit < count ? from + worker->limit : count;
+    size_t to = slicing_end(&worker->slicing, from, worker->applying->count);
     session_send(worker->session, worker->applying, from, to, &worker->positions);
 }
 
 int worker_send(struct worker *worker, struct error *error)
 {
-    worker->limit = worker->rows_max;
-    worker->tries = 0;
+    slicing_begin(&worker->slicing, 1);
     if (worker->seen)
         return worker_stage(worker, error);
     send_slice(worker, 0);
@@ -35,12 +33,11 @@ int worker_apply(struct worker *worker, struct error *error)
 
 static void finish_slice(struct worker *worker)
 {
-    size_t to = slice_of(worker)->to;
+    const struct slice *slice = slice_of(worker);
     *worker->options.done += session_moved(worker->session);
-    worker->tries = 0;
-    worker->limit = worker->limit * 2 < worker->rows_max ? worker->limit * 2 : worker->rows_max;
-    if (to < worker->applying->count)
-        send_slice(worker, to);
+    slicing_passed(&worker->slicing, slice->applied);
+    if (slice->to < worker->applying->count)
+        send_slice(worker, slice->to);
     else
         batch_reset(worker->applying, worker->positions.count);
 }
@@ -60,7 +57,7 @@ static int handle_failure(struct worker *worker, struct error *error)
     size_t from = slice_of(worker)->from;
     size_t size = slice_of(worker)->to - from;
     if ((error->class == ERROR_RETRY || error->class == ERROR_UNSURE) &&
-        !session_is_lost(worker->session) && worker->tries++ < WORKER_RETRIES) {
+        !session_is_lost(worker->session) && slicing_resend(&worker->slicing, WORKER_RETRIES)) {
         const struct timespec pause = {.tv_nsec = (worker->options.index + 1) * 5000000L};
         nanosleep(&pause, NULL); /* not in step with the other worker of a deadlock */
         send_slice(worker, from);
@@ -72,10 +69,11 @@ static int handle_failure(struct worker *worker, struct error *error)
     if (error->class == ERROR_SCREENED) /* what the live run took out is left out before this */
         session_name_screened(worker->session, error);
     if ((error->class == ERROR_SHRINK || error->class == ERROR_DEAD_LETTER) && size > 1) {
-        worker->limit = size / 2;
+        slicing_bisect(&worker->slicing, from + size);
     } else if (error->class == ERROR_DEAD_LETTER && worker->parked && size == 1) {
         batch_park(worker->applying, &worker->applying->entries[from], worker->parked, 0,
                    error->code, error->message);
+        slicing_found(&worker->slicing, 1);
         *error = (struct error){0};
     } else {
         return error->class == ERROR_DEAD_LETTER ? name_event(worker, error) : -1;

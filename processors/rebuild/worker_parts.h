@@ -8,6 +8,7 @@
 
 #include "lib/base/buf.h"
 #include "processors/fold/session.h"
+#include "processors/fold/slicing.h"
 #include "processors/rebuild/seen.h"
 #include "processors/rebuild/worker.h"
 
@@ -73,8 +74,7 @@ struct worker {
     struct buf copy; /* bulk: rows on their way */
     struct known *known;
     size_t known_count;
-    int tries;
-    size_t limit; /* entries per slice */
+    struct slicing slicing;
 };
 
 static inline PGconn *conn_of(const struct worker *worker)

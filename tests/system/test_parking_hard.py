@@ -337,7 +337,8 @@ def test_killed_in_the_middle_of_a_search(parking, victim):
         engine.start()
     else:
         os.kill(backend, signal.SIGKILL)  # after which Postgres ends all others, the holder's too
-        wait_until(lambda: answers(engine.stack), what="Postgres starts anew")
+        wait_until(lambda: not answers(holder.execute), what="Postgres ends them")
+        wait_until(lambda: answers(engine.stack.psql), what="Postgres starts anew")
     holder.close()
     engine.wait_rows(*texts, "last")
     assert engine.parked() == [offsets[5]] and engine.spaces("code, events") == [("23514", 1)]
@@ -345,9 +346,9 @@ def test_killed_in_the_middle_of_a_search(parking, victim):
     sound(engine)
 
 
-def answers(stack):
+def answers(query):
     with contextlib.suppress(psycopg.OperationalError):
-        return stack.psql("SELECT 1")
+        return query("SELECT 1")
 
 
 def test_nothing_spins_while_a_batch_grows(parking):
