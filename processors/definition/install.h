@@ -43,6 +43,7 @@ enum install_tables {
 int install_generation(PGconn *conn, const struct processor *processor, int generation,
                        enum install_tables tables, struct installed *ret_installed,
                        struct error *error);
+/* Runs indexes.sql. The view `batch` of the schema is replaced: is_first is false from then on. */
 int install_indexes(PGconn *conn, const struct processor *processor,
                     const struct installed *installed, struct error *error);
 

@@ -163,10 +163,12 @@ WITH asked AS (
                - greatest(0, -s.opening - coalesce(min(s.running)
                    OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)) END AS short
     FROM (SELECT v.*, sum(v.sign * v.moved) OVER w AS running,
-                 coalesce((SELECT b.balance FROM member_balance b
-                           WHERE b.space_id = v.space_id AND b.member_id = v.holder_id AND b.currency = 'CREDIT'), 0)
-                     AS opening
-          FROM (SELECT m.*, m.credits BETWEEN 0 AND 100000000000000 AS sound,
+                 CASE WHEN batch.is_first THEN 0 ELSE
+                     coalesce((SELECT b.balance FROM member_balance b
+                               WHERE b.space_id = v.space_id AND b.member_id = v.holder_id AND b.currency = 'CREDIT'), 0)
+                 END AS opening
+          FROM batch,
+               (SELECT m.*, m.credits BETWEEN 0 AND 100000000000000 AS sound,
                        CASE WHEN m.credits BETWEEN 0 AND 100000000000000 THEN m.credits ELSE 0 END AS moved
                 FROM movement m) v
           WINDOW w AS (PARTITION BY v.space_id, v.holder_id ORDER BY v.seq, v.side)) s
