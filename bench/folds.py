@@ -36,12 +36,12 @@ def fold(stack, processor, events, *options):
 
 class Runs:
     """A processor's runs, each followed by COPY of the rows it made: into its own tables, and into the engine's
-    applied_event, which is the price of having each event once."""
+    applied_run, which is the price of having each event once."""
 
     def __init__(self, stack, processor, events, tables, runs):
         self.rates, self.cpu, self.batches = [], [], []
         self.copies, self.copies_all, self.copy_cpu, self.copy_all_cpu = [], [], [], []
-        applied = tables[0].split(".")[0] + ".applied_event"
+        applied = tables[0].split(".")[0] + ".applied_run"
         for _ in range(runs):
             seconds, used, rows = fold(stack, processor, events)
             self.rates.append(events / seconds)
@@ -51,22 +51,22 @@ class Runs:
             own, own_cpu = sum(seconds.values()), sum(used.values())
             self.copies_all.append(events / own)
             self.copy_all_cpu.append({"postgres": own_cpu / events * 1e6})
-            self.copies.append(events / (own - seconds["applied_event"]))
-            self.copy_cpu.append({"postgres": (own_cpu - used["applied_event"]) / events * 1e6})
+            self.copies.append(events / (own - seconds["applied_run"]))
+            self.copy_cpu.append({"postgres": (own_cpu - used["applied_run"]) / events * 1e6})
 
     def report(self, report, group, what, consume_rate=None):
         copy = report.add(group, f"{what}: COPY into its tables", "events/s", self.copies)
-        every = report.add(group, f"{what}: and into applied_event", "events/s", self.copies_all)
+        every = report.add(group, f"{what}: and into applied_run", "events/s", self.copies_all)
         floor, name = min((copy, "COPY"), (consume_rate or copy, "consume"))
         report.add(group, f"{what}: weir process", "events/s", self.rates, floor, name,
                    note=f"batches of {median(self.batches):.0f}")
         report.add(group, f"{what}: the same", "events/s", self.rates, min(every, consume_rate or every),
-                   "COPY with applied_event")
+                   "COPY with applied_run")
         # what a busy machine cannot change much
         report.add(group, f"{what}: CPU of Postgres", "s/M", [run["postgres"] for run in self.cpu],
-                   median([run["postgres"] for run in self.copy_all_cpu]), "COPY with applied_event", better="lower")
+                   median([run["postgres"] for run in self.copy_all_cpu]), "COPY with applied_run", better="lower")
         report.cpu(group, f"{what}: COPY into its tables", self.copy_cpu)
-        report.cpu(group, f"{what}: and into applied_event", self.copy_all_cpu)
+        report.cpu(group, f"{what}: and into applied_run", self.copy_all_cpu)
         report.cpu(group, f"{what}: weir process", self.cpu)
 
 

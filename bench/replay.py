@@ -3,7 +3,7 @@
 the same run: reading the topic and doing nothing with it, and COPY of the very rows that came out.
 
 For one table the floor is COPY into the table with its indexes, for the ledger COPY and then the index builds. Neither
-has anything that makes events count once; the same with applied_event stands beside it. The time of a rebuild runs from
+has anything that makes events count once; the same with applied_run stands beside it. The time of a rebuild runs from
 the start of the program until all rows and indexes are there; checks and the swap are added in the last column.
 
 What is replayed is either the past, spread evenly over DAYS, of which all but the duplicate window need not be known event
@@ -68,7 +68,7 @@ def measure_one(stack, report, size, what, processor, tables, consume, options):
     events = size.filled["events"]
     rates, whole, used, copies, copies_all, copy_cpu, reports = [], [], [], [], [], [], []
     title = f"{processor} {what}"
-    applied = tables[0].split(".")[0] + ".applied_event"
+    applied = tables[0].split(".")[0] + ".applied_run"
     for _ in range(size.runs):
         done, cpu = rebuild(stack, processor, events, *options)
         reports.append(done)
@@ -80,18 +80,18 @@ def measure_one(stack, report, size, what, processor, tables, consume, options):
             extra, _ = copy_then_index(stack, "bench", [applied])
         else:
             times, cpus = stack.copy_time("bench", tables + [applied])
-            extra = times.pop("applied_event")
-            cpus.pop("applied_event")
+            extra = times.pop("applied_run")
+            cpus.pop("applied_run")
             seconds, cpu_s = sum(times.values()), sum(cpus.values())
         copies.append(events / seconds)
         copies_all.append(events / (seconds + extra))
         copy_cpu.append({"postgres": cpu_s / events * 1e6})
     name = "COPY + index build" if processor == "ledger" else "COPY"
     copy = report.add("B4", f"{title}: {name}", "events/s", copies)
-    every = report.add("B4", f"{title}: the same with applied_event", "events/s", copies_all)
+    every = report.add("B4", f"{title}: the same with applied_run", "events/s", copies_all)
     floor, floor_name = min((copy, name), (consume, "consume"))
     report.add("B4", f"{title}: weir rebuild", "events/s", rates, floor, floor_name)
-    report.add("B4", f"{title}: the same", "events/s", rates, min(every, consume), f"{name} with applied_event")
+    report.add("B4", f"{title}: the same", "events/s", rates, min(every, consume), f"{name} with applied_run")
     report.add("B4", f"{title}: with checks and swap", "events/s", whole)
     print_phases(title, reports)
     report.cpu("B4", f"{title}: {name}", copy_cpu)

@@ -69,6 +69,8 @@ def cpu_of_family(pid):
 
 
 class Stack:
+    partitions = PARTITIONS
+
     def __init__(self):
         self.state = ROOT / ".weir" / "bench"
         self.kafka_port = port("WEIR_KAFKA_PORT", 19092)
