@@ -60,14 +60,15 @@ class Runs:
         floor, name = min((copy, "COPY"), (consume_rate or copy, "consume"))
         report.add(group, f"{what}: weir process", "events/s", self.rates, floor, name,
                    note=f"batches of {median(self.batches):.0f}")
-        report.add(group, f"{what}: the same", "events/s", self.rates, min(every, consume_rate or every),
-                   "COPY with applied_run")
+        all_floor = min(every, consume_rate or every)
+        report.add(group, f"{what}: the same", "events/s", self.rates, all_floor, "COPY with applied_run")
         # what a busy machine cannot change much
         report.add(group, f"{what}: CPU of Postgres", "s/M", [run["postgres"] for run in self.cpu],
                    median([run["postgres"] for run in self.copy_all_cpu]), "COPY with applied_run", better="lower")
         report.cpu(group, f"{what}: COPY into its tables", self.copy_cpu)
         report.cpu(group, f"{what}: and into applied_run", self.copy_all_cpu)
         report.cpu(group, f"{what}: weir process", self.cpu)
+        return median(self.rates) / all_floor
 
 
 def event_log(stack, report, size, consume_rate):
@@ -90,7 +91,8 @@ def ledger(stack, report, size, kind):
     report.check("B3", f"what all legs and all balances sum to, {kind}",
                  stack.sql("SELECT coalesce(sum(amount), 0) || ' ' || (SELECT sum(balance) FROM ledger_1.account) "
                            "FROM ledger_1.entry", "bench"), "0 0")
-    runs.report(report, "B3", f"ledger, {kind}")
+    ratio = runs.report(report, "B3", f"ledger, {kind}")
     if kind == "purchases":
         decode.share(report, "B3", f"ledger, {kind}", "ProductPurchased", median([run["processor"] for run in runs.cpu]))
     stack.drop_database("bench")
+    return ratio

@@ -100,7 +100,7 @@ def measure_one(stack, report, size, what, processor, tables, consume, options):
 
 
 def measure_filled(stack, report, size, what, options):
-    """The two ratios, of what the topics hold now."""
+    """The two ratios, of one table and of the ledger, of what the topics hold now."""
     print(f"\nB4  replay of {size.filled['events']} purchases, {what}", flush=True)
     reads = [stack.tool("consume", events=size.filled["events"])["rate"] for _ in range(size.runs)]
     consume = report.add("B4", f"consume {what}", "events/s", reads)
@@ -113,12 +113,18 @@ def measure_filled(stack, report, size, what, options):
                  stack.sql("SELECT count(*) || ' ' || sum(amount) FROM ledger_2.transfer WHERE kind = 'purchase'",
                            "bench"), f"{size.filled['purchases']} {size.filled['total']}")
     stack.drop_database("bench")
-    return f"one table {one:.2f}, ledger {ledger:.2f}"
+    return one, ledger
+
+
+def measure_past(stack, report, size, fill, options=()):
+    fill(DAYS)
+    return measure_filled(stack, report, size, f"of {DAYS} days", options)
 
 
 def measure(stack, report, size, fill, options=()):
     fill(0)
     recent = measure_filled(stack, report, size, "of today", options)
-    fill(DAYS)
-    past = measure_filled(stack, report, size, f"of {DAYS} days", options)
-    return f"replay of today, all inside the duplicate window: {recent}\nreplay: {past}"
+    past = measure_past(stack, report, size, fill, options)
+    lines = [f"{what}: one table {one:.2f}, ledger {ledger:.2f}" for what, (one, ledger) in
+             (("replay of today, all inside the duplicate window", recent), ("replay", past))]
+    return "\n".join(lines)
