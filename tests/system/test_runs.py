@@ -2,8 +2,12 @@
 """Runs: events that were applied, packed by batch and partition. A copy is a duplicate whether its event is in a small run, in
 one that was merged, or in memory only since a claim; and whoever claims knows what another owner has applied."""
 
+import time
+
 from harness import wait_until
 from test_engine import HERE, reaction, reactions
+from test_parking import parking  # noqa: F401 a fixture
+from test_parking_hard import NEAR, WITHOUT_KEY
 from test_rebuild_failures import ONCE, engine  # noqa: F401 a fixture
 
 ONE_BY_ONE = ("--batch-max-rows", "1")
@@ -97,3 +101,26 @@ def test_the_view_shows_what_is_packed(engine):
     )
     assert [row[:2] for row in rows] == [(offset, HERE) for offset in offsets]
     assert rows[-1][2], "its time is that of the last record"
+
+
+def test_what_memory_forgets_is_read_again(parking):  # noqa: F811
+    """Everything has left the window, and memory drops it; but a dead letter may be a copy of some of it."""
+    engine = parking("attempts = 1\nduplicate_window = 1s\n", tables_sql=WITHOUT_KEY)
+    process = engine.start()
+    twice = reaction("bad")
+    letter = engine.stack.produce([twice])[0]
+    wait_until(engine.dead_letters, 60, "it is a dead letter")
+    engine.allow()
+    engine.stack.produce([twice, reaction("other", space=NEAR[0])])
+    engine.wait_rows("bad", "other")
+    time.sleep(1.5)
+    engine.stack.produce([reaction("x")[:3] + (b"no avro", None)])  # moves the partition on, and is not applied
+    wait_until(lambda: len(engine.dead_letters()) == 2, 60, "so is that")
+    engine.stack.end(process)
+    process = engine.start()  # which prunes first
+    known = lambda: process.metric("weir_processor_known_events", processor="tally")
+    wait_until(lambda: known() == 1, 60, lambda: f"only the copy is left: {known()}")
+    assert engine.stack.psql("SELECT space_id::text FROM tally_1.applied_event") == [(HERE,)]
+    assert engine.decide(letter, "redrive")[0] == "applied"
+    assert sorted(engine.rows()) == ["bad", "other"]
+    assert engine.stack.psql("SELECT kafka_offset FROM weir.duplicate") == [(letter,)]
