@@ -281,11 +281,7 @@ static int read_tables(PGconn *conn, struct account *account, const char *schema
         each_row(conn, account, "SELECT position_id::bigint, kafka_offset FROM weir.parked",
                  take_parked, error) != 0)
         return -1;
-    return each_row(conn, account,
-                    "SELECT position_id::bigint, kafka_offset, state = 'redriven' "
-                    "FROM weir.dead_letter WHERE state NOT IN ('redriving', 'redriven') "
-                    "OR (state = 'redriven' AND code IN ('type-wrong', 'id-wrong', 'skipped'))",
-                    take_dead_letter, error);
+    return each_row(conn, account, statement("letters_for_good"), take_dead_letter, error);
 }
 
 static void find_lost(struct account *account)

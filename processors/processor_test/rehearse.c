@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/base/timestamp.h"
+#include "lib/pg/statement.h"
 #include "processors/definition/source.h"
 #include "processors/fold/session.h"
 
@@ -81,11 +82,7 @@ void rehearse_free(struct rehearsal *rehearsal)
 static int count_rows(struct rehearsal *rehearsal, PGresult **ret_counts, struct error *error)
 {
     const char *values[] = {rehearsal->installed.schema};
-    return pg_query(conn_of(rehearsal),
-                    "SELECT relname, n_tup_ins, n_tup_upd, n_tup_del "
-                    "FROM pg_catalog.pg_stat_xact_user_tables WHERE schemaname = $1 AND relname <> "
-                    "'applied_run' ORDER BY 1",
-                    1, values, ret_counts, error);
+    return pg_query(conn_of(rehearsal), statement("changed_rows"), 1, values, ret_counts, error);
 }
 
 /* Tables do not come and go meanwhile, so that rows of both readings correspond. */

@@ -8,6 +8,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/kafka/reader.h"
+#include "lib/pg/statement.h"
 
 struct vector vector_new(const struct processor *processor, int32_t partitions)
 {
@@ -75,12 +76,8 @@ int vector_load(struct vector *vector, PGconn *conn, const char *processor, int 
 {
     const char *values[] = {processor, PG_NUMBER(generation)};
     PGresult *result = NULL;
-    static const char plain[] = "SELECT topic, kafka_partition, next_offset FROM weir.position "
-                                "WHERE processor = $1 AND generation = $2 ORDER BY position_id";
-    static const char locked[] = "SELECT topic, kafka_partition, next_offset FROM weir.position "
-                                 "WHERE processor = $1 AND generation = $2 ORDER BY position_id "
-                                 "FOR UPDATE";
-    if (pg_query(conn, lock ? locked : plain, 2, values, &result, error) != 0)
+    if (pg_query(conn, statement(lock ? "positions_locked" : "positions_reached"), 2, values,
+                 &result, error) != 0)
         return -1;
     for (size_t i = 0; i < vector->count; i++)
         vector->at[i].offset = 0;

@@ -33,6 +33,13 @@ JOIN weir.position AS p USING (position_id)
 WHERE p.processor = $1 AND p.generation = $2::integer
 ORDER BY p.topic, p.kafka_partition, l.kafka_offset;
 
+-- Whether it may be a record that the processor does not consume.
+-- name: letters_for_good
+SELECT position_id::bigint, kafka_offset, state = 'redriven'
+FROM weir.dead_letter
+WHERE state NOT IN ('redriving', 'redriven')
+   OR (state = 'redriven' AND code IN ('type-wrong', 'id-wrong', 'skipped'));
+
 -- Of each record that waits to be published, what its last headers of these names say.
 -- name: letters_in_outbox
 SELECT (array_agg(encode(h.value, 'escape') ORDER BY h.number DESC) FILTER (WHERE h.name = 'weir_topic'))[1],

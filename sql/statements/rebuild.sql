@@ -91,6 +91,13 @@ JOIN pg_namespace AS n ON n.oid = t.relnamespace
 WHERE v.relnamespace = $1::text::regnamespace AND v.relkind = 'v'
   AND n.nspname ~ ('^' || $1 || '_[0-9]+$') AND n.nspname <> $2;
 
+-- name: positions_locked
+SELECT topic, kafka_partition, next_offset
+FROM weir.position
+WHERE processor = $1 AND generation = $2
+ORDER BY position_id
+FOR UPDATE;
+
 -- The rest is what `weir process` asks when it keeps the previous generation up to date.
 -- role: weir_processor
 
@@ -106,6 +113,12 @@ CROSS JOIN LATERAL (SELECT *
                     ORDER BY live_at DESC NULLS LAST, generation DESC
                     LIMIT 1) AS f
 WHERE p.processor = $1;
+
+-- name: positions_reached
+SELECT topic, kafka_partition, next_offset
+FROM weir.position
+WHERE processor = $1 AND generation = $2
+ORDER BY position_id;
 
 -- name: is_live_and_previous
 SELECT

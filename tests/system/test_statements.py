@@ -12,6 +12,12 @@ NAME = re.compile(r"^-- name: (\w+)\n(.*?);$", re.M | re.S)
 STATEMENTS = [(path.stem, *found) for path in sorted((ROOT / "sql/statements").glob("*.sql"))
               for found in NAME.findall(path.read_text())]
 
+SOURCES = [path for folder in ("cli", "lib", "processors", "producers") for path in sorted((ROOT / folder).rglob("*.c"))]
+# A literal in C, in as many parts as it has lines
+LITERAL = re.compile(r'"(?:SELECT|INSERT|UPDATE|DELETE|WITH)\b(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*')
+# Still to be moved
+LEFT = {"drain.c", "session.c", "skips.c", "prune.c", "verify.c", "install.c", "stage_events.c", "worker_deferred.c"}
+
 
 def role_of(file, name):
     """What the last line "-- role: …" above the statement says."""
@@ -20,11 +26,17 @@ def role_of(file, name):
 
 
 def test_each_is_used_and_each_use_is_there():
-    sources = [path for folder in ("cli", "lib", "processors", "producers") for path in sorted((ROOT / folder).rglob("*.c"))]
-    calls = [call for path in sources for call in re.findall(r"\bstatement\(([^;]*?)\)", path.read_text()) if "const char" not in call]
+    calls = [call for path in SOURCES for call in re.findall(r"\bstatement\(([^;]*?)\)", path.read_text()) if "const char" not in call]
     used = [re.findall(r'"(\w+)"', call) for call in calls]
     assert calls and all(used), "a name that is no constant"
     assert sorted(name for _, name, _ in STATEMENTS) == sorted({name for names in used for name in names})
+
+
+def test_long_statements_are_not_in_c():
+    """Unless names of schemas and tables are put into them."""
+    long = {(path.name, text) for path in SOURCES for text in LITERAL.findall(path.read_text())
+            if text.count("\n") >= 2 and not re.search(r"%[0-9$]*[sd]", text)}
+    assert not [found for found in sorted(long) if found[0] not in LEFT]
 
 
 @pytest.fixture(scope="module")
