@@ -3,7 +3,7 @@
  * A run goes when its newest event has left the window. What a parked event or a redriven dead
  * letter may be a copy of stays, as they count by their own time, however late they come: of a
  * partition that has such, the events of their Spaces. Those are looked at again an hour of broker
- * time later. */
+ * time later, or when there is no such any more. */
 #include "processors/fold/prune.h"
 
 #include <inttypes.h>
@@ -42,7 +42,7 @@ static int prune_duplicates(PGconn *conn, const char *const *values, int *ret_co
 /* Runs of which all events are old, of the partitions that have, or have not, what may be a copy.
  * The first condition lets the block range index skip what is young. */
 static char *old_runs(const struct processor *processor, int generation, const char *columns,
-                      const char *has_exceptions, const char *limit)
+                      const char *exceptions, const char *limit)
 {
     return xasprintf(
         "SELECT %s FROM %s_%d.applied_run AS r JOIN weir.position AS p USING (position_id) "
@@ -55,7 +55,7 @@ static char *old_runs(const struct processor *processor, int generation, const c
         "OR EXISTS (SELECT FROM weir.dead_letter AS d WHERE d.state = 'open' "
         "AND d.position_id = l.position_id)) = %s "
         "LIMIT %s FOR UPDATE OF r SKIP LOCKED",
-        columns, processor->name, generation, has_exceptions, limit);
+        columns, processor->name, generation, exceptions, limit);
 }
 
 static int remove_runs(PGconn *conn, const struct processor *processor, int generation,
@@ -84,7 +84,9 @@ static int reduce_runs(PGconn *conn, const struct processor *processor, int gene
                          "WHERE s.position_id = l.position_id UNION SELECT d.space_id "
                          "FROM weir.dead_letter AS d WHERE d.state = 'open' "
                          "AND d.position_id = l.position_id) AS spaces",
-                         "true", PRUNE_REDUCED_TEXT);
+                         "true AND (r.reduced_at IS NULL OR r.reduced_at < p.anchor_timestamp "
+                         "- interval '" PRUNE_KEPT_TEXT "')",
+                         PRUNE_REDUCED_TEXT);
     char *sql = xasprintf(
         "WITH old AS MATERIALIZED (%s), kept AS MATERIALIZED (SELECT o.position_id, o.run_id, "
         "string_agg(substring(o.hashes FROM e.at * 8 + 1 FOR 8), '' ORDER BY e.at) AS hashes, "
@@ -92,8 +94,8 @@ static int reduce_runs(PGconn *conn, const struct processor *processor, int gene
         "FROM old AS o CROSS JOIN LATERAL (SELECT space_id, (row_number() OVER ())::integer - 1 "
         "AS at FROM weir.run_entries(o.entries)) AS e WHERE e.space_id = ANY (o.spaces) "
         "GROUP BY 1, 2), reduced AS (UPDATE %s_%d.applied_run AS r SET hashes = k.hashes, "
-        "entries = k.entries, newest_timestamp = o.anchor_timestamp - $3::interval "
-        "+ interval '" PRUNE_KEPT_TEXT "' FROM old AS o JOIN kept AS k USING (position_id, run_id) "
+        "entries = k.entries, reduced_at = o.anchor_timestamp FROM old AS o JOIN kept AS k USING "
+        "(position_id, run_id) "
         "WHERE (r.position_id, r.run_id) = (o.position_id, o.run_id) RETURNING 1), "
         "removed AS (DELETE FROM %s_%d.applied_run AS r USING old AS o "
         "WHERE (r.position_id, r.run_id) = (o.position_id, o.run_id) AND NOT EXISTS (SELECT "

@@ -224,12 +224,13 @@ static int copy_run(struct copying *copying, const struct staged *run, int64_t n
     const uint64_t newest = htobe64((uint64_t)(newest_us - POSTGRES_EPOCH_US));
     struct buf *row = &copying->row;
     buf_reset(row);
-    buf_put_be16(row, 5);
+    buf_put_be16(row, 6);
     put_field(row, &position_id, sizeof position_id);
     put_field(row, &run_id, sizeof run_id);
     put_field(row, &newest, sizeof newest);
     put_field(row, copying->hashes.data, copying->hashes.size);
     put_field(row, copying->entries.data, copying->entries.size);
+    buf_put_be32(row, UINT32_MAX); /* reduced_at: NULL */
     if (pg_copy_begin(copying->conn, copying->applied_run, error) != 0)
         return -1;
     int code = pg_copy_put(copying->conn, row->data, row->size, error);

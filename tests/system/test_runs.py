@@ -114,7 +114,7 @@ def test_what_memory_forgets_is_read_again(parking):  # noqa: F811
     engine.stack.produce([twice, reaction("other", space=NEAR[0])])
     engine.wait_rows("bad", "other")
     time.sleep(1.5)
-    engine.stack.produce([reaction("x")[:3] + (b"no avro", None)])  # moves the partition on, and is not applied
+    bad = engine.stack.produce([reaction("x")[:3] + (b"no avro", None)])[0]  # moves the partition on, and is not applied
     wait_until(lambda: len(engine.dead_letters()) == 2, 60, "so is that")
     engine.stack.end(process)
     process = engine.start()  # which prunes first
@@ -124,3 +124,8 @@ def test_what_memory_forgets_is_read_again(parking):  # noqa: F811
     assert engine.decide(letter, "redrive")[0] == "applied"
     assert sorted(engine.rows()) == ["bad", "other"]
     assert engine.stack.psql("SELECT kafka_offset FROM weir.duplicate") == [(letter,)]
+    # once nothing is open any more, nothing is kept
+    assert engine.decide(bad, "discard")[0] == "discarded"
+    engine.stack.end(process)
+    engine.start()
+    wait_until(lambda: engine.stack.value("SELECT count(*) FROM tally_1.applied_run") == 0, 60, "nothing is kept")
