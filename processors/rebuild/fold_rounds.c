@@ -301,9 +301,11 @@ int rebuild_fold(struct rebuild *rebuild, const struct vector *target, struct er
             rebuild_phase(rebuild, "follow", rebuild->total);
             continue;
         }
-        if (error->class != ERROR_RETRY || rebuild->holding)
+        int follows = rebuild->next.indexed && strcmp(error->code, WORKER_MISPLACED) == 0;
+        if ((error->class != ERROR_RETRY && !follows) || rebuild->holding)
             return -1;
         rebuild_close_workers(rebuild);
+        rebuild->worker_count = follows ? 1 : rebuild->worker_count;
         if (rebuild->done > reached) { /* it moved since */
             reached = rebuild->done;
             attempt = 0;

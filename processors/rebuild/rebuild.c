@@ -36,7 +36,7 @@ static int count_workers(struct rebuild *rebuild, struct error *error)
     PQclear(result);
     if (rebuild->options->workers)
         count = rebuild->options->workers;
-    count = count > partitions ? partitions : count;
+    count = rebuild->alone ? 1 : count > partitions ? partitions : count;
     rebuild->worker_count = count > REBUILD_WORKERS_MAX ? REBUILD_WORKERS_MAX : count;
     return 0;
 }
@@ -270,7 +270,8 @@ static void close_rebuild(struct rebuild *rebuild)
 
 static int must_begin_anew(const struct rebuild *rebuild, const struct error *error)
 {
-    return rebuild->unfoldable || strcmp(error->code, STAGE_LOST_CODE) == 0;
+    return rebuild->unfoldable || strcmp(error->code, STAGE_LOST_CODE) == 0 ||
+           strcmp(error->code, WORKER_MISPLACED) == 0;
 }
 
 int rebuild_run(const struct processor *processor, const struct rebuild_options *options,
@@ -281,14 +282,18 @@ int rebuild_run(const struct processor *processor, const struct rebuild_options 
     rebuild->options = options;
     rebuild->phase = "";
     int code = run_steps(rebuild, error);
-    if (code != 0 && must_begin_anew(rebuild, error)) {
+    for (int i = 0; code != 0 && i < REBUILD_BEGINS && must_begin_anew(rebuild, error); i++) {
         int unfoldable = rebuild->unfoldable;
+        int alone = rebuild->alone || strcmp(error->code, WORKER_MISPLACED) == 0;
         log_warn("%s; it is built anew%s", error->message, unfoldable ? ", batch by batch" : "");
         code = generation_drop(rebuild->conn, processor->name, rebuild->next.number, error);
         close_rebuild(rebuild);
         json_decref(rebuild->report);
-        *rebuild = (struct rebuild){
-            .processor = processor, .options = options, .phase = "", .unfoldable = unfoldable};
+        *rebuild = (struct rebuild){.processor = processor,
+                                    .options = options,
+                                    .phase = "",
+                                    .unfoldable = unfoldable,
+                                    .alone = alone};
         *error = (struct error){0};
         if (code == 0)
             code = run_steps(rebuild, error);

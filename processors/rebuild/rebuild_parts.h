@@ -22,6 +22,7 @@ enum {
     REBUILD_HOLD_MS = 1500,     /* how long to wait for the lock on the live positions */
     REBUILD_VIEW_LOCK_MS = 200, /* and the one on a view: readers queue behind it */
     REBUILD_SWAP_TRIES = 300,
+    REBUILD_BEGINS = 2, /* anew */
     REBUILD_SWAP_PAUSE_MS = 200,
     REBUILD_BEHIND_MS = 10000 /* how long to wait for a live generation that is behind */
 };
@@ -39,6 +40,7 @@ struct rebuild {
     int holding;      /* the live positions are locked by this transaction */
     int low_priority; /* somebody works on the live generation: leave it its share of the machine */
     int worker_count;
+    int alone; /* one worker: records are in other partitions than those of their keys */
     struct fold_thread {
         pthread_t thread;
         struct worker *worker;

@@ -18,6 +18,10 @@
 /* Code of an error: there is no room on the stage, so that it has to be folded. */
 #define WORKER_NEEDS_INDEX "needs-index"
 
+/* There are several workers, and a record is in another partition than that of its key: a copy of
+ * its event may be another worker's. */
+#define WORKER_MISPLACED "misplaced"
+
 enum {
     WORKER_BULK_ROWS = 50000,        /* records of a batch while nobody reads */
     WORKER_BULK_BYTES = 64 << 20,    /* and bytes of its rows */

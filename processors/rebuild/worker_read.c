@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/base/hash.h"
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
 #include "lib/kafka/client.h"
@@ -172,6 +173,21 @@ static int wait_for_schema(struct worker *worker, size_t index, int64_t offset, 
     return 0;
 }
 
+/* What was applied is known for the worker's own partitions alone. */
+static int check_place(const struct worker *worker, const rd_kafka_message_t *message,
+                       struct error *error)
+{
+    struct uuid space_id;
+    int32_t partitions = (int32_t)config_int(worker->options.config, OPT_PARTITIONS);
+    if (worker->options.count == 1 || !message->key ||
+        uuid_parse(message->key, message->key_len, &space_id) != 0 ||
+        hash_partition(message->key, message->key_len, partitions) == message->partition)
+        return 0;
+    return error_set(error, ERROR_FATAL, WORKER_MISPLACED,
+                     "the record is in another partition than that of its key, so only one worker "
+                     "may fold");
+}
+
 static int add(struct worker *worker, size_t index, rd_kafka_message_t *message,
                struct error *error)
 {
@@ -226,7 +242,9 @@ static int take(struct worker *worker, rd_kafka_message_t *message, struct error
     } else if (position && message->offset >= position->next_offset &&
                message->offset > position->taken_offset) {
         int deferred = worker_is_deferred(worker, index, message->offset);
-        code = deferred ? 0 : add(worker, index, message, error);
+        code = check_place(worker, message, error);
+        if (code == 0 && !deferred)
+            code = add(worker, index, message, error);
         if (code == 0) {
             position->taken_offset = message->offset;
             if (message->offset + 1 >= goal->offset) {
