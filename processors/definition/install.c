@@ -10,6 +10,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/pg/migrate.h"
+#include "lib/pg/statement.h"
 #include "processors/definition/bind.h"
 #include "processors/definition/column_usage.h"
 #include "processors/definition/place.h"
@@ -37,15 +38,7 @@ static int record_schema(PGconn *conn, const struct catalog_version *version, st
     const char *values[] = {id,     version->event->name, version->event->domain,
                             number, version->fingerprint, definition};
     PGresult *result = NULL;
-    int code = pg_query(conn,
-                        "WITH added AS (INSERT INTO weir.schema (schema_id, event, domain, "
-                        "version, fingerprint, definition) "
-                        "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING 1) "
-                        "SELECT event, version, fingerprint, schema_id FROM weir.schema "
-                        "WHERE (schema_id = $1 OR (event, version) = ($2, $4::integer)) AND "
-                        "(schema_id, event, version, fingerprint) IS DISTINCT FROM "
-                        "($1::integer, $2, $4::integer, $5)",
-                        6, values, &result, error);
+    int code = pg_query(conn, statement("record_schema"), 6, values, &result, error);
     if (code == 0 && PQntuples(result) > 0 && strcmp(PQgetvalue(result, 0, 3), id) != 0)
         code = error_set(error, ERROR_USAGE, "schema-changed",
                          "%s version %s has id %s in this database, but %s here: ids never change; "
@@ -94,13 +87,7 @@ static int install_type(PGconn *conn, const struct relation *relation, struct er
                    relation_column_oid(&relation->columns[i]));
     const char *values[] = {name};
     PGresult *result = NULL;
-    int code = pg_query(
-        conn,
-        "SELECT string_agg(a.attname || ' ' || a.atttypid::bigint, ', ' ORDER BY a.attnum) "
-        "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
-        "WHERE c.relnamespace = 'weir_event'::regnamespace AND c.relname = $1 AND a.attnum > 0 "
-        "GROUP BY c.oid",
-        1, values, &result, error);
+    int code = pg_query(conn, statement("event_type_attributes"), 1, values, &result, error);
     if (code == 0 && PQntuples(result) == 0) {
         bind_type(relation, &sql);
         code = pg_run(conn, buf_text(&sql), error);

@@ -3,6 +3,26 @@
 -- Of processors/definition.
 -- role: weir_owner
 
+-- Answers with what another schema of that id, or of that event and version, says that differs.
+-- name: record_schema
+WITH added AS (
+    INSERT INTO weir.schema (schema_id, event, domain, version, fingerprint, definition)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+)
+SELECT event, version, fingerprint, schema_id
+FROM weir.schema
+WHERE (schema_id = $1 OR (event, version) = ($2, $4::integer))
+  AND (schema_id, event, version, fingerprint) IS DISTINCT FROM ($1::integer, $2, $4::integer, $5);
+
+-- name: event_type_attributes
+SELECT string_agg(a.attname || ' ' || a.atttypid::bigint, ', ' ORDER BY a.attnum)
+FROM pg_class AS c
+JOIN pg_attribute AS a ON a.attrelid = c.oid
+WHERE c.relnamespace = 'weir_event'::regnamespace AND c.relname = $1 AND a.attnum > 0
+GROUP BY c.oid;
+
 -- The columns that the procedure pg_temp.weir_reads depends on. A use of a row as a whole is no dependency on its columns, but
 -- stands in the procedure's body as a variable of attribute 0 and the row's type.
 -- name: find_column_usage
