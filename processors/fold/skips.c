@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/pg/statement.h"
 #include "processors/fold/positions.h"
 
 enum { COLUMN_POSITION, COLUMN_OFFSET, COLUMN_WHY };
@@ -73,28 +74,13 @@ static int load(struct skips *skips, PGconn *conn, const char *sql,
 int skips_load(struct skips *skips, PGconn *conn, const struct positions *positions,
                struct error *error)
 {
-    return load(skips, conn,
-                "SELECT DISTINCT ON (position_id, kafka_offset) position_id, kafka_offset, "
-                "'skipped by ' || decided_by || ': ' || reason FROM weir.decision "
-                "WHERE position_id = ANY ($1::integer[]) AND outcome IS NULL "
-                "AND verdict = 'skip' AND taken_at IS NOT NULL "
-                "ORDER BY position_id, kafka_offset, decided_at",
-                positions, error);
+    return load(skips, conn, statement("skips"), positions, error);
 }
 
 int skips_load_live(struct skips *skips, PGconn *conn, const struct positions *positions,
                     struct error *error)
 {
-    return load(skips, conn,
-                "SELECT DISTINCT ON (p.position_id, d.kafka_offset) p.position_id, d.kafka_offset, "
-                "'skipped by ' || d.decided_by || ': ' || d.reason FROM weir.decision AS d "
-                "JOIN weir.position AS l USING (position_id) "
-                "JOIN weir.processor USING (processor, generation) "
-                "JOIN weir.position AS p ON (p.processor, p.topic, p.kafka_partition) = "
-                "(l.processor, l.topic, l.kafka_partition) "
-                "WHERE p.position_id = ANY ($1::integer[]) AND d.outcome IS NULL "
-                "AND d.verdict = 'skip' ORDER BY p.position_id, d.kafka_offset, d.decided_at",
-                positions, error);
+    return load(skips, conn, statement("skips_of_live"), positions, error);
 }
 
 const char *skips_find(const struct skips *skips, uint32_t position, int64_t offset)
