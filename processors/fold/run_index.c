@@ -16,7 +16,7 @@ enum {
     SLOTS_MAX = 1 << 22,
     RANGES_MAX = UINT16_MAX,
     RANGE_HASHES = 1024, /* of one partition, before a new range begins */
-    RANGE_SEARCH = 256,  /* ranges that are looked at for the last one of a partition */
+    RANGE_SEARCH = 8192, /* ranges that are looked at for the last one of a partition */
     RANGE_GAP = 1024     /* ids that may be missing inside of a range: runs were merged */
 };
 

@@ -82,6 +82,21 @@ static void test_what_was_added_is_found(void **state)
     run_index_free(index);
 }
 
+/* As when there are many topics of many partitions, and little comes of each. */
+static void test_many_partitions_share_a_segment(void **state)
+{
+    struct run_index *index = run_index_new();
+    enum { RUNS = 300, POSITIONS = 600 };
+    (void)state;
+    for (int64_t run = 0; run < RUNS; run++)
+        for (int32_t position = 0; position < POSITIONS; position++)
+            add_hash(index, position, run, 0, hash_of((uint64_t)run * POSITIONS + position));
+    for (int64_t run = 0; run < RUNS; run++)
+        assert_int_equal(find(index, hash_of((uint64_t)run * POSITIONS), 0, run), 1);
+    assert_true(run_index_bytes(index) < RUNS * POSITIONS * 16);
+    run_index_free(index);
+}
+
 /* Whoever chooses ids cannot choose hashes, but equal ones have to be found all the same. */
 static void test_equal_hashes_are_all_found(void **state)
 {
@@ -147,6 +162,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_was_added_is_found),
+        cmocka_unit_test(test_many_partitions_share_a_segment),
         cmocka_unit_test(test_equal_hashes_are_all_found),
         cmocka_unit_test(test_ranges_stay_short),
         cmocka_unit_test(test_the_oldest_are_forgotten),
