@@ -32,7 +32,7 @@ static PGconn *conn_of(const struct rehearsal *rehearsal)
 
 static int begin(struct rehearsal *rehearsal, struct error *error)
 {
-    rehearsal->next_run = -(int64_t)PQbackendPID(conn_of(rehearsal)) << 32;
+    rehearsal->next_run = -((int64_t)PQbackendPID(conn_of(rehearsal)) << 32);
     rehearsal->end_us = monotonic_now_us() + REHEARSE_BUDGET_MS * 1000;
     return pg_runf(conn_of(rehearsal), error,
                    "BEGIN; SET LOCAL idle_in_transaction_session_timeout = %d",
