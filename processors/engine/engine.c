@@ -221,11 +221,11 @@ int engine_run(struct engine *engine, struct error *error)
         fetch_some(engine);
         start_work(engine);
         apply_poll(engine);
+        upkeep_prune(engine); /* before the next batch: with a backlog one is always under way */
         fetch_look_up(engine);
         start_work(engine);
         upkeep_hint(engine);
         upkeep_check_owner(engine);
-        upkeep_prune(engine);
         if (!*engine->stop && code == 0)
             wait_for_work(engine, sleep_ms(engine));
     }

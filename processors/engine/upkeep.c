@@ -135,19 +135,6 @@ void upkeep_check_owner(struct engine *engine)
     PQclear(result);
 }
 
-/* Events that are older have left the window on all partitions. */
-static int64_t oldest_known_us(const struct engine *engine)
-{
-    int64_t oldest_us = INT64_MAX;
-    for (size_t i = 0; i < engine->positions.count; i++) {
-        const struct position *position = &engine->positions.list[i];
-        if (position->anchor_offset >= 0 && position->anchor_timestamp_us < oldest_us)
-            oldest_us = position->anchor_timestamp_us;
-    }
-    return oldest_us == INT64_MAX ? INT64_MIN
-                                  : oldest_us - engine->processor->duplicate_window_ms * 1000;
-}
-
 static int prune(struct engine *engine, struct error *error)
 {
     int64_t now_us = monotonic_now_us();
@@ -160,8 +147,8 @@ static int prune(struct engine *engine, struct error *error)
     engine->pruned_us =
         more ? now_us - (PRUNE_INTERVAL_MS - PRUNE_PAUSE_MS) * INT64_C(1000) : now_us;
     return more ? 0
-                : runs_forget(session_runs(engine->session), conn_of(engine),
-                              oldest_known_us(engine), error);
+                : runs_forget(session_runs(engine->session), conn_of(engine), &engine->positions,
+                              engine->processor->duplicate_window_ms * 1000, error);
 }
 
 void upkeep_prune(struct engine *engine)

@@ -15,12 +15,14 @@
 #include "lib/base/timestamp.h"
 
 enum {
-    RUNS_AT_ONCE = 500, /* that are read by one query */
+#define RUNS_AT_ONCE_TEXT "100"
+    RUNS_AT_ONCE = 100, /* that are read by one query */
     PREFETCH_AHEAD = 8, /* entries */
-    SMALL_EVENTS = 256, /* a run of fewer is merged with its neighbours … */
-    MERGE_RUNS = 256    /* … when there are so many in a row */
+    SMALL_EVENTS = 64,  /* a run of fewer is merged with its neighbours … */
+#define MERGE_RUNS_TEXT "256"
+    MERGE_RUNS = 256, /* … when there are so many in a row; a look-up reads a run as a whole */
+    JOINED_GAP = 1024 /* ids between ranges that are read again together */
 };
-#define RUNS_AT_ONCE_TEXT "500"
 
 enum { COLUMN_RUN, COLUMN_NEWEST, COLUMN_VALUE }; /* of each_run */
 
@@ -151,11 +153,11 @@ static void note_run(struct held *held, size_t events)
 }
 
 /* Puts the hashes of a run into the index. Returns how many there are. */
-static size_t add_hashes(struct runs *runs, int32_t position_id, const PGresult *result, int row)
+static size_t add_hashes(struct runs *runs, int32_t position_id, int64_t newest_us,
+                         const PGresult *result, int row)
 {
     size_t count = (size_t)PQgetlength(result, row, COLUMN_VALUE) / RUN_HASH_SIZE;
-    run_index_add(runs->index, position_id, pg_int8(result, row, COLUMN_RUN),
-                  pg_int8(result, row, COLUMN_NEWEST) + POSTGRES_EPOCH_US,
+    run_index_add(runs->index, position_id, pg_int8(result, row, COLUMN_RUN), newest_us,
                   PQgetvalue(result, row, COLUMN_VALUE), count);
     return count;
 }
@@ -163,14 +165,21 @@ static size_t add_hashes(struct runs *runs, int32_t position_id, const PGresult 
 static void take_of_position(struct runs *runs, void *opaque, const PGresult *result, int row)
 {
     struct held *held = opaque;
+    int64_t newest_us = pg_int8(result, row, COLUMN_NEWEST) + POSTGRES_EPOCH_US;
     held->next_run = pg_int8(result, row, COLUMN_RUN);
-    note_run(held, add_hashes(runs, held->id, result, row));
+    note_run(held, add_hashes(runs, held->id, newest_us, result, row));
 }
 
-static void take_of_range(struct runs *runs, void *opaque, const PGresult *result, int row)
+/* Runs that are read again. */
+struct again {
+    struct run_range range;
+    int64_t newest_us; /* as which they count now */
+};
+
+static void take_again(struct runs *runs, void *opaque, const PGresult *result, int row)
 {
-    const struct run_range *range = opaque;
-    add_hashes(runs, range->position_id, result, row);
+    const struct again *again = opaque;
+    add_hashes(runs, again->range.position_id, again->newest_us, result, row);
 }
 
 static void forget_all(struct runs *runs)
@@ -321,19 +330,29 @@ void runs_committed(struct runs *runs, const struct slice *slice, struct positio
     }
 }
 
-static int merge(struct runs *runs, PGconn *conn, const struct held *held, struct error *error)
+/* The first small runs; there may be many more, when whoever wrote them did not merge. */
+static int merge(struct runs *runs, PGconn *conn, struct held *held, struct error *error)
 {
+    PGresult *result = NULL;
     char *sql = xasprintf(
-        "WITH gone AS (DELETE FROM %1$s.applied_run WHERE position_id = $1::integer "
-        "AND run_id BETWEEN $2::bigint AND $3::bigint RETURNING *) "
+        "WITH first AS (SELECT run_id FROM %1$s.applied_run WHERE position_id = $1::integer "
+        "AND run_id BETWEEN $2::bigint AND $3::bigint ORDER BY run_id LIMIT " MERGE_RUNS_TEXT "), "
+        "gone AS (DELETE FROM %1$s.applied_run AS r USING first "
+        "WHERE (r.position_id, r.run_id) = ($1::integer, first.run_id) RETURNING r.*) "
         "INSERT INTO %1$s.applied_run (position_id, run_id, newest_timestamp, hashes, entries) "
         "SELECT position_id, max(run_id), max(newest_timestamp), "
         "string_agg(hashes, ''::bytea ORDER BY run_id), "
-        "string_agg(entries, ''::bytea ORDER BY run_id) FROM gone GROUP BY position_id",
+        "string_agg(entries, ''::bytea ORDER BY run_id) FROM gone GROUP BY position_id "
+        "RETURNING run_id",
         runs->schema);
     const char *values[] = {PG_NUMBER(held->id), PG_NUMBER(held->small_first),
                             PG_NUMBER(held->next_run - 1)};
-    int code = pg_query(conn, sql, 3, values, NULL, error);
+    int code = pg_query(conn, sql, 3, values, &result, error);
+    int merged = code == 0 && PQntuples(result) > 0; /* else they have been pruned */
+    if (merged)
+        held->small_first = pg_int(result, 0, 0) + 1;
+    held->small_count = merged ? held->small_count - MERGE_RUNS : 0;
+    PQclear(result);
     free(sql);
     return code;
 }
@@ -344,25 +363,52 @@ int runs_merge(struct runs *runs, PGconn *conn, struct error *error)
         struct held *held = &runs->held[i];
         if (held->small_count < MERGE_RUNS)
             continue;
-        if (merge(runs, conn, held, error) != 0)
-            return -1;
-        held->small_count = 0;
-        return 1;
+        return merge(runs, conn, held, error) == 0 ? 1 : -1;
     }
     return 0;
 }
 
-/* What a parked event may be a copy of is still stored, and is read again. */
-int runs_forget(struct runs *runs, PGconn *conn, int64_t oldest_us, struct error *error)
+/* What is still stored of ranges. Neighbours are read by one query: it would else read a run that
+ * was merged for each of them. */
+static int read_again(struct runs *runs, PGconn *conn, struct run_range *ranges, size_t count,
+                      int64_t newest_us, struct error *error)
 {
-    struct run_range *ranges = NULL;
-    size_t count = run_index_forget(runs->index, oldest_us, &ranges);
     int code = 0;
-    for (size_t i = 0; code == 0 && i < count; i++)
-        code = each_run(runs, conn, "hashes", ranges[i], take_of_range, &ranges[i], error);
+    qsort(ranges, count, sizeof *ranges, compare_ranges);
+    for (size_t i = 0; code == 0 && i < count;) {
+        struct again again = {.range = ranges[i], .newest_us = newest_us};
+        struct run_range *joined = &again.range;
+        for (i++; i < count && ranges[i].position_id == joined->position_id &&
+                  ranges[i].first_run <= joined->last_run + JOINED_GAP;
+             i++)
+            if (ranges[i].last_run > joined->last_run)
+                joined->last_run = ranges[i].last_run;
+        code = each_run(runs, conn, "hashes", *joined, take_again, &again, error);
+    }
+    return code;
+}
+
+/* Time is that of the partition that is furthest: one that gets no records would else keep all of
+ * them in memory. What is read again stays for another window, so that it is not read all the
+ * time: of partitions that are far behind, and what a parked event may be a copy of. */
+int runs_forget(struct runs *runs, PGconn *conn, const struct positions *positions,
+                int64_t window_us, struct error *error)
+{
+    int64_t now_us = 0;
+    int code = 0;
+    for (size_t i = 0; i < positions->count; i++)
+        if (positions->list[i].anchor_offset >= 0 &&
+            positions->list[i].anchor_timestamp_us > now_us)
+            now_us = positions->list[i].anchor_timestamp_us;
+    for (size_t count = 1; code == 0 && count > 0;) {
+        struct run_range *ranges = NULL;
+        count = run_index_forget(runs->index, now_us - window_us, &ranges);
+        if (count > 0)
+            code = read_again(runs, conn, ranges, count, now_us, error);
+        free(ranges);
+    }
     if (code != 0)
         forget_all(runs);
-    free(ranges);
     return code;
 }
 

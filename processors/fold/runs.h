@@ -17,6 +17,7 @@
 #define WEIR_FOLD_RUNS_H
 
 #include "lib/pg/pg.h"
+#include "processors/fold/positions.h"
 #include "processors/fold/run_index.h"
 #include "processors/fold/slice.h"
 
@@ -47,12 +48,13 @@ int runs_look_up(struct runs *runs, PGconn *conn, struct batch *batch, size_t fr
 void runs_committed(struct runs *runs, const struct slice *slice, struct position *positions,
                     size_t count);
 
-/* Merges the small runs of one position, when there are enough. Returns 1 when it did. */
+/* Merges small runs of one position, when there are enough. Returns 1 when it did. */
 int runs_merge(struct runs *runs, PGconn *conn, struct error *error);
 
-/* Forgets hashes whose runs have been pruned: those of events older than `oldest_us`. After an
- * error the positions have to be claimed again. */
-int runs_forget(struct runs *runs, PGconn *conn, int64_t oldest_us, struct error *error);
+/* Gives up hashes of events that have left the window, except those whose runs are not pruned yet.
+ * `positions` are all that were loaded. After an error they have to be claimed again. */
+int runs_forget(struct runs *runs, PGconn *conn, const struct positions *positions,
+                int64_t window_us, struct error *error);
 
 /* How many hashes are in memory, and how many bytes they take. */
 size_t runs_count(const struct runs *runs);

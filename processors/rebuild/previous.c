@@ -176,7 +176,7 @@ static int prune(struct previous *previous, PGconn *conn, struct error *error)
     int code = prune_old(conn, previous->processor, previous->number, previous->live, &more, error);
     previous->pruned_us =
         more ? now_us - (PRUNE_INTERVAL_MS - PRUNE_PAUSE_MS) * INT64_C(1000) : now_us;
-    return code;
+    return code == 0 && !more ? worker_forget(previous->worker, error) : code;
 }
 
 static int fold_to_live(struct previous *previous, PGconn *conn, struct error *error)

@@ -161,6 +161,12 @@ void worker_free(struct worker *worker)
     free(worker);
 }
 
+int worker_forget(struct worker *worker, struct error *error)
+{
+    return runs_forget(session_runs(worker->session), conn_of(worker), &worker->positions,
+                       worker->options.processor->duplicate_window_ms * 1000, error);
+}
+
 void worker_positions(const struct worker *worker, struct vector *vector)
 {
     for (size_t i = 0; i < worker->positions.count; i++) {
@@ -220,6 +226,9 @@ int worker_fold(struct worker *worker, const struct vector *target, struct error
             worker_apply(worker, error) != 0)
             return -1;
         if (worker_poll(worker, error) != 0)
+            return -1;
+        if (!is_busy(worker) &&
+            runs_merge(session_runs(worker->session), conn_of(worker), error) < 0)
             return -1;
         if (!is_busy(worker) && !has_work(worker) && worker_is_due(worker) &&
             worker_apply_due(worker, error) != 0)

@@ -63,6 +63,9 @@ void worker_free(struct worker *worker);
  * ERROR_HALT. */
 int worker_fold(struct worker *worker, const struct vector *target, struct error *error);
 
+/* Gives up in memory what was pruned (runs.h). An error as of worker_fold. */
+int worker_forget(struct worker *worker, struct error *error);
+
 /* Writes where its partitions are. */
 void worker_positions(const struct worker *worker, struct vector *vector);
 

@@ -5,7 +5,7 @@ one that was merged, or in memory only since a claim; and whoever claims knows w
 import time
 
 from harness import wait_until
-from test_engine import HERE, reaction, reactions
+from test_engine import ELSEWHERE, HERE, reaction, reactions
 from test_parking import parking  # noqa: F401 a fixture
 from test_parking_hard import NEAR, WITHOUT_KEY
 from test_rebuild_failures import ONCE, engine  # noqa: F401 a fixture
@@ -15,6 +15,12 @@ RUNS = "SELECT count(*), coalesce(sum(octet_length(entries)) / 56, 0)::bigint, c
 DUPLICATES = "SELECT count(*) FROM weir.duplicate"
 SMALL_RUNS = 256  # as in runs.c: so many in a row are merged
 LARGE_RUN = 300  # more than a small one has
+LARGEST = "SELECT coalesce(max(octet_length(entries)) / 56, 0) FROM tally_1.applied_run"
+MANY = 4 * SMALL_RUNS  # that nobody has merged
+LEAVE_RUNS = f"""INSERT INTO tally_1.applied_run (position_id, run_id, newest_timestamp, hashes, entries)
+SELECT position_id, run_id + n, newest_timestamp, hashes, entries
+FROM (SELECT * FROM tally_1.applied_run ORDER BY position_id, run_id DESC LIMIT 1) AS r, generate_series(1, {MANY}) AS n"""
+SEGMENT = 12288  # as in run_index.c: hashes that the first segment takes
 
 
 def names(first, count):
@@ -48,6 +54,75 @@ def test_a_copy_of_an_event_in_any_run_is_a_duplicate(engine):
     wait_until(lambda: known(process) == len(sent), 30, lambda: f"all are in memory: {known(process)}")
     assert stack.value("SELECT count(DISTINCT event_id) FROM tally_1.applied_event") == len(sent)
     stack.run("audit", "tally", "--home", engine.home)
+
+
+def test_runs_are_merged_while_there_is_a_backlog(engine):
+    """The session is never idle then: the next batch is full when one is done."""
+    engine = engine(ONCE)
+    stack = engine.stack
+    engine.start(*ONE_BY_ONE)
+    last = stack.produce([reaction(name) for name in names(0, 1500)])[-1]
+    state = f"SELECT ({LARGEST}), (SELECT max(next_offset) FROM weir.position WHERE processor = 'tally')"
+    _, reached = wait_until(lambda: [row for row in stack.psql(state) if row[0] >= SMALL_RUNS], 120, "some are merged")[0]
+    assert reached < last, "while others wait"
+    engine.drain()
+
+
+def test_no_more_runs_are_merged_at_once_than_fit_a_statement(engine):
+    """Whoever wrote them did not merge, for whatever reason."""
+    engine = engine(ONCE)
+    stack = engine.stack
+    process = engine.start()
+    event = reaction("a")
+    stack.produce([event])
+    engine.drain()
+    assert process.term() == 0
+    stack.psql(LEAVE_RUNS)
+    engine.start()
+    wait_until(lambda: stack.psql(RUNS)[0][0] < 10, 60, lambda: f"small runs are merged: {stack.psql(RUNS)}")
+    assert stack.psql(RUNS)[0][1:] == (MANY + 1, MANY + 1), "and nothing is lost by that"
+    assert stack.value(LARGEST) <= SMALL_RUNS
+    stack.produce([event, *reactions("b")])
+    engine.drain()
+    assert engine.chain() == ["a", "b"] and stack.value(DUPLICATES) == 1
+
+
+def test_a_previous_generation_has_its_runs_merged(engine):
+    engine = engine(ONCE)
+    stack = engine.stack
+    engine.start()
+    stack.produce(reactions("a"))
+    engine.drain()
+    assert engine.rebuild()["swapped"]
+    stack.psql(LEAVE_RUNS)
+
+    def few_are_left():
+        stack.produce(reactions("b"))  # a round of its follower merges some of them
+        return stack.psql(RUNS)[0][0] < SMALL_RUNS
+
+    wait_until(few_are_left, 60, lambda: f"small runs are merged: {stack.psql(RUNS)}")
+    assert stack.psql(RUNS)[0][1] > MANY, "and nothing is lost by that"
+
+
+def test_a_partition_without_records_keeps_nothing_in_memory(engine):
+    """The second process has nothing to forget, as it begins with that, and leaves it to the third."""
+    engine = engine(ONCE + "duplicate_window = 1s\n")
+    stack = engine.stack
+    known = lambda: process.metric("weir_processor_known_events", processor="tally")
+    process = engine.start()
+    stack.produce(reactions("quiet", space=ELSEWHERE))
+    stack.produce(reactions(*["a"] * (SEGMENT + 100)))
+    engine.drain()
+    wait_until(lambda: stack.value("SELECT max(anchor_timestamp) < clock_timestamp() - interval '1.3 s' FROM weir.position"), 30, "time")
+    assert process.term() == 0
+    process = engine.start()
+    wait_until(lambda: known() == SEGMENT + 101, 60, lambda: f"all are in memory: {known()}")
+    stack.produce(reactions("b"))
+    engine.drain()
+    assert process.term() == 0
+    process = engine.start()
+    wait_until(lambda: stack.psql(RUNS)[0][1] < 200, 60, lambda: f"they are pruned: {stack.psql(RUNS)}")
+    wait_until(lambda: 0 < known() < 200, 30, lambda: f"and forgotten: {known()}")
 
 
 def test_an_owner_learns_what_another_has_applied(engine):
