@@ -217,6 +217,19 @@ def test_a_session_is_in_utc_whatever_it_is_told(rogue, tmp_path):
     assert "nonsense" in done.stderr, done.stderr
 
 
+def test_a_processor_is_tested_as_the_engine_runs_it(rogue, tmp_path):
+    """In its role and by its plans."""
+    settings = " || ' ' || ".join(f"current_setting('{name}')" for name in ("role", "enable_seqscan", "plan_cache_mode"))
+    home = make_home(tmp_path, {"alike": {
+        "processor.conf": "version = 1\nconsumes = PostReacted\n",
+        "tables.sql": "CREATE TABLE seen (event_id uuid, settings text);\n",
+        "apply.sql": f"INSERT INTO seen SELECT event_id, {settings} FROM post_reacted;\n",
+        "checks.sql": "-- name: as the engine\n"
+                      "SELECT settings FROM seen WHERE settings <> 'weir_processor off force_generic_plan';\n"}})
+    done = rogue.stack.run("processor", "test", "alike", "--home", home, "--events", "100", check=False)
+    assert done.returncode == 0 and "passed" in done.stdout, done.stdout + done.stderr
+
+
 FOREIGN = "CREATE SCHEMA rogue; CREATE TABLE rogue.customer (name text); INSERT INTO rogue.customer VALUES ('ada')"
 
 
