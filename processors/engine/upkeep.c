@@ -142,10 +142,11 @@ static int prune(struct engine *engine, struct error *error)
     int more = 0;
     if (now_us - engine->pruned_us < PRUNE_INTERVAL_MS * INT64_C(1000))
         return 0;
+    engine->pruned_us = now_us; /* also when it fails: it would else fail before the next batch */
     if (prune_old(conn_of(engine), engine->processor, generation, generation, &more, error) != 0)
         return -1;
-    engine->pruned_us =
-        more ? now_us - (PRUNE_INTERVAL_MS - PRUNE_PAUSE_MS) * INT64_C(1000) : now_us;
+    if (more)
+        engine->pruned_us -= (PRUNE_INTERVAL_MS - PRUNE_PAUSE_MS) * INT64_C(1000);
     return more ? 0
                 : runs_forget(session_runs(engine->session), conn_of(engine), &engine->positions,
                               engine->processor->duplicate_window_ms * 1000, error);

@@ -9,6 +9,7 @@ from test_engine import ELSEWHERE, HERE, reaction, reactions
 from test_parking import parking  # noqa: F401 a fixture
 from test_parking_hard import NEAR, WITHOUT_KEY
 from test_rebuild_failures import ONCE, engine  # noqa: F401 a fixture
+from test_rebuild_window import LATER
 
 ONE_BY_ONE = ("--batch-max-rows", "1")
 RUNS = "SELECT count(*), coalesce(sum(octet_length(entries)) / 56, 0)::bigint, coalesce(sum(octet_length(hashes)) / 8, 0)::bigint FROM tally_1.applied_run"
@@ -113,7 +114,7 @@ def test_a_partition_without_records_keeps_nothing_in_memory(engine):
     stack.produce(reactions("quiet", space=ELSEWHERE))
     stack.produce(reactions(*["a"] * (SEGMENT + 100)))
     engine.drain()
-    wait_until(lambda: stack.value("SELECT max(anchor_timestamp) < clock_timestamp() - interval '1.3 s' FROM weir.position"), 30, "time")
+    wait_until(lambda: stack.value(LATER), 30, "time goes on")
     assert process.term() == 0
     process = engine.start()
     wait_until(lambda: known() == SEGMENT + 101, 60, lambda: f"all are in memory: {known()}")
@@ -123,6 +124,24 @@ def test_a_partition_without_records_keeps_nothing_in_memory(engine):
     process = engine.start()
     wait_until(lambda: stack.psql(RUNS)[0][1] < 200, 60, lambda: f"they are pruned: {stack.psql(RUNS)}")
     wait_until(lambda: 0 < known() < 200, 30, lambda: f"and forgotten: {known()}")
+
+
+def test_a_prune_that_fails_stops_nothing(engine):
+    engine = engine(ONCE + "duplicate_window = 1s\n")
+    stack = engine.stack
+    process = engine.start()
+    stack.produce(reactions("a"))
+    engine.drain()
+    wait_until(lambda: stack.value(LATER), 30, "time goes on")
+    stack.produce(reactions("b"))
+    engine.drain()
+    assert process.term() == 0
+    stack.psql("CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''refused''; END'")
+    stack.psql("CREATE TRIGGER refuse BEFORE DELETE ON tally_1.applied_run FOR EACH ROW EXECUTE FUNCTION public.refuse()")
+    process = engine.start(ready=False)
+    process.wait_log("refused")
+    stack.produce(reactions("c"))
+    wait_until(lambda: engine.chain() == ["a", "b", "c"], 60, lambda: str(engine.chain()))
 
 
 def test_an_owner_learns_what_another_has_applied(engine):
