@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/pg/statement.h"
 #include "processors/definition/source.h"
 #include "processors/engine/internal.h"
 
@@ -15,13 +16,7 @@ static void find_previous(struct engine *engine, PGconn *conn, struct error *err
     PGresult *result = NULL;
     const struct processor *processor = engine->processor;
     const char *values[] = {processor->name, PG_NUMBER(processor->version), processor->consumes};
-    int code = pg_query(conn,
-                        "SELECT f.generation, p.generation, p.version FROM weir.processor p "
-                        "CROSS JOIN LATERAL (SELECT * FROM weir.generation g "
-                        "WHERE g.processor = p.processor AND g.state = 'previous' "
-                        "ORDER BY live_at DESC NULLS LAST, generation DESC LIMIT 1) f "
-                        "WHERE p.processor = $1 AND (f.version, f.consumes) = ($2::integer, $3)",
-                        3, values, &result, &failure);
+    int code = pg_query(conn, statement("kept_generation"), 3, values, &result, &failure);
     if (code != 0 && failure.class == ERROR_RETRY)
         *error = failure;
     if (code == 0 && PQntuples(result) > 0) {

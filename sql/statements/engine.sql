@@ -17,3 +17,14 @@ SELECT count(*) FILTER (WHERE owner_pid = pg_backend_pid()),
        EXISTS (SELECT FROM weir.processor WHERE processor = $1 AND generation <> $2)
 FROM weir.position
 WHERE processor = $1 AND generation = $2;
+
+-- The generation that a rollback would go to, if it is of this version, and the live one.
+-- name: kept_generation
+SELECT f.generation, p.generation, p.version
+FROM weir.processor AS p
+CROSS JOIN LATERAL (SELECT *
+                    FROM weir.generation AS g
+                    WHERE g.processor = p.processor AND g.state = 'previous'
+                    ORDER BY live_at DESC NULLS LAST, generation DESC
+                    LIMIT 1) AS f
+WHERE p.processor = $1 AND (f.version, f.consumes) = ($2::integer, $3);
