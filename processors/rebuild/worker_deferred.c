@@ -5,6 +5,7 @@
  * the offset that it came after, and its row says so from the same transaction on. */
 #include <stdlib.h>
 
+#include "lib/pg/statement.h"
 #include "processors/rebuild/worker_parts.h"
 
 enum {
@@ -49,15 +50,8 @@ int worker_load_deferred(struct worker *worker, struct error *error)
 {
     worker_free_deferred(worker);
     const char *values[] = {worker->positions.ids.data};
-    static const char sql[] =
-        "SELECT position_id::bigint, kafka_offset, "
-        "(extract(epoch FROM kafka_timestamp) * 1000000)::bigint, after, "
-        "(extract(epoch FROM carried_out_at) * 1000000)::bigint, "
-        "CASE WHEN after IS NOT NULL THEN key END, CASE WHEN after IS NOT NULL THEN value END "
-        "FROM (SELECT *, CASE WHEN NOT done THEN applied_after END AS after FROM weir.left_out "
-        "WHERE position_id = ANY ($1::integer[])) AS left_out";
     PGconn *conn = session_conn(worker->session);
-    int sent = PQsendQueryParams(conn, sql, 1, NULL, values, NULL, NULL, 1);
+    int sent = PQsendQueryParams(conn, statement("left_out"), 1, NULL, values, NULL, NULL, 1);
     if (pg_answer(conn, sent, &worker->deferred_rows, error) != 0)
         return -1;
     int count = PQntuples(worker->deferred_rows);

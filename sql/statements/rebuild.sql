@@ -98,7 +98,7 @@ WHERE processor = $1 AND generation = $2
 ORDER BY position_id
 FOR UPDATE;
 
--- The rest is what `weir process` asks when it keeps the previous generation up to date.
+-- The rest is what `weir process` asks when it keeps the previous generation up to date, and what workers ask.
 -- role: weir_processor
 
 -- name: previous_generation
@@ -130,3 +130,13 @@ WHERE p.processor = $1 AND p.generation = $2 AND g.generation = $3 AND g.state =
 DELETE FROM weir.left_out AS l
 USING weir.position AS p
 WHERE p.processor = $1 AND p.generation = $2 AND l.position_id = p.position_id AND l.applied_after < p.next_offset;
+
+-- Deferred records, with key and value where they are still to be applied, behind the offset `after`.
+-- name: left_out
+SELECT position_id::bigint, kafka_offset, (extract(epoch FROM kafka_timestamp) * 1000000)::bigint, after,
+       (extract(epoch FROM carried_out_at) * 1000000)::bigint,
+       CASE WHEN after IS NOT NULL THEN key END,
+       CASE WHEN after IS NOT NULL THEN value END
+FROM (SELECT *, CASE WHEN NOT done THEN applied_after END AS after
+      FROM weir.left_out
+      WHERE position_id = ANY ($1::integer[])) AS l;
