@@ -11,29 +11,22 @@
 #include <stdlib.h>
 
 #include "lib/base/buf.h"
+#include "lib/pg/statement.h"
 
 #define PRUNE_RUNS_TEXT "1000"
 enum { PRUNE_RUNS_MAX = 1000 }; /* that are removed in one go */
 #define PRUNE_REDUCED_TEXT "50"
-enum { PRUNE_REDUCED_MAX = 50 }; /* of which some events stay */
-#define PRUNE_KEPT_TEXT "1 hour" /* of broker time, until they are looked at again */
-#define PRUNE_PARTITION_ROWS_TEXT "1000"
+enum { PRUNE_REDUCED_MAX = 50 };          /* of which some events stay */
+#define PRUNE_KEPT_TEXT "1 hour"          /* of broker time, until they are looked at again */
 enum { PRUNE_PARTITION_ROWS_MAX = 1000 }; /* duplicates of a partition that are looked at */
 
 /* Those of a partition are about as old as their offsets say. */
-static int prune_duplicates(PGconn *conn, const char *const *values, int *ret_count,
+static int prune_duplicates(PGconn *conn, const char *const *old, int *ret_count,
                             struct error *error)
 {
+    const char *values[] = {old[0], old[1], old[2], PG_NUMBER(PRUNE_PARTITION_ROWS_MAX)};
     PGresult *result = NULL;
-    int code = pg_query(conn,
-                        "DELETE FROM weir.duplicate WHERE ctid = ANY (ARRAY("
-                        "SELECT d.ctid FROM weir.position AS p CROSS JOIN LATERAL ("
-                        "SELECT o.ctid, o.kafka_timestamp FROM weir.duplicate AS o "
-                        "WHERE o.position_id = p.position_id ORDER BY o.kafka_offset "
-                        "LIMIT " PRUNE_PARTITION_ROWS_TEXT ") AS d "
-                        "WHERE p.processor = $1 AND p.generation = $2 "
-                        "AND d.kafka_timestamp < p.anchor_timestamp - $3::interval))",
-                        3, values, &result, error);
+    int code = pg_query(conn, statement("prune_duplicates"), 4, values, &result, error);
     *ret_count = code == 0 ? atoi(PQcmdTuples(result)) : 0;
     PQclear(result);
     return code;

@@ -19,3 +19,15 @@ JOIN weir.processor USING (processor, generation)
 JOIN weir.position AS p ON (p.processor, p.topic, p.kafka_partition) = (l.processor, l.topic, l.kafka_partition)
 WHERE p.position_id = ANY ($1::integer[]) AND d.outcome IS NULL AND d.verdict = 'skip'
 ORDER BY p.position_id, d.kafka_offset, d.decided_at;
+
+-- Looks at the first $4 duplicates of each partition only.
+-- name: prune_duplicates
+DELETE FROM weir.duplicate
+WHERE ctid = ANY (ARRAY(SELECT d.ctid
+                        FROM weir.position AS p
+                        CROSS JOIN LATERAL (SELECT o.ctid, o.kafka_timestamp
+                                            FROM weir.duplicate AS o
+                                            WHERE o.position_id = p.position_id
+                                            ORDER BY o.kafka_offset
+                                            LIMIT $4::integer) AS d
+                        WHERE p.processor = $1 AND p.generation = $2 AND d.kafka_timestamp < p.anchor_timestamp - $3::interval));
