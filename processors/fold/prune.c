@@ -15,9 +15,9 @@
 
 #define PRUNE_RUNS_TEXT "1000"
 enum { PRUNE_RUNS_MAX = 1000 }; /* that are removed in one go */
-#define PRUNE_REDUCED_TEXT "50"
-enum { PRUNE_REDUCED_MAX = 50 };          /* of which some events stay */
-#define PRUNE_KEPT_TEXT "1 hour"          /* of broker time, until they are looked at again */
+#define PRUNE_REDUCED_TEXT "4"
+enum { PRUNE_REDUCED_MAX = 4 };  /* of which some events stay: each of up to 20,000 is unpacked */
+#define PRUNE_KEPT_TEXT "1 hour" /* of broker time, until they are looked at again */
 enum { PRUNE_PARTITION_ROWS_MAX = 1000 }; /* duplicates of a partition that are looked at */
 
 /* Those of a partition are about as old as their offsets say. */

@@ -192,9 +192,11 @@ COMMENT ON TYPE weir.batch_run IS 'The events of one partition that a batch appl
 
 -- Hashes of events are kept, and clients choose the ids of events: nobody shall choose ids of one hash.
 CREATE TABLE weir.run_seed (
-    seed bigint NOT NULL
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    seed    bigint NOT NULL
 );
 COMMENT ON TABLE weir.run_seed IS 'One row, drawn when the database is made';
+COMMENT ON COLUMN weir.run_seed.is_only IS 'Keeps it one row';
 COMMENT ON COLUMN weir.run_seed.seed IS 'Seed of the hashes in applied_run';
 INSERT INTO weir.run_seed (seed)
 VALUES (('x' || right(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint);
