@@ -18,6 +18,7 @@
 #include "lib/base/json_text.h"
 #include "lib/base/log.h"
 #include "lib/base/timestamp.h"
+#include "lib/pg/statement.h"
 #include "processors/engine/internal.h"
 #include "processors/fold/headers.h"
 
@@ -38,36 +39,12 @@ enum {
 };
 
 /* Asked every some milliseconds or for each Space, and planning takes longer than running them. */
-static const char *const prepared[][2] = {
-    {"due", "SELECT position_id, space_id FROM weir.parked_space "
-            "WHERE position_id = ANY ($1::integer[]) AND next_attempt_at <= now() "
-            "ORDER BY next_attempt_at LIMIT " DUE_MAX_TEXT},
-    {"parked",
-     "SELECT d.due, s.attempts::bigint, s.events, coalesce(s.blocked_by, -1), "
-     "coalesce((extract(epoch FROM now() - s.first_failed_at) * 1000)::bigint, 0), "
-     "p.kafka_offset, (extract(epoch FROM p.kafka_timestamp) * 1000000)::bigint, p.headers, "
-     "p.key, p.value, EXISTS (SELECT FROM weir.dead_letter AS l WHERE l.state = 'redriving' "
-     "AND (l.position_id, l.space_id, l.kafka_offset) = "
-     "(s.position_id, s.space_id, p.kafka_offset)) "
-     "FROM unnest($1::integer[], $2::uuid[]) WITH ORDINALITY AS d (position_id, space_id, due) "
-     "JOIN weir.parked_space AS s USING (position_id, space_id) CROSS JOIN LATERAL ("
-     "    SELECT q.*, sum(q.bytes) OVER (ORDER BY q.kafka_offset) - q.bytes AS bytes_before "
-     "    FROM (SELECT *, coalesce(length(a.value), 0) + pg_column_size(a.headers) AS bytes "
-     "FROM weir.parked AS a "
-     "          WHERE a.position_id = s.position_id AND a.space_id = s.space_id "
-     "          AND (s.blocked_by IS NULL OR a.kafka_offset <= s.blocked_by) "
-     "          ORDER BY a.kafka_offset "
-     "          LIMIT CASE WHEN s.attempts > 0 THEN 1 ELSE $3::integer END) AS q) AS p "
-     "WHERE p.bytes_before < " DRAIN_BYTES_TEXT " ORDER BY d.due, p.kafka_offset"},
-    {"heads_failed", "SELECT due, is_held FROM weir.heads_failed(ARRAY("
-                     "SELECT json_populate_recordset(NULL::weir.failed_head, $1::json)))"}};
-
 int drain_prepare(PGconn *conn, struct error *error)
 {
-    for (size_t i = 0; i < sizeof prepared / sizeof *prepared; i++)
-        if (pg_prepare(conn, prepared[i][0], prepared[i][1], error) != 0)
-            return -1;
-    return 0;
+    return pg_prepare(conn, "due", statement("due"), error) == 0 &&
+                   pg_prepare(conn, "parked", statement("parked"), error) == 0
+               ? pg_prepare(conn, "heads_failed", statement("heads_failed"), error)
+               : -1;
 }
 
 static void release_nothing(void *owner)
@@ -140,9 +117,9 @@ int drain_load(struct engine *engine, struct error *error)
 static int find_due(struct engine *engine, struct error *error)
 {
     struct drain *drain = &engine->drain;
-    const char *values[] = {buf_text(&engine->positions.ids)};
+    const char *values[] = {buf_text(&engine->positions.ids), PG_NUMBER(DUE_MAX)};
     PGresult *result = NULL;
-    int code = pg_query_prepared(conn_of(engine), "due", 1, values, &result, error);
+    int code = pg_query_prepared(conn_of(engine), "due", 2, values, &result, error);
     drain->due_count = 0;
     drain->due_next = 0;
     for (int i = 0; code == 0 && i < PQntuples(result); i++) {
@@ -173,9 +150,10 @@ static int load_rows(struct engine *engine, struct error *error)
     buf_put_text(&ids, "}");
     buf_put_text(&spaces, "}");
     const char *values[] = {buf_text(&ids), buf_text(&spaces),
-                            drain->taken_count > 1 ? "1" : DRAIN_ROWS_TEXT};
+                            PG_NUMBER(drain->taken_count > 1 ? 1 : DRAIN_ROWS_MAX),
+                            PG_NUMBER(DRAIN_BYTES_MAX)};
     int code = pg_answer(conn_of(engine),
-                         PQsendQueryPrepared(conn_of(engine), "parked", 3, values, NULL, NULL, 1),
+                         PQsendQueryPrepared(conn_of(engine), "parked", 4, values, NULL, NULL, 1),
                          &drain->rows, error);
     buf_free(&ids);
     buf_free(&spaces);

@@ -44,11 +44,9 @@ enum {
     SEARCH_MAX = 64,       /* events that are tried one by one in one call */
     FAILED_RUN_MAX = 64,   /* events in a row that fail and are parked by one call */
     PARKED_LOG_INTERVAL_MS = 1000,
-#define DRAIN_ROWS_TEXT "1000"
-    DRAIN_ROWS_MAX = 1000,          /* parked events in one batch */
-#define DRAIN_BYTES_TEXT "33554432" /* and their bytes; one event may be larger */
-#define DUE_MAX_TEXT "64"
-    DUE_MAX = 64, /* Spaces that are looked up in one go */
+    DRAIN_ROWS_MAX = 1000,      /* parked events in one batch */
+    DRAIN_BYTES_MAX = 32 << 20, /* and their bytes; one event may be larger */
+    DUE_MAX = 64,               /* Spaces that are looked up in one go */
     DUE_INTERVAL_MS =
         100,          /* how often it is looked which Spaces are due, while some are held back */
     STORM_MS = 10000, /* of a storm, after the last search of which most has failed */
