@@ -37,10 +37,11 @@ def attach(stack):
 def fold(stack, events):
     """Folds the backlog. Returns the process, the seconds until it owned its partitions, and its CPU in µs for each event."""
     process, seconds = attach(stack)
+    before = stack.cpu(processor=process)["processor"]
     stack.wait(process, lambda: stack.metric("weir_processor_events_total", "applied") >= events, folds.FOLD_DEADLINE_S,
                f"it folds {events} events")
     time.sleep(2)  # gauges are written once a second
-    used = stack.cpu(processor=process)["processor"] / events * 1e6
+    used = (stack.cpu(processor=process)["processor"] - before) / events * 1e6
     return process, seconds, used
 
 
