@@ -15,13 +15,11 @@
 #include "lib/base/timestamp.h"
 
 enum {
-#define RUNS_AT_ONCE_TEXT "100"
     RUNS_AT_ONCE = 100, /* that are read by one query */
     PREFETCH_AHEAD = 8, /* entries */
     SMALL_EVENTS = 64,  /* a run of fewer is merged with its neighbours … */
-#define MERGE_RUNS_TEXT "256"
-    MERGE_RUNS = 256, /* … when there are so many in a row; a look-up reads a run as a whole */
-    JOINED_GAP = 1024 /* ids between ranges that are read again together */
+    MERGE_RUNS = 256,   /* … when there are so many in a row; a look-up reads a run as a whole */
+    JOINED_GAP = 1024   /* ids between ranges that are read again together */
 };
 
 enum { COLUMN_RUN, COLUMN_NEWEST, COLUMN_VALUE }; /* of each_run */
@@ -123,14 +121,14 @@ static int each_run(struct runs *runs, PGconn *conn, const char *column, struct 
         "SELECT r.run_id, r.newest_timestamp, r.%s FROM %s.applied_run AS r "
         "WHERE r.position_id = $1::integer AND r.run_id BETWEEN $2::bigint AND coalesce("
         "(SELECT min(l.run_id) FROM %s.applied_run AS l WHERE l.position_id = $1::integer "
-        "AND l.run_id >= $3::bigint), $3::bigint) ORDER BY r.run_id LIMIT " RUNS_AT_ONCE_TEXT,
+        "AND l.run_id >= $3::bigint), $3::bigint) ORDER BY r.run_id LIMIT $4::integer",
         column, runs->schema, runs->schema);
     int code = 0;
     for (int count = RUNS_AT_ONCE; code == 0 && count == RUNS_AT_ONCE;) {
         const char *values[] = {PG_NUMBER(range.position_id), PG_NUMBER(range.first_run),
-                                PG_NUMBER(range.last_run)};
+                                PG_NUMBER(range.last_run), PG_NUMBER(RUNS_AT_ONCE)};
         PGresult *result = NULL;
-        code = pg_answer(conn, PQsendQueryParams(conn, sql, 3, NULL, values, NULL, NULL, 1),
+        code = pg_answer(conn, PQsendQueryParams(conn, sql, 4, NULL, values, NULL, NULL, 1),
                          &result, error);
         count = code == 0 ? PQntuples(result) : 0;
         for (int i = 0; i < count; i++)
@@ -336,7 +334,7 @@ static int merge(struct runs *runs, PGconn *conn, struct held *held, struct erro
     PGresult *result = NULL;
     char *sql = xasprintf(
         "WITH first AS (SELECT run_id FROM %1$s.applied_run WHERE position_id = $1::integer "
-        "AND run_id BETWEEN $2::bigint AND $3::bigint ORDER BY run_id LIMIT " MERGE_RUNS_TEXT "), "
+        "AND run_id BETWEEN $2::bigint AND $3::bigint ORDER BY run_id LIMIT $4::integer), "
         "gone AS (DELETE FROM %1$s.applied_run AS r USING first "
         "WHERE (r.position_id, r.run_id) = ($1::integer, first.run_id) RETURNING r.*) "
         "INSERT INTO %1$s.applied_run (position_id, run_id, newest_timestamp, hashes, entries) "
@@ -346,8 +344,8 @@ static int merge(struct runs *runs, PGconn *conn, struct held *held, struct erro
         "RETURNING run_id",
         runs->schema);
     const char *values[] = {PG_NUMBER(held->id), PG_NUMBER(held->small_first),
-                            PG_NUMBER(held->next_run - 1)};
-    int code = pg_query(conn, sql, 3, values, &result, error);
+                            PG_NUMBER(held->next_run - 1), PG_NUMBER(MERGE_RUNS)};
+    int code = pg_query(conn, sql, 4, values, &result, error);
     int merged = code == 0 && PQntuples(result) > 0; /* else they have been pruned */
     if (merged)
         held->small_first = pg_int(result, 0, 0) + 1;
