@@ -301,11 +301,15 @@ int rebuild_fold(struct rebuild *rebuild, const struct vector *target, struct er
             rebuild_phase(rebuild, "follow", rebuild->total);
             continue;
         }
-        int follows = rebuild->next.indexed && strcmp(error->code, WORKER_MISPLACED) == 0;
-        if ((error->class != ERROR_RETRY && !follows) || rebuild->holding)
+        if (rebuild->next.indexed && strcmp(error->code, WORKER_MISPLACED) == 0) {
+            log_warn("%s", error->message);
+            rebuild_close_workers(rebuild);
+            rebuild->worker_count = 1; /* which never meets this again */
+            continue;
+        }
+        if (error->class != ERROR_RETRY || rebuild->holding)
             return -1;
         rebuild_close_workers(rebuild);
-        rebuild->worker_count = follows ? 1 : rebuild->worker_count;
         if (rebuild->done > reached) { /* it moved since */
             reached = rebuild->done;
             attempt = 0;

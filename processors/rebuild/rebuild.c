@@ -268,10 +268,11 @@ static void close_rebuild(struct rebuild *rebuild)
     vector_free(&rebuild->at_live);
 }
 
+/* Never a generation that has its indexes, such as the one that a rollback goes to. */
 static int must_begin_anew(const struct rebuild *rebuild, const struct error *error)
 {
     return rebuild->unfoldable || strcmp(error->code, STAGE_LOST_CODE) == 0 ||
-           strcmp(error->code, WORKER_MISPLACED) == 0;
+           (!rebuild->next.indexed && strcmp(error->code, WORKER_MISPLACED) == 0);
 }
 
 int rebuild_run(const struct processor *processor, const struct rebuild_options *options,

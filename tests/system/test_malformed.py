@@ -181,6 +181,13 @@ def test_a_record_in_another_partition_is_applied_counted_and_named(sent):
     assert stack.value("SELECT count(*) FROM ledger_1.applied_event WHERE space_id = %s", HERE[4]) == 1
     done = stack.run("rebuild", "ledger", "--verify", "--no-swap", "--workers", 2, "-o", "json", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    # and while it follows, with the generation that it has
+    copy = purchase()
+    stack.produce([(TOPIC, partition, HERE[4].encode(), copy, None) for partition in (other, PARTITION)])
+    stack.wait_drained(*PROCESSORS)
+    done = stack.run("rebuild", "ledger", "--verify", "--no-swap", "--workers", 2, "-o", "json", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["resumed"] and "only one worker may fold" in done.stderr, done.stderr
     stack.run("rebuild", "ledger", "--abandon")
     stack.process.wait_log(rf"\[{other}\] offset {offsets[0]}: its key belongs in partition {PARTITION}, .* murmur2")
 
